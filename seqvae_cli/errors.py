@@ -1,0 +1,61 @@
+"""Everything that can go wrong, each kind with its exit code.
+
+    SeqvaeError
+    ├── UsageError        2  a wrong flag, name or value
+    ├── NotFoundError     3  no such run or corpus
+    ├── DataError         4  text, corpus, settings file or download that cannot be used
+    │   └── CheckpointError  damaged, foreign or too new
+    ├── MachineError      5  disk, permission, device, memory, lock
+    └── DivergedError     6  the loss is no number any more
+
+The library raises these; only `app` turns them into a message and an exit code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeqvaeError(Exception):
+    """What went wrong in one line (with the value at fault), and in `hint` what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SeqvaeError):
+    exit_code = 2
+
+
+class NotFoundError(SeqvaeError):
+    exit_code = 3
+
+
+class DataError(SeqvaeError):
+    exit_code = 4
+
+
+class CheckpointError(DataError):
+    pass
+
+
+class MachineError(SeqvaeError):
+    exit_code = 5
+
+
+class DivergedError(SeqvaeError):
+    exit_code = 6
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the known name most like `name`, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else ""

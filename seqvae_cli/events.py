@@ -1,0 +1,98 @@
+"""What training says while it runs. Losses are nats a sentence; rates of progress are tokens (with `<eos>`) a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StartEvent:
+    """Before the first step: what is trained, on what, and from where."""
+
+    run: str
+    corpus: str
+    parameters: int
+    device: str
+    precision: str
+    threads: int
+    epochs: int
+    steps_per_epoch: int
+    step: int
+    """Steps already done: 0, unless the run was resumed."""
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """Every few steps: means over the steps since the last one."""
+
+    epoch: int
+    step: int
+    steps: int
+    """Steps in all epochs together."""
+    kl_weight: float
+    learning_rate: float
+    distortion: float
+    rate: float
+    neg_elbo: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class EvalEvent:
+    """After every epoch: training means over the epoch, and the validation split at KL weight 1."""
+
+    epoch: int
+    step: int
+    kl_weight: float
+    learning_rate: float
+    tokens_per_second: float
+    train_distortion: float
+    train_rate: float
+    train_neg_elbo: float
+    distortion: float
+    rate: float
+    neg_elbo: float
+    elbo_ppl: float
+    mutual_information: float
+    active_units: int
+    best: bool
+    """The lowest validation -ELBO of the run so far."""
+
+
+@dataclass(frozen=True)
+class PlateauEvent:
+    """The learning rate was lowered and the best weights were reloaded."""
+
+    epoch: int
+    learning_rate: float
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class CollapseEvent:
+    """The rate is close to 0: the decoder has stopped using the latent."""
+
+    epoch: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class WarningEvent:
+    """Something the user should know; training goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class EndEvent:
+    """The last event. `reason`: finished (all epochs), stopped (early stop or plateaus used up), interrupted."""
+
+    reason: str
+    epoch: int
+    step: int
+    best_epoch: int
+    best_neg_elbo: float
+    seconds: float
+
+
+Event = StartEvent | StepEvent | EvalEvent | PlateauEvent | CollapseEvent | WarningEvent | EndEvent
