@@ -1,0 +1,96 @@
+"""`seqvae interpolate`: a path through the latent space, decoded at every step."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqvae_cli import display
+from seqvae_cli.commands._model import (
+    Device,
+    Json,
+    RunOption,
+    Seed,
+    Threads,
+    known_ids,
+    open_bundle,
+    start_ids,
+)
+from seqvae_cli.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def interpolate(
+    sentences: Annotated[list[str] | None, typer.Argument(metavar="[FIRST SECOND]", help="Two sentences.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Between two draws from the prior instead.")] = False,
+    start: Annotated[str, typer.Option(help="Words that every sentence begins with.")] = "",
+    steps: Annotated[
+        int | None,
+        typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; --random: 20]."),
+    ] = None,
+    path: Annotated[str, typer.Option(help="linear or spherical.", show_default=True)] = "linear",
+    max_len: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)
+    ] = 100,
+    run_option: RunOption = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Interpolate between two sentences, or between two random codes; every code is decoded greedily.
+
+    Between sentences the path leads from one posterior mean to the other. The answer shows both originals (from, to)
+    and the sentence at each step, 0 and 1 being what the model makes of the originals.
+
+    Examples:
+
+        seqvae interpolate "stock prices rose" "the president resigned"
+        seqvae interpolate --random --start president --steps 20
+        seqvae interpolate "a b" "c d" --json | jq -r '.steps[].text'
+    """
+    from seqvae_cli import generate
+
+    if path not in generate.PATHS:
+        raise UsageError(f"no path {path!r}", f"known: {', '.join(generate.PATHS)}")
+    originals = sentences or []
+    if random and originals:
+        raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
+    if not random and len(originals) != 2:
+        raise UsageError(f"{len(originals)} sentences", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"')
+    for text in originals:
+        if not text.strip():
+            raise UsageError("an empty sentence has no code", "give two sentences, or --random")
+
+    from seqvae_cli.runtime import resolve_precision, stream
+
+    bundle = open_bundle(None, run_option, device, threads)
+    model, tokenizer = bundle.model, bundle.tokenizer
+    precision = resolve_precision(bundle.settings.runtime.precision, model.device)
+    if random:
+        ends = generate.prior_codes([stream(seed, 0), stream(seed, 1)], model.settings.latent_size).unbind(0)
+    else:
+        ids = known_ids(tokenizer, originals)
+        ends = tuple(mean for mean, _ in generate.encode(model, ids, precision=precision))
+    count = steps or (20 if random else 11)
+    codes = generate.PATHS[path](ends[0], ends[1], count)
+    decoded = generate.decode(
+        model, codes, start=start_ids(tokenizer, start), max_len=max_len, precision=precision
+    )
+    texts = [tokenizer.decode(words) for words in decoded]
+    positions = [round(i / (count - 1), 6) for i in range(count)]
+    if json:
+        answer: dict[str, object] = {"path": path, "run": bundle.run.name}
+        if originals:
+            answer |= {"from": originals[0], "to": originals[1]}
+        answer["steps"] = [{"t": t, "text": text} for t, text in zip(positions, texts, strict=True)]
+        display.out_json(answer)
+        return
+    lines = [(f"{t:.2f}", text) for t, text in zip(positions, texts, strict=True)]
+    if originals:
+        lines = [("from", originals[0]), *lines, ("to", originals[1])]
+    for label, text in lines:
+        display.out(f"{label}\t{text}")

@@ -1,0 +1,117 @@
+"""`seqvae train`: a corpus -> a trained run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from seqvae_cli import display
+from seqvae_cli.commands._settings import SettingsCommand, given
+from seqvae_cli.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command(
+    cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")}
+)
+def train(
+    context: typer.Context,
+    preset: Annotated[str, typer.Option(help="A recipe: default, seed.", show_default=True)] = "default",
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.lr=0.002.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run [default: CORPUS-PRESET-N].")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN|auto", help="Go on with a run; auto: the last one that was interrupted.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document about the run at the end.")] = False,
+) -> None:
+    """Train a sentence VAE on a prepared corpus.
+
+    Settings are layered: preset < --config < --set < flags. Ctrl-C saves and says how to go on.
+
+    Examples:
+
+        seqvae train --data ptb --epochs 30
+        seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
+        seqvae train --resume auto
+    """
+    from seqvae_cli import config as schema
+    from seqvae_cli import corpus as corpora
+    from seqvae_cli import registry, train as library
+    from seqvae_cli.live import TrainingView, summary
+
+    overrides = _assignments(set_ or []) | given(context)
+    epochs = None
+    if resume is not None:
+        if set(overrides) - {"train.epochs"} or config or name:
+            raise UsageError("a resumed run keeps its settings", "only --epochs may be given with --resume")
+        run = registry.resumable() if resume == "auto" else registry.find(resume)
+        if overrides:
+            epochs = schema.resolve(overrides=overrides).train.epochs
+        corpus = corpora.find(run.info["corpus"]["folder"])
+    else:
+        settings = schema.resolve(preset, config, overrides)
+        corpus = corpora.find(settings.data) if settings.data else corpora.latest()
+        run = library.start(settings, corpus, preset=preset, name=name)
+    display.detail(f"run folder: {run.path}")
+    end = None
+    with _stop_on_signals() as stop, TrainingView() as view:
+        for event in library.fit(run, corpus, resume=resume is not None, epochs=epochs, stop=lambda: bool(stop)):
+            view.show(event)
+            end = event
+    assert end is not None
+    run = registry.find(run.name)
+    if json:
+        keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
+        display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
+    display.say(f"{run.name}: {summary(end)}")  # type: ignore[arg-type]
+    display.say(f"run folder: {run.path}")
+    if stop:
+        display.comment(f"saved; to go on: seqvae train --resume {run.name}")
+        raise typer.Exit(128 + stop[0])
+    display.say(f"next: seqvae eval {run.name} · seqvae sample {run.name} · seqvae interpolate --random -r {run.name}")
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
+    return values
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[list[int]]:
+    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once."""
+    stop: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop:
+            signal.signal(number, before[number])
+            raise KeyboardInterrupt
+        stop.append(number)
+        display.comment("stopping: saving the checkpoint (again to end at once)")
+
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,275 @@
+"""The one schema of settings: strict, with units and ranges; YAML in and out.
+
+Settings are layered: defaults < preset < YAML file < flags. Every layer is checked when it is added, so that an error
+names the layer it came from; an unknown key fails and names the nearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
+
+MAX_SEED = 2**63 - 1
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(_Section):
+    embed_size: int = Field(256, ge=1, le=65536, description="dimensions of a word embedding")
+    hidden_size: int = Field(256, ge=1, le=65536, description="dimensions of an LSTM state")
+    latent_size: int = Field(32, ge=1, le=65536, description="dimensions of the latent code z")
+    encoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the encoder")
+    decoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the decoder")
+    bidirectional: bool = Field(False, description="the encoder reads in both directions")
+    latent_state: bool = Field(True, description="z sets the decoder's first state")
+    latent_input: bool = Field(True, description="z is concatenated to every decoder input")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
+    word_dropout: float = Field(
+        0.0, ge=0, le=1, description="rate of decoder input words replaced by <unk>; 1 is the inputless decoder"
+    )
+    tied: bool = Field(False, description="the output weights are the word embeddings")
+
+
+class ObjectiveSettings(_Section):
+    kl_schedule: Literal["none", "linear", "logistic", "cyclical"] = Field(
+        "linear", description="how the KL weight rises"
+    )
+    kl_hold: float = Field(0.0, ge=0, le=1e6, description="epochs at KL weight 0 before it rises (linear, logistic)")
+    kl_warmup: float = Field(2.0, gt=0, le=1e6, description="epochs in which the KL weight rises (linear, logistic)")
+    kl_cycles: int = Field(4, ge=1, le=10000, description="cycles of the cyclical schedule in all epochs together")
+    kl_ratio: float = Field(0.5, gt=0, le=1, description="part of a cycle in which the KL weight rises")
+    beta: float = Field(1.0, ge=0, le=1000, description="the full KL weight")
+    free_bits: float = Field(0.25, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
+    free_bits_total: float = Field(0.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
+
+
+class TrainSettings(_Section):
+    epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training split")
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="sentences a step")
+    batch_tokens: int = Field(
+        0, ge=0, le=100_000_000, description="tokens a step, padding counted; 0: batches by sentences"
+    )
+    lr: float = Field(1e-3, gt=0, le=10, description="learning rate of Adam")
+    clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0: no clipping")
+    max_len: int = Field(
+        0, ge=0, le=2**31, description="training sentences are cut to so many tokens; 0: never (validation never is)"
+    )
+    patience: int = Field(
+        5, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before the lr is lowered; 0: never"
+    )
+    lr_decay: float = Field(0.5, gt=0, lt=1, description="factor that lowers the learning rate on a plateau")
+    max_decays: int = Field(5, ge=0, le=1000, description="plateaus after which training stops")
+    early_stop: int = Field(
+        0, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before training stops; 0: never"
+    )
+    save_every: float = Field(10.0, gt=0, le=1e6, description="minutes between checkpoints within an epoch")
+
+
+class RuntimeSettings(_Section):
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$", description="auto, cpu, cuda, cuda:N or mps"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="precision of matrix products; auto: bfloat16 where the machine has a unit for it"
+    )
+    threads: int = Field(0, ge=0, le=4096, description="CPU threads; 0: as many as there are cores")
+
+
+class Settings(_Section):
+    data: str = Field("", max_length=128, description="name of a prepared corpus; empty: the last one prepared")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of weights, order and noise")
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A setting as the command line shows it."""
+
+    key: str
+    """Dotted path of the setting, such as `train.lr`."""
+    names: tuple[str, ...]
+    help: str
+    kind: str
+    """What a value looks like: INTEGER, FLOAT, TEXT, BOOLEAN or the choices."""
+
+
+ALIASES = {"train.max_len": ("--bptt",)}
+"""Further names of a flag: what users of other implementations know it by."""
+
+
+def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting with its dotted key."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def flags() -> Iterator[Flag]:
+    """One flag a setting: `train.batch_size` is `--batch-size`."""
+    for key, field in fields():
+        name = "--" + key.rpartition(".")[2].replace("_", "-")
+        kind = _kind(field)
+        names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
+        if kind == "BOOLEAN":
+            names = (f"{name}/--no-{name[2:]}",)
+        default = {True: "on", False: "off", "": "none"}.get(field.default, field.default)
+        ranges = _range(field)
+        yield Flag(key, names, f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]", kind)
+
+
+def _kind(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    kinds: dict[Any, str] = {int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
+    return kinds.get(field.annotation, "TEXT")
+
+
+def _range(field: FieldInfo) -> str:
+    bounds = {
+        name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(item, name)
+    }
+    low = f"{bounds['ge']:g}" if "ge" in bounds else f"above {bounds['gt']:g}" if "gt" in bounds else ""
+    high = f"{bounds['le']:.12g}" if "le" in bounds else f"below {bounds['lt']:g}" if "lt" in bounds else ""
+    return f"{low} to {high}" if low and high else low or high
+
+
+def preset_names() -> list[str]:
+    return sorted(file.name[:-5] for file in _presets().iterdir() if file.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """The commented YAML of a preset. Raises `UsageError` for an unknown one."""
+    if name not in preset_names():
+        raise UsageError(f"no preset {name!r}", nearest(name, preset_names()))
+    return (_presets() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _presets() -> Traversable:
+    return resources.files("seqvae_cli") / "presets"
+
+
+def resolve(
+    preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Defaults < preset < YAML file < overrides (dotted keys, such as `{"train.lr": 0.01}`).
+
+    Raises `DataError` for a bad file, `UsageError` for a bad preset name or override.
+    """
+    values: dict[str, Any] = {}
+    values = _add(values, parse(preset_text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise DataError(f"{file}: no such settings file") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} is no UTF-8 text: byte {error.start}") from error
+        except OSError as error:
+            raise MachineError(f"{file}: {error.strerror}") from error
+        values = _add(values, parse(text, str(file)), DataError, f"{file}: ")
+    for key, value in (overrides or {}).items():
+        values = _add(values, _nested(key, value), UsageError, "")
+    return Settings.model_validate(values)
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """YAML as a mapping. Python tags are refused. Raises `DataError` with the line."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise DataError(f"{source}{where}: {getattr(error, 'problem', None) or 'no valid YAML'}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{source}: no valid YAML") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise DataError(f"{source}: settings are `key: value` lines, not a {type(value).__name__}")
+    return value
+
+
+def load(path: Path) -> Settings:
+    """The resolved settings of a run. Raises `DataError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    return Settings.model_validate(_add({}, parse(text, str(path)), DataError, f"{path}: "))
+
+
+def dump(settings: Settings) -> str:
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _add(
+    values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError], source: str
+) -> dict[str, Any]:
+    """`values` with `layer` over them, checked against the schema."""
+    known = {key: field for key, field in fields()}
+    merged = _merge(values, layer)
+    try:
+        Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise kind(f"{source}no setting {key!r}", _nearest_setting(key, known)) from error
+        if key not in known:
+            raise kind(f"{source}{key}: is a group of settings, such as {key}.{_first_of(key, known)}") from error
+        field = known[key]
+        expected = _range(field) or _kind(field)
+        if key == "runtime.device":
+            expected = str(field.description)
+        raise kind(f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", str(field.description)) from error
+    except RecursionError as error:
+        raise kind(f"{source}settings are nested too deeply") from error
+    return merged
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
+    """Also finds `lr` where `train.lr` is meant."""
+    for full in known:
+        if full.rpartition(".")[2] == key.rpartition(".")[2]:
+            return f"did you mean {full!r}?"
+    return nearest(key, known)
+
+
+def _first_of(group: str, known: Mapping[str, FieldInfo]) -> str:
+    return next(key.rpartition(".")[2] for key in known if key.startswith(f"{group}."))

@@ -1,0 +1,261 @@
+"""What the user sees: the answer on stdout, all commentary on stderr.
+
+`out`, `out_json`, `out_jsonl` and `table` give the answer; `say`, `warn`, `detail` and `progress` are commentary, which
+a broken stderr never turns into a failure. Animation and colour need a terminal; off one, plain lines take their place.
+Rich is imported where it draws, so that importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Advance = Callable[[int], None]
+"""Told the number of units just done."""
+
+PLAIN_SECONDS = 10.0
+"""Off a terminal, seconds between two lines of progress."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
+
+
+@dataclass
+class Settings:
+    """The options that every command takes; `app` sets them before the command runs."""
+
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = True
+    debug: bool = False
+
+
+settings = Settings()
+
+
+def safe(text: str) -> str:
+    """`text` with every character that could steer a terminal or break a line written as an escape (`\\x1b`)."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def pretty(stream: IO[str]) -> bool:
+    """Whether `stream` is a terminal that understands more than plain lines."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def colored(stream: IO[str]) -> bool:
+    """Whether colour is wanted on `stream`: a terminal, no `--no-color`, no `NO_COLOR`."""
+    return settings.color and not os.environ.get("NO_COLOR") and pretty(stream)
+
+
+def console(stream: IO[str]) -> Console:
+    """A Rich console on `stream` that keeps to `pretty` and `colored`, whatever else the environment says."""
+    from rich.console import Console
+
+    terminal = pretty(stream)
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        force_jupyter=False,
+        force_interactive=terminal,
+        color_system="auto" if colored(stream) else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def out(text: str) -> None:
+    """One line of the answer: `text` and a newline on stdout, neither wrapped nor cut.
+
+    A newline inside `text` is always escaped; on a terminal all other control characters but the tab are, too.
+    """
+    if sys.stdout.isatty():
+        text = "\t".join(map(safe, text.split("\t")))
+    elif "\n" in text or "\r" in text:
+        text = text.replace("\n", "\\n").replace("\r", "\\r")
+    sys.stdout.write(text + "\n")
+
+
+def out_json(value: Any) -> None:
+    """The answer as one indented JSON document. Raises `ValueError` on NaN and infinity, which JSON has not."""
+    sys.stdout.write(_json(value, indent=2) + "\n")
+
+
+def out_jsonl(value: Any) -> None:
+    """One row of an answer in JSON Lines. Raises `ValueError` on NaN and infinity, which JSON has not."""
+    sys.stdout.write(_json(value, indent=None) + "\n")
+
+
+def comment(text: str, head: str = "") -> None:
+    """Lines on stderr, whatever the settings; `head`, in front of them, may hold colour, `text` is escaped."""
+    lines = [safe(line) for line in text.split("\n")]
+    # Commentary that nobody can read any more, its terminal gone or its pipe closed, must not end a training.
+    with suppress(OSError):
+        sys.stderr.write(head + "\n".join(lines) + "\n")
+        sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """Commentary: a line on stderr, unless `--quiet`."""
+    if not settings.quiet:
+        comment(text)
+
+
+def detail(text: str) -> None:
+    """Commentary that only `--verbose` shows."""
+    if settings.verbose:
+        comment(text)
+
+
+def warn(text: str, hint: str = "") -> None:
+    """A warning on stderr, which `--quiet` keeps, and in `hint` what to do."""
+    notice("warning", text, "yellow")
+    if hint:
+        notice("hint", hint, "cyan")
+
+
+def notice(label: str, text: str, color: str) -> None:
+    """A line `label: text` on stderr, the label in `color` where there is colour, the text escaped by `safe`."""
+    codes = {"red": "31", "yellow": "33", "cyan": "36"}
+    head = f"\x1b[1;{codes[color]}m{label}:\x1b[0m" if colored(sys.stderr) else f"{label}:"
+    comment(safe(text), head + " ")
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, answer: bool = True, note: str = ""
+) -> None:
+    """Rows under named columns: the answer on stdout, or commentary on stderr (`answer=False`).
+
+    On a terminal a Rich table under `title`, with `note` below, that folds long values. Elsewhere aligned plain text,
+    the column names first, no value cut, no title. Numbers are set right; None is shown as `-`; floats get two digits.
+    """
+    stream = sys.stdout if answer else sys.stderr
+    if not answer and settings.quiet:
+        return
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [_numeric(row[index] for row in cells) for index in range(len(columns))]
+    with suppress(*(() if answer else (OSError,))):
+        if not pretty(stream):
+            for line in _plain(columns, cells, right):
+                stream.write(line + "\n")
+            return
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(title=title or None, caption=note or None, box=box.SIMPLE_HEAD, title_justify="left")
+        drawn.caption_justify = "left"
+        for name, is_right in zip(columns, right, strict=True):
+            drawn.add_column(name, justify="right" if is_right else "left", overflow="fold")
+        for row in cells:
+            drawn.add_row(*(Text(value) for value in row))
+        console(stream).print(drawn)
+
+
+class Pace:
+    """Says when the next plain line is due: at most one every `seconds`, the first after `seconds`."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self.clock = clock
+        self.last = clock()
+
+    def due(self) -> bool:
+        now = self.clock()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, unit: str = "items") -> Iterator[Advance]:
+    """Progress on stderr; the block is given a function to call with the number of units just done.
+
+    `unit` is `bytes`, shown as kB, MB and so on, or any plural noun. `total` is None where nobody knows it.
+    """
+    if settings.quiet:
+        yield lambda _: None
+    elif pretty(sys.stderr):
+        with _bar(description, total, unit) as advance:
+            yield advance
+    else:
+        done, pace = 0, Pace(PLAIN_SECONDS)
+
+        def advance_plainly(amount: int) -> None:
+            nonlocal done
+            done += amount
+            if pace.due():
+                of = f" of {_amount(total, unit)} ({100 * done // total}%)" if total else ""
+                comment(safe(f"{description}: {_amount(done, unit)}{of}"))
+
+        yield advance_plainly
+
+
+@contextmanager
+def _bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
+    from rich import progress as bars
+
+    amount: bars.ProgressColumn = bars.DownloadColumn() if unit == "bytes" else bars.MofNCompleteColumn()
+    name = bars.TextColumn("{task.description}", markup=False)
+    columns = [name, bars.BarColumn(), amount, bars.TimeRemainingColumn()]
+    if unit != "bytes":
+        columns.insert(3, bars.TextColumn(safe(unit), markup=False))
+    # Rich would otherwise send what is printed to stdout meanwhile, the answer, to stderr.
+    with bars.Progress(*columns, console=console(sys.stderr), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task(safe(description), total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _json(value: Any, indent: int | None) -> str:
+    ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return _CONTROL.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.2f}" if isinstance(value, float) else safe(str(value))
+
+
+def _numeric(values: Iterable[str]) -> bool:
+    shown = [value for value in values if value != "-"]
+    return bool(shown) and all(_NUMBER.match(value) for value in shown)
+
+
+def _plain(columns: Sequence[str], cells: list[list[str]], right: list[bool]) -> Iterator[str]:
+    from rich.cells import cell_len
+
+    lines = [list(columns), *cells]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        padded = []
+        for value, width, is_right in zip(line, widths, right, strict=True):
+            gap = " " * (width - cell_len(value))
+            padded.append(gap + value if is_right else value + gap)
+        yield "  ".join(padded).rstrip()
+
+
+def _amount(count: int, unit: str) -> str:
+    if unit != "bytes":
+        return f"{count:,} {unit}"
+    value, name = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, name = value / 1000, larger
+    return f"{count} B" if name == "B" else f"{value:.1f} {name}"

@@ -1,0 +1,129 @@
+"""One model on one split: every figure of the evaluation, with the signature that says how to get it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from seqvae_cli import __version__, generate, metrics
+from seqvae_cli.checkpoint import Bundle
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.runtime import precision_name, resolve_precision
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Nats a sentence, unless said otherwise. The order is that of `eval --json`."""
+
+    split: str
+    sentences: int
+    tokens: int
+    """Predicted tokens, `<eos>` counted."""
+    truncated: int
+    """Sentences that were cut when the corpus was prepared."""
+    neg_elbo: float
+    distortion: float
+    rate: float
+    elbo_ppl: float
+    iw_nll: float
+    iw_ppl: float
+    iw_samples: int
+    mutual_information: float
+    active_units: int
+    bleu: float
+    """BLEU-4 of the greedy decoding of the posterior mean against the input, 0 to 100."""
+    exact_match: float
+    """Share of sentences that this decoding gives back exactly, 0 to 1."""
+    entropy: float | None
+    """Exact -log p of the split's source a sentence, where it is known (toy)."""
+    signature: str
+
+    def to_json(self) -> dict[str, object]:
+        return {name: value for name, value in asdict(self).items() if name != "entropy" or value is not None}
+
+
+Stage = Callable[[str, int], metrics.Watch]
+"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
+
+
+def evaluate(
+    bundle: Bundle,
+    corpus: Corpus,
+    split: str = "test",
+    *,
+    samples: int = 500,
+    elbo_samples: int = 1,
+    seed: int = 0,
+    stage: Stage = lambda _, __: lambda _: None,
+) -> Evaluation:
+    """All figures for `split`. Raises `DataError` where the corpus is not the run's, `UsageError` for a bad split."""
+    trained_on = bundle.run.info["corpus"]["hash"]
+    if corpus.hash != trained_on:
+        raise DataError(
+            f"corpus {corpus.path.name} has hash {corpus.hash[:12]}, run {bundle.run.name} was trained on"
+            f" {trained_on[:12]}",
+            "prepare the corpus again as it was",
+        )
+    data = corpus.split(split)
+    if not len(data):
+        raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
+    model, count = bundle.model, len(data)
+    precision = resolve_precision(bundle.settings.runtime.precision, model.device)
+    elbo = metrics.elbo(
+        model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count)
+    )
+    longest = int(data.lengths.max())
+    watch = stage("reconstruction", count)
+    outputs, references, exact = [], [], 0
+    decoded = generate.reconstruct(
+        model, (data[i] for i in range(count)), max_len=2 * longest, precision=precision
+    )
+    for i, words in enumerate(decoded):
+        truth = data[i].tolist()
+        exact += words == truth
+        outputs.append(" ".join(bundle.tokenizer.tokens(words)))
+        references.append(" ".join(bundle.tokenizer.tokens(truth)))
+        watch(1)
+    nll = float(
+        metrics.iw_nll(
+            model,
+            data,
+            samples=samples,
+            seed=seed,
+            precision=precision,
+            watch=stage("importance-weighted bound", count * samples),
+        ).mean()
+    )
+    signature = "|".join(
+        [
+            f"data:{corpus.name}@{corpus.hash[:12]}",
+            f"split:{split}",
+            f"run:{bundle.run.name}@{bundle.step}",
+            f"K:{samples}",
+            f"elbo_samples:{elbo_samples}",
+            f"seed:{seed}",
+            f"tok:{corpus.tokenizer.kind}",
+            f"precision:{precision_name(precision)}",
+            f"version:{__version__}",
+        ]
+    )
+    return Evaluation(
+        split=split,
+        sentences=elbo.sentences,
+        tokens=elbo.tokens,
+        truncated=int(corpus.info["splits"][split]["truncated"]),
+        neg_elbo=elbo.neg_elbo,
+        distortion=elbo.distortion,
+        rate=elbo.rate,
+        elbo_ppl=elbo.elbo_ppl,
+        iw_nll=nll,
+        iw_ppl=metrics.perplexity(nll, elbo.sentences, elbo.tokens),
+        iw_samples=samples,
+        mutual_information=elbo.mutual_information,
+        active_units=elbo.active_units,
+        bleu=metrics.bleu(outputs, references),
+        exact_match=exact / count,
+        entropy=corpus.entropy,
+        signature=signature,
+    )

@@ -1,0 +1,199 @@
+"""Between text and latent: encoding, decoding, and paths through the latent space.
+
+Sentence number i of a sample draws from its own random stream (seed, i): what it says does not depend on the batch.
+Shapes: N or B sentences, L latent dimensions, V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli.batching import length_sorted
+from seqvae_cli.latent import DiagonalGaussian
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.runtime import autocast, stream, sum_type
+from seqvae_cli.tokenizer import BOS, EOS, PAD
+
+MAX_LEN = 100
+"""Tokens after which a sentence that has found no end is cut."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the next word is chosen."""
+
+    greedy: bool = False
+    temperature: float = 1.0
+    """Divides the logits; below 1 the likely words gain."""
+    top_k: int = 0
+    """Only the k likeliest words; 0: all."""
+    top_p: float = 1.0
+    """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
+
+    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
+        if self.greedy:
+            return logits.argmax(-1)
+        logits = logits / self.temperature
+        if not self.top_k and self.top_p >= 1:
+            return _invert(logits.softmax(-1), uniform)
+        ranked, words = logits.sort(stable=True, dim=-1, descending=True)
+        if self.top_k:
+            ranked = ranked[:, : self.top_k]
+        probabilities = ranked.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
+        return words.gather(1, _invert(probabilities, uniform)[:, None])[:, 0]
+
+
+GREEDY = Strategy(greedy=True)
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The first column at which the running sum of `probabilities` [B, V] exceeds `uniform` times their total."""
+    cumulated = probabilities.cumsum(-1, dtype=sum_type(probabilities.device))
+    target = uniform[:, None].to(cumulated.dtype) * cumulated[:, -1:]
+    return torch.searchsorted(cumulated, target, right=True)[:, 0]
+
+
+@torch.inference_mode()
+def decode(
+    model: SentenceVAE,
+    z: Tensor,
+    strategy: Strategy = GREEDY,
+    *,
+    start: Sequence[int] = (),
+    uniforms: Tensor | None = None,
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> list[list[int]]:
+    """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
+
+    `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which is not greedy chooses by.
+    """
+    decoder, device = model.decoder, model.device
+    count = len(z)
+    if uniforms is None:
+        uniforms = torch.zeros(count, max_len)
+    uniforms = uniforms.to(device)
+    words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
+    words[:, : len(start)] = torch.tensor(list(start)[:max_len], dtype=torch.long, device=device)
+    rows = torch.arange(count, device=device)
+    with autocast(device, precision):
+        state = decoder.start(z.to(device))
+        tokens = torch.full((count,), BOS, dtype=torch.long, device=device)
+        for position in range(max_len):
+            logits, state = decoder.step(tokens, state)
+            if position < len(start):
+                tokens = words[rows, position]
+                continue
+            logits = logits.float()
+            logits[:, [PAD, BOS]] = -torch.inf
+            tokens = strategy.choose(logits, uniforms[rows, position])
+            words[rows, position] = tokens
+            alive = (tokens != EOS).nonzero()[:, 0]
+            if len(alive) < len(rows):
+                rows, tokens, state = rows[alive], tokens[alive], decoder.reorder(state, alive)
+                if not len(rows):
+                    break
+    return [_cut(sentence) for sentence in words.tolist()]
+
+
+def _cut(words: list[int]) -> list[int]:
+    return words[: words.index(EOS)] if EOS in words else words
+
+
+def sample(
+    model: SentenceVAE,
+    count: int,
+    strategy: Strategy | None = None,
+    *,
+    seed: int = 0,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    batch_size: int = 64,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[int]]:
+    """Sentences decoded from draws of the prior. The same for any `batch_size`."""
+    for first in range(0, count, batch_size):
+        streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
+        z = prior_codes(streams, model.settings.latent_size)
+        uniforms = torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
+        yield from decode(
+            model, z, strategy or Strategy(), start=start, uniforms=uniforms, max_len=max_len, precision=precision
+        )
+
+
+def prior_codes(streams: Iterable[np.random.Generator], latent_size: int) -> Tensor:
+    """A draw from the prior N(0, I) for each stream: [B, L]."""
+    return torch.from_numpy(np.stack([random.standard_normal(latent_size, dtype=np.float32) for random in streams]))
+
+
+@torch.inference_mode()
+def encode(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    *,
+    batch_size: int = 128,
+    window: int = 8192,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Posterior mean [L] and scale [L] of each sentence (word ids), in order; batched by length within a window."""
+    waiting: dict[int, tuple[Tensor, Tensor]] = {}
+    following = 0
+    for rows, batch in length_sorted(sentences, batch_size, window):
+        with autocast(model.device, precision):
+            posterior: DiagonalGaussian = model.encoder(batch.to(model.device))
+        waiting.update(zip(rows.tolist(), zip(posterior.mean.cpu(), posterior.scale.cpu(), strict=True), strict=True))
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def reconstruct(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    *,
+    max_len: int = MAX_LEN,
+    batch_size: int = 128,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[int]]:
+    """What the model makes of each sentence: the greedy decoding of its posterior mean, in order."""
+    held: list[Tensor] = []
+    for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision):
+        held.append(mean)
+        if len(held) == batch_size:
+            yield from decode(model, torch.stack(held), max_len=max_len, precision=precision)
+            held = []
+    if held:
+        yield from decode(model, torch.stack(held), max_len=max_len, precision=precision)
+
+
+def linear_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """`steps` codes on the straight line between two [L], both ends included: [steps, L]."""
+    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    return torch.lerp(first[None], last[None], t)
+
+
+def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """`steps` codes on the great circle between two [L] (Shoemake 1985), their lengths blended: [steps, L].
+
+    Straight where the directions are the same or opposite, since then there is no one great circle.
+    """
+    cosine = torch.dot(first, last) / (first.norm() * last.norm()).clamp(min=1e-12)
+    if not -0.9999 < float(cosine) < 0.9999:
+        return linear_path(first, last, steps)
+    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    angle = torch.acos(cosine)
+    path = (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(angle)
+    path[0], path[-1] = first, last
+    return path
+
+
+PATHS = {"linear": linear_path, "spherical": spherical_path}

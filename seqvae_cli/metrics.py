@@ -1,0 +1,189 @@
+"""What a model is worth: ELBO, importance-weighted bound, mutual information, active units, BLEU (nats, sentences).
+
+The noise of sentence i comes from its own stream (seed, i), so no figure depends on how sentences are batched.
+Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli.batching import Batch, Indices, by_length, collate
+from seqvae_cli.latent import LOG_2PI, DiagonalGaussian, kl, standard_normal
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.runtime import autocast, normal_noise
+
+TOKENS_AT_ONCE = 2048
+"""Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
+
+Watch = Callable[[int], None]
+"""Told how many sentences (or sentence samples) were just done; may raise to stop."""
+
+
+class Sentences(Protocol):
+    """A split: word ids of each sentence, and all lengths (words)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> NDArray[np.int64]: ...
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+
+
+@dataclass(frozen=True)
+class Elbo:
+    """The two terms of the -ELBO over a split, and what the posteriors say."""
+
+    sentences: int
+    tokens: int
+    """Predicted tokens, `<eos>` counted."""
+    distortion: float
+    rate: float
+    mutual_information: float
+    active_units: int
+    rate_by_dimension: tuple[float, ...]
+
+    @property
+    def neg_elbo(self) -> float:
+        return self.distortion + self.rate
+
+    @property
+    def elbo_ppl(self) -> float:
+        return perplexity(self.neg_elbo, self.sentences, self.tokens)
+
+
+def perplexity(nll: float, sentences: int, tokens: int) -> float:
+    """exp(Σ NLL / Σ (T+1)) from the mean NLL a sentence; infinite where it overflows."""
+    try:
+        return math.exp(nll * sentences / tokens)
+    except OverflowError:
+        return math.inf
+
+
+@torch.inference_mode()
+def elbo(
+    model: SentenceVAE,
+    split: Sentences,
+    *,
+    seed: int = 0,
+    samples: int = 1,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> Elbo:
+    """Distortion at `samples` z a sentence, rate in closed form, mutual information and active units."""
+    latent = model.settings.latent_size
+    means, log_variances, z = (torch.empty(len(split), latent) for _ in range(3))
+    distortion = 0.0
+    for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
+        batch = batch.to(model.device)
+        noise = normal_noise(seed, rows, (samples, latent)).to(model.device)
+        with autocast(model.device, precision):
+            posterior = model.encoder(batch)
+            drawn = posterior.expand(samples).rsample(noise.flatten(0, 1))
+            repeated = _repeat(batch, samples)
+            log_p = model.decoder.log_prob(model.inputs(repeated), repeated, drawn)
+        distortion -= float(log_p.cpu().double().sum()) / samples
+        index = torch.from_numpy(rows)
+        means[index], log_variances[index] = posterior.mean.cpu(), posterior.log_variance.cpu()
+        z[index] = drawn.view(len(batch), samples, latent)[:, 0].cpu()
+        if watch:
+            watch(len(batch))
+    posterior = DiagonalGaussian(means.double(), log_variances.double())
+    rates = kl(posterior, standard_normal(posterior.mean)).mean(0)
+    return Elbo(
+        sentences=len(split),
+        tokens=int(split.lengths.sum()) + len(split),
+        distortion=distortion / len(split),
+        rate=float(rates.sum()),
+        mutual_information=mutual_information(posterior, z.double()),
+        active_units=active_units(means),
+        rate_by_dimension=tuple(rates.tolist()),
+    )
+
+
+@torch.inference_mode()
+def iw_nll(
+    model: SentenceVAE,
+    split: Sentences,
+    *,
+    samples: int = 500,
+    seed: int = 0,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> NDArray[np.float64]:
+    """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
+
+    -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
+    """
+    latent = model.settings.latent_size
+    result = np.empty(len(split))
+    for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
+        noise = normal_noise(seed, rows, (samples, latent))
+        batch = batch.to(model.device)
+        with autocast(model.device, precision):
+            posterior = model.encoder(batch)
+        chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
+        log_weights = torch.empty(len(batch), samples, dtype=torch.float64)
+        for start in range(0, samples, chunk):
+            part = noise[:, start : start + chunk].to(model.device)
+            count = part.size(1)
+            q = posterior.expand(count)
+            z = q.rsample(part.flatten(0, 1))
+            repeated = _repeat(batch, count)
+            with autocast(model.device, precision):
+                log_p = model.decoder.log_prob(model.inputs(repeated), repeated, z)
+            weights = log_p + standard_normal(z).log_prob(z) - q.log_prob(z)
+            log_weights[:, start : start + count] = weights.view(len(batch), count).cpu().double()
+            if watch:
+                watch(len(batch) * count)
+        result[rows] = (math.log(samples) - log_weights.logsumexp(1)).numpy()
+    return result
+
+
+def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> float:
+    """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
+    2016), by Monte Carlo with one z [N, L] a sentence. At most ln N."""
+    rate = kl(posterior, standard_normal(posterior.mean)).sum(1).mean()
+    return float(rate - (aggregate_log_prob(posterior, z) - standard_normal(z).log_prob(z)).mean())
+
+
+def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 512) -> Tensor:
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. In blocks of `rows`, as two matrix products."""
+    precision = (-posterior.log_variance).exp()
+    scaled = posterior.mean * precision
+    constant = (posterior.mean * scaled + posterior.log_variance + LOG_2PI).sum(1)
+    blocks = [
+        (block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1) for block in torch.split(z, rows)
+    ]
+    return torch.cat(blocks) - math.log(len(posterior.mean))
+
+
+def active_units(means: Tensor) -> int:
+    """Dimensions whose posterior mean [N, L] has a (population) variance above 0.01 (Burda et al. 2016, section 5.2)."""
+    return int((means.double().var(0, correction=0) > 0.01).sum())
+
+
+def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus BLEU-4 (sacrebleu) of tokens joined by spaces, 0 to 100."""
+    import sacrebleu
+
+    return float(sacrebleu.corpus_bleu(outputs, [references], tokenize="none", force=True).score)
+
+
+def _batches(split: Sentences, tokens: int) -> Iterator[tuple[Indices, Batch]]:
+    for rows in by_length(split.lengths, 0, batch_tokens=tokens):
+        yield rows, collate([split[int(i)] for i in rows])
+
+
+def _repeat(batch: Batch, samples: int) -> Batch:
+    """Each sentence `samples` times in a row."""
+    if samples == 1:
+        return batch
+    return Batch(batch.tokens.repeat_interleave(samples, 0), batch.lengths.repeat_interleave(samples, 0), batch.ragged)

@@ -1,0 +1,91 @@
+"""Terms -> loss: the annealed, floored and weighted -ELBO that training lowers (nats a sentence)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from seqvae_cli.config import ObjectiveSettings
+from seqvae_cli.model import Terms
+
+
+@dataclass(frozen=True)
+class Loss:
+    total: Tensor
+    """What is lowered: distortion + KL weight x floored rate, averaged over sentences."""
+    distortion: Tensor
+    rate: Tensor
+    """The plain rate and distortion, averaged over sentences: their sum is the -ELBO."""
+    kl_weight: float
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where training stands, in epochs (fractions count)."""
+
+    epoch: float
+    epochs: float
+
+
+def none(_: ObjectiveSettings, __: Clock) -> float:
+    return 1.0
+
+
+def linear(settings: ObjectiveSettings, clock: Clock) -> float:
+    """0 for `kl_hold` epochs, then from 0 to 1 over `kl_warmup` epochs."""
+    return min(1.0, max(0.0, clock.epoch - settings.kl_hold) / settings.kl_warmup)
+
+
+def logistic(settings: ObjectiveSettings, clock: Clock) -> float:
+    """A sigmoid (Bowman et al. 2015, section 3.1): 0.01 after `kl_hold` epochs, 0.99 after `kl_warmup` more."""
+    position = (clock.epoch - settings.kl_hold) / settings.kl_warmup
+    return 1 / (1 + math.exp(max(-500.0, min(500.0, 2 * math.log(99) * (0.5 - position)))))
+
+
+def cyclical(settings: ObjectiveSettings, clock: Clock) -> float:
+    """Fu et al. 2019, equation 6: each cycle rises from 0 to 1 over its first `kl_ratio`, then stays at 1."""
+    if clock.epoch >= clock.epochs:
+        return 1.0
+    position = (clock.epoch * settings.kl_cycles / clock.epochs) % 1.0
+    return min(1.0, position / settings.kl_ratio)
+
+
+SCHEDULES: dict[str, Callable[[ObjectiveSettings, Clock], float]] = {
+    "none": none,
+    "linear": linear,
+    "logistic": logistic,
+    "cyclical": cyclical,
+}
+
+
+class Objective(nn.Module):
+    """distortion + beta x schedule x rate, the rate floored by free bits.
+
+    Free bits (Kingma et al. 2016, equation 15): the KL of a group, averaged over the batch, costs nothing below
+    `free_bits` nats; likewise the sum over groups below `free_bits_total`.
+    """
+
+    def __init__(self, settings: ObjectiveSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def kl_weight(self, clock: Clock) -> float:
+        return self.settings.beta * SCHEDULES[self.settings.kl_schedule](self.settings, clock)
+
+    def full(self, clock: Clock) -> bool:
+        """The schedule has run out: from here on the loss only falls by learning."""
+        if self.settings.kl_schedule == "none":
+            return True
+        if self.settings.kl_schedule == "cyclical":
+            return clock.epoch >= clock.epochs * (1 - (1 - self.settings.kl_ratio) / self.settings.kl_cycles)
+        return clock.epoch >= self.settings.kl_hold + self.settings.kl_warmup
+
+    def forward(self, terms: Terms, clock: Clock) -> Loss:
+        distortion = terms.distortion.mean()
+        groups = terms.kl.mean(0)
+        floored = groups.clamp(min=self.settings.free_bits).sum().clamp(min=self.settings.free_bits_total)
+        kl_weight = self.kl_weight(clock)
+        return Loss(distortion + kl_weight * floored, distortion.detach(), groups.sum().detach(), kl_weight)

@@ -1,0 +1,504 @@
+"""Text becomes a prepared corpus: a vocabulary from the training split, and token ids on disk.
+
+Text is streamed, never held: one pass counts words, one encodes them (and one before them counts sentences, where the
+splits have to be cut). The folder is written under a temporary name and renamed whole, so that a crash leaves nothing
+that looks like a corpus. The same text with the same settings gives the same folder, and is done at once.
+"""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import hashlib
+import itertools
+import json
+import random
+import re
+import shutil
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from seqvae_cli import __version__, download, files, places
+from seqvae_cli.corpus import (
+    CORPORA,
+    FORMAT,
+    SPLITS,
+    Corpus,
+    SplitWriter,
+    canonical,
+    check_name,
+    content_hash,
+    list_prepared,
+    prepared_at,
+)
+from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.tokenizer import KINDS, SPECIALS, UNK, Tokenizer
+
+Watch = download.Watch
+HELD_OUT = 2_000
+"""Sentences in each of toy's validation and test splits."""
+
+_SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
+_ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
+
+Dropped = dict[str, Counter[str]]
+Sentences = Callable[[str, Dropped], Iterator[tuple[str, str]]]
+"""(stage "count" or "encode", where to count dropped lines) -> (split, text) of each sentence; called once a pass."""
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Where text comes from: for each split its files, read one after another; "train" is always there.
+
+    A split that is missing is cut from "train". Streams, and paths that cannot be read twice (pipes), are spooled.
+    """
+
+    files: dict[str, tuple[Path | BinaryIO, ...]]
+    description: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus, and whether it was made now (`fresh`) or lay there already."""
+
+    corpus: Corpus
+    fresh: bool
+
+
+def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | None = None) -> TextSource:
+    """A file, a stream or a folder as a source.
+
+    A folder holds train.txt (or NAME.train.txt), perhaps with valid, val or dev and test beside it; else all its .txt
+    files in sorted order are one text. Raises `DataError` for a path that is not there, and `UsageError` where two
+    files are meant for one split.
+    """
+    found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
+    if isinstance(text, Path) and text.is_dir():
+        found = dict(_folder_files(text))
+    found |= {split: (path,) for split, path in (("valid", valid), ("test", test)) if path is not None}
+    for path in itertools.chain.from_iterable(found.values()):
+        if isinstance(path, Path) and not path.exists():
+            raise DataError(f"{path} does not exist")
+        if isinstance(path, Path) and path.is_dir():
+            raise DataError(f"{path} is a folder", "name a file of text")
+    ordered = {split: found[split] for split in SPLITS if split in found}
+    return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
+
+
+def name_of(source: str) -> str:
+    """A corpus name made of a path: news for dir/News.txt, stdin for "-"."""
+    name = "stdin" if source == "-" else Path(source).absolute().name.lower().removesuffix(".txt")
+    return re.sub(r"[^a-z0-9._-]+", "-", name).lstrip("._-")[:64] or "text"
+
+
+def prepare_text(
+    source: TextSource,
+    name: str,
+    *,
+    tokenizer: str = "whitespace",
+    lower: bool = False,
+    min_count: int = 1,
+    max_len: int | None = None,
+    valid_fraction: float = 0.05,
+    test_fraction: float = 0.05,
+    seed: int = 0,
+    encoding: str = "utf-8",
+    watch: Watch | None = None,
+) -> Prepared:
+    """Prepares text, a sentence a line; blank lines are skipped, lines over 1 MiB dropped, and both counted.
+
+    tokenizer: the kind, see `Tokenizer`. The vocabulary is that of the training split.
+    min_count: words seen less often in the training split become `<unk>`.
+    max_len: tokens kept of a sentence, in every split; None cuts none.
+    valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source has no such split;
+        0 leaves the split empty.
+    watch: told (stage, bytes done, bytes in all).
+
+    Raises `UsageError` for a setting out of range, before anything is read; `DataError` for text that cannot be used,
+    with file and line; `MachineError` where the machine refuses.
+    """
+    check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
+    encoding = files.check_encoding(encoding)
+    fractions = {"valid": valid_fraction, "test": test_fraction}
+    with ExitStack() as stack:
+        progress = _Progress(watch)
+        texts = {split: _Text(split, items, encoding, progress, stack) for split, items in source.files.items()}
+        everything = sum(text.size for text in texts.values())
+        progress.start("hash", everything)
+        cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
+        recipe = {
+            "format": FORMAT,
+            "sources": {split: text.digests() for split, text in texts.items()},
+            "encoding": encoding,
+            "tokenizer": tokenizer,
+            "lower": lower,
+            "min_count": min_count,
+            "max_len": max_len,
+            "fractions": cut,
+            "seed": seed if cut else None,
+        }
+        shares: dict[str, int] = {}
+
+        def sentences(stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
+            train = texts["train"]
+            if cut and not shares:
+                progress.start("lines", train.size)
+                shares.update(_shares(sum(1 for _ in train.lines(Counter())), cut, train.label))
+            progress.start(stage, everything if stage == "encode" else train.size)
+            labels = itertools.chain(_labels(shares, seed) if cut else (), itertools.repeat("train"))
+            for line, split in zip(train.lines(dropped["train"]), labels, strict=False):
+                yield split, line
+            if stage == "encode":
+                for split in list(texts)[1:]:
+                    yield from zip(itertools.repeat(split), texts[split].lines(dropped[split]), strict=False)
+
+        return _prepare(name, recipe, source.description, sentences)
+
+
+def prepare_known(
+    name: str,
+    *,
+    from_dir: Path | None = None,
+    verify: bool = True,
+    tokenizer: str = "whitespace",
+    lower: bool = False,
+    min_count: int = 1,
+    max_len: int | None = None,
+    timeout: float = 30.0,
+    watch: Watch | None = None,
+) -> Prepared:
+    """Prepares a corpus of `CORPORA` from its mirrors or, without network, from the files in `from_dir`.
+
+    verify: False takes the files of `from_dir` even where their SHA-256 is another.
+    timeout: seconds without progress after which a mirror is given up.
+
+    Raises `NotFoundError` for an unknown name, else what `prepare_text` and `download.fetch` raise.
+    """
+    if name not in CORPORA:
+        raise NotFoundError(f"no known corpus {name[:80]!r}", nearest(name, CORPORA))
+    known = CORPORA[name]
+    check_settings(name, tokenizer, min_count, max_len)
+    if from_dir is None:
+        paths = download.fetch(known, places.cache() / name, watch=watch, timeout=timeout)
+    else:
+        paths = download.local(known, from_dir, verify=verify)
+    source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
+    return prepare_text(
+        source, name, tokenizer=tokenizer, lower=lower, min_count=min_count, max_len=max_len, watch=watch
+    )
+
+
+def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", watch: Watch | None = None) -> Prepared:
+    """Prepares the built-in corpus: one stream of sentences, cut into `sentences` for training and 2 × `HELD_OUT`.
+
+    Beside every split lie SPLIT.factors.jsonl, what the grammar chose for each sentence, and SPLIT.logprob.bin,
+    float64, log p(x) in nats. watch: told (stage, sentences done, sentences in all).
+    """
+    from seqvae_cli import toy
+
+    check_settings(name, "whitespace", 1, None)
+    if not 100 <= sentences <= 10_000_000:
+        raise UsageError(f"{sentences} sentences", "toy has 100 to 10,000,000")
+    sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
+    total = sum(sizes.values())
+    recipe = {"format": FORMAT, "toy": toy.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
+    recipe |= {"lower": False, "min_count": 1, "max_len": None}
+
+    def stream(stage: str) -> Iterator[tuple[str, toy.ToySentence]]:
+        labels = itertools.chain.from_iterable(itertools.repeat(split, size) for split, size in sizes.items())
+        for done, pair in enumerate(zip(labels, toy.generate(total, seed), strict=True)):
+            if watch and done % 1000 == 0:
+                watch(stage, done, total)
+            yield pair
+
+    def texts(stage: str, _dropped: Dropped) -> Iterator[tuple[str, str]]:
+        return ((split, " ".join(sentence.words)) for split, sentence in stream(stage))
+
+    def extras(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
+        digests = {}
+        with ExitStack() as stack:
+
+            def open_all(kind: str) -> dict[str, files.DigestFile]:
+                made = {split: files.DigestFile(folder / f"{split}.{kind}") for split in sizes}
+                for file in made.values():
+                    stack.callback(file.close)
+                return made
+
+            factors, log_probs = open_all("factors.jsonl"), open_all("logprob.bin")
+            for split, sentence in stream("factors"):
+                factors[split].write((json.dumps(sentence.factors) + "\n").encode())
+                log_probs[split].write(struct.pack("<d", toy.log_prob(sentence.words)))
+            for file in (*factors.values(), *log_probs.values()):
+                digests[file.path.name] = file.finish()
+        values = {factor: list(choices) for factor, choices in toy.FACTORS.items()}
+        return digests, {"entropy": toy.entropy(), "toy": {"version": toy.VERSION, "factors": values}}
+
+    return _prepare(name, recipe, f"the built-in corpus, seed {seed}", texts, extras)
+
+
+def check_settings(
+    name: str,
+    tokenizer: str,
+    min_count: int,
+    max_len: int | None,
+    valid_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+) -> None:
+    """Raises `UsageError` with the range for what cannot be prepared with."""
+    check_name(name)
+    if tokenizer not in KINDS:
+        raise UsageError(f"unknown tokenizer {tokenizer[:40]!r}", nearest(tokenizer, KINDS))
+    if min_count < 1:
+        raise UsageError(f"a minimal count of {min_count}", "it is 1 or more")
+    if max_len is not None and max_len < 1:
+        raise UsageError(f"a longest sentence of {max_len} tokens", "it is 1 or more")
+    for split, fraction in (("valid", valid_fraction), ("test", test_fraction)):
+        if not 0 <= fraction < 1:
+            raise UsageError(f"a {split} fraction of {fraction}", "it lies in [0, 1)")
+    if valid_fraction + test_fraction >= 1:
+        raise UsageError(f"fractions of {valid_fraction} and {test_fraction} leave no training text", "lower them")
+
+
+class _Progress:
+    """Adds up what the steps of a stage report."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch, self._stage, self._done, self._total = watch, "", 0, 0
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage, self._done, self._total = stage, 0, total
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._watch:
+            self._watch(self._stage, self._done, self._total)
+
+
+class _Text:
+    """The files of one split, those spooled that can be read only once."""
+
+    def __init__(
+        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: _Progress, stack: ExitStack
+    ) -> None:
+        self.split, self.encoding, self.progress = split, encoding, progress
+        self.label = ", ".join(map(_label, items))
+        self.paths = [
+            (item if isinstance(item, Path) and item.is_file() else _spooled(item, stack), _label(item))
+            for item in items
+        ]
+        self.size = sum(path.stat().st_size for path, _ in self.paths)
+        self._stamps = self._stamp()
+
+    def _stamp(self) -> list[tuple[int, int]]:
+        stats = [path.stat() for path, _ in self.paths]
+        return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+    def digests(self) -> list[str]:
+        return [files.sha256(path, self.progress.advance) for path, _ in self.paths]
+
+    def lines(self, dropped: Counter[str]) -> Iterator[str]:
+        none = True
+        for path, label in self.paths:
+            advance = self.progress.advance
+            for line in files.read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
+                none = False
+                yield line
+        if none:
+            raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
+        if self._stamp() != self._stamps:
+            raise DataError(f"{self.label} changed while it was read", "start again when it is complete")
+
+
+def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
+    path = stack.enter_context(files.claimed(places.cache(), "text"))
+    with files.machine_errors(path), open(path, "xb") as spool:
+        if isinstance(item, Path):
+            with files.machine_errors(item), open(item, "rb") as stream:
+                shutil.copyfileobj(stream, spool, 1 << 20)
+        else:
+            shutil.copyfileobj(item, spool, 1 << 20)
+    return path
+
+
+def _label(item: Path | BinaryIO) -> str:
+    return str(item) if isinstance(item, Path) else "standard input"
+
+
+def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    with files.machine_errors(folder):
+        texts = sorted(path for path in folder.glob("*.txt") if not path.name.startswith(".") and not path.is_dir())
+    if not texts:
+        raise DataError(f"{folder} has no .txt files")
+    found: dict[str, Path] = {}
+    for path in texts:
+        if match := _SPLIT_FILE.fullmatch(path.name.lower()):
+            split = _ALIASES.get(match[1], match[1])
+            if split in found:
+                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid, --test")
+            found[split] = path
+    if "train" not in found:
+        yield "train", tuple(texts)
+        return
+    yield from ((split, (path,)) for split, path in found.items())
+
+
+def _shares(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:
+    """Sentences of each split: one at least, and one at least for training."""
+    shares = {split: max(1, round(total * fraction)) for split, fraction in fractions.items()}
+    while sum(shares.values()) >= total:
+        largest = max(shares, key=lambda split: shares[split])
+        if shares[largest] == 1:
+            empty = ("train", *fractions)[total]
+            raise DataError(
+                f"{label} has only {total} sentence{'s' * (total > 1)}: the {empty} split is empty",
+                "add sentences, or give files with --valid and --test",
+            )
+        shares[largest] -= 1
+    return shares | {"train": total - sum(shares.values())}
+
+
+def _labels(shares: dict[str, int], seed: int) -> Iterator[str]:
+    """A split for each sentence in turn, all ways to fill the `shares` being equally likely.
+
+    References: Knuth, The Art of Computer Programming 2, section 3.4.2, algorithm S (selection sampling).
+    """
+    draw = random.Random(seed).random
+    valid, test = shares.get("valid", 0), shares.get("test", 0)
+    for left in range(shares["train"] + valid + test, 0, -1):
+        point = draw() * left
+        if point < valid:
+            valid -= 1
+            yield "valid"
+        elif point < valid + test:
+            test -= 1
+            yield "test"
+        else:
+            yield "train"
+
+
+def _prepare(
+    name: str,
+    recipe: dict[str, Any],
+    description: str,
+    sentences: Sentences,
+    extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
+) -> Prepared:
+    """The corpus of a recipe: the one that lies there, or a new one. `extras` adds files and entries of corpus.json."""
+    path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
+    if (corpus := _lying_there(path)) is not None:
+        return Prepared(corpus, fresh=False)
+    with files.claimed(places.corpora(), path.name) as folder:
+        with files.machine_errors(folder):
+            folder.mkdir()
+        digests, info = _encode(folder, recipe, sentences)
+        if extras is not None:
+            more, entries = extras(folder)
+            digests, info = digests | more, info | entries
+        head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
+        head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
+        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests})
+        return _published(folder, path)
+
+
+def _encode(folder: Path, recipe: dict[str, Any], sentences: Sentences) -> tuple[dict[str, str], dict[str, Any]]:
+    """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
+    kind, lower, max_len = recipe["tokenizer"], recipe["lower"], recipe["max_len"]
+    split_text = Tokenizer(kind, lower, SPECIALS).split
+    counts: Counter[str] = Counter()
+    for split, text in sentences("count", {name: Counter() for name in SPLITS}):
+        if split == "train":
+            counts.update(split_text(text)[:max_len])
+    tokenizer = Tokenizer.fit(counts, kind, lower, recipe["min_count"])
+    types = len(counts)
+    counts.clear()
+    if len(tokenizer) == len(SPECIALS):
+        raise DataError(f"no word is seen {recipe['min_count']} times in the training text", "lower --min-count")
+    dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
+    dropped: Dropped = {name: Counter() for name in SPLITS}
+    truncated: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
+        for split, text in sentences("encode", dropped):
+            pieces = split_text(text)
+            if max_len is not None and len(pieces) > max_len:
+                truncated[split] += 1
+                pieces = pieces[:max_len]
+            ids = tokenizer.ids(pieces)
+            unknown[split] += ids.count(UNK)
+            writers[split].add(ids)
+        for writer in writers.values():
+            digests |= writer.finish()
+    splits = {
+        split: {
+            "sentences": (count := writer.lengths.total()),
+            "tokens": writer.words + count,
+            "words": writer.words,
+            "unknown": unknown[split],
+            "truncated": truncated[split],
+            "too_long": dropped[split]["too_long"],
+            "empty": dropped[split]["empty"],
+            "lengths": _percentiles(writer.lengths),
+        }
+        for split, writer in writers.items()
+    }
+    return digests, {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
+
+
+def _percentiles(lengths: Counter[int]) -> dict[str, float]:
+    """Of words a sentence, by nearest rank; zeros for an empty split."""
+    total = lengths.total()
+    if not total:
+        return dict.fromkeys(("min", "p50", "p90", "p99", "max", "mean"), 0)
+    ordered = sorted(lengths)
+    ranks = list(itertools.accumulate(lengths[length] for length in ordered))
+    at = {f"p{p}": ordered[bisect.bisect_left(ranks, total * p / 100)] for p in (50, 90, 99)}
+    mean = sum(length * count for length, count in lengths.items()) / total
+    return {"min": ordered[0], **at, "max": ordered[-1], "mean": round(mean, 3)}
+
+
+def _lying_there(path: Path) -> Corpus | None:
+    """The corpus that was prepared before, marked as the one its name means now; None for none or a damaged one."""
+    if not (path / "corpus.json").is_file():
+        return None
+    try:
+        corpus = Corpus.open(path)
+        corpus.verify()
+    except DataError:
+        return None
+    rivals = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
+    if max(rivals, key=prepared_at) != path:
+        corpus = Corpus(path, corpus.info | {"prepared_at": _now()})
+        files.write_json(path / "corpus.json", corpus.info)
+    return corpus
+
+
+def _now() -> int:
+    """Nanoseconds since 1970, but later than any corpus here: the last one prepared wins, whatever the clock does."""
+    return max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())])
+
+
+def _published(folder: Path, path: Path) -> Prepared:
+    """Gives a finished folder its name; where another process was faster, takes its folder."""
+    with files.machine_errors(path):
+        while True:
+            try:
+                folder.rename(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if (corpus := _lying_there(path)) is not None:
+                    return Prepared(corpus, fresh=False)
+                with files.claimed(path.parent, "damaged") as grave, suppress(FileNotFoundError):
+                    path.rename(grave)
+            else:
+                files.sync_directory(path.parent)
+                return Prepared(Corpus.open(path), fresh=True)

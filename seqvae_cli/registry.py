@@ -1,0 +1,227 @@
+"""Run folders: create, find, list. The folders are the truth; no database has to agree with them.
+
+    HOME/runs/NAME/
+        run.json         status, lineage, versions, the corpus and its hash, digests of the two files below
+        config.yaml      the resolved settings
+        tokenizer.json
+        metrics.jsonl    a line an epoch
+        best/ last/      checkpoints
+        lock             held by the process that trains
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from seqvae_cli import __version__, files, places
+from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
+
+FORMAT = 1
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+NAME_RULE = "1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
+RESERVED = ("latest", "best")
+STATUSES = ("created", "running", "finished", "interrupted", "failed", "diverged")
+
+
+class Run:
+    """One run folder. `info` is its `run.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.info: dict[str, Any] = _read_info(path)
+
+    @property
+    def status(self) -> str:
+        """What the run does now. `running` only while its lock is held: after a kill it is `interrupted`."""
+        status = str(self.info["status"])
+        if status in ("running", "created") and not self.locked():
+            return "interrupted"
+        return status
+
+    def locked(self) -> bool:
+        """Some process holds the lock of this run."""
+        if not (self.path / "lock").exists():
+            return False
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            with lock:
+                return False
+        except (Timeout, OSError):
+            return True
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process. Raises `MachineError` naming the holder where another one has it."""
+        lock = FileLock(self.path / "lock", timeout=2)  # `locked` of others holds it for a moment
+        try:
+            with files.machine_errors(self.path / "lock"):
+                lock.acquire()
+        except Timeout as error:
+            holder = _read_info(self.path).get("holder") or {}
+            who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+            raise MachineError(f"run {self.name} is being trained by {who}", "wait for it, or stop it first") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def update(self, **values: Any) -> None:
+        """Changes `run.json` on disk."""
+        self.info = {**self.info, **values, "updated": time.time_ns()}
+        files.write_json(self.path / "run.json", self.info)
+
+    def start(self) -> None:
+        self.update(status="running", holder={"pid": os.getpid(), "host": socket.gethostname()}, failure=None)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`, an epoch each."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    def has_checkpoint(self) -> bool:
+        return any(next((self.path / folder).glob("*/manifest.json"), None) for folder in ("best", "last"))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def check_name(name: str) -> str:
+    """Raises `UsageError` with the rule."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise UsageError(f"{name!r} is no name for a run", f"{NAME_RULE}; not {' or '.join(RESERVED)}")
+    return name
+
+
+def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any], name: str | None = None) -> Run:
+    """A new run folder: `name`, else `prefix-N` with the first free N. Safe beside other processes.
+
+    Raises `UsageError` where `name` is taken or no name.
+    """
+    root = places.runs()
+    if name and (root / check_name(name)).exists():
+        raise _taken(name)
+    draft = root / f"{files.TEMPORARY}{secrets.token_hex(8)}"
+    digests = {
+        "config.yaml": files.write(draft / "config.yaml", config.encode()),
+        "tokenizer.json": files.write(draft / "tokenizer.json", tokenizer),
+    }
+    info = {
+        "format": FORMAT,
+        "status": "created",
+        "created": time.time_ns(),
+        "corpus": corpus,
+        "files": digests,
+        "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
+    }
+    files.write_json(draft / "run.json", info)
+    with files.machine_errors(root):
+        path = _publish(draft, root, name, prefix)
+        files.sync_directory(root)
+    return Run(path)
+
+
+def _publish(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
+    """Renames the whole folder into place, so that nobody sees half a run; a name that is taken cannot be renamed to."""
+    taken = [re.fullmatch(re.escape(prefix) + r"-(\d{1,9})", path.name) for path in root.iterdir()]
+    number = 1 + max((int(match[1]) for match in taken if match), default=0)
+    while True:
+        path = root / (name or f"{prefix}-{number}")
+        try:
+            return draft.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            if name:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise _taken(name) from error
+            number += 1
+
+
+def _taken(name: str) -> UsageError:
+    return UsageError(f"there is a run {name!r} already", "choose another --name, or --resume it")
+
+
+def names() -> list[str]:
+    """Names of all run folders, damaged ones too."""
+    root = places.runs()
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and NAME.fullmatch(path.name)) if root.is_dir() else []
+
+
+def runs() -> tuple[list[Run], list[tuple[str, str]]]:
+    """All runs, oldest first, and those that cannot be read, each with the reason."""
+    good, bad = [], []
+    for name in names():
+        try:
+            good.append(Run(places.runs() / name))
+        except DataError as error:
+            bad.append((name, error.message))
+    return sorted(good, key=lambda run: (run.info["created"], run.name)), bad
+
+
+def find(name: str = "latest", *, trained: bool = False) -> Run:
+    """The run that is meant: a name, a unique prefix, `latest`, or `best`.
+
+    `best` has the lowest validation -ELBO of all runs on the corpus of the latest one. `trained` passes over runs
+    without a checkpoint in `latest`. Raises `NotFoundError`, `UsageError` for an ambiguous prefix.
+    """
+    if name in RESERVED:
+        found = [run for run in runs()[0] if run.has_checkpoint() or not trained]
+        if not found:
+            raise NotFoundError("there is no run yet" if not names() else "no run has a checkpoint yet", "seqvae train")
+        latest = found[-1]
+        if name == "latest":
+            return latest
+        same = [run for run in found if run.info["corpus"]["hash"] == latest.info["corpus"]["hash"]]
+        scored = [run for run in same if run.info.get("best_neg_elbo") is not None]
+        if not scored:
+            raise NotFoundError("no run has been validated yet", "name one: seqvae runs list")
+        return min(scored, key=lambda run: float(run.info["best_neg_elbo"]))
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a run", NAME_RULE)
+    known = names()
+    matches = [name] if name in known else [other for other in known if other.startswith(name)]
+    if len(matches) > 1:
+        raise UsageError(f"{name!r} could be {', '.join(matches[:8])}", "write more of the name")
+    if not matches:
+        raise NotFoundError(f"no run {name!r}", nearest(name, known) or "seqvae train")
+    return Run(places.runs() / matches[0])
+
+
+def resumable() -> Run:
+    """The latest run that was stopped before its end. Raises `NotFoundError`."""
+    for run in reversed(runs()[0]):
+        if run.status in ("interrupted", "failed", "diverged"):
+            return run
+    raise NotFoundError("no run was interrupted", "name the one to resume: seqvae runs list")
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    info = files.read_json(path / "run.json")
+    if not isinstance(info, dict) or not isinstance(info.get("format"), int):
+        raise DataError(f"{path / 'run.json'} describes no run")
+    if info["format"] > FORMAT:
+        raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", "upgrade seqvae")
+    corpus = info.get("corpus")
+    if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
+        raise DataError(f"{path / 'run.json'} describes no run")
+    return info

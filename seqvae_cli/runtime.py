@@ -1,0 +1,106 @@
+"""Device, precision, threads and seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from seqvae_cli.errors import MachineError
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device, else MPS, else the CPU. Raises `MachineError` where the device is absent."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+    if str(device) not in devices():
+        raise MachineError(f"no device {name!r} here", f"devices: {', '.join(devices())}")
+    return device
+
+
+def devices() -> list[str]:
+    """The devices of this machine."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 only where the device has a unit for it: elsewhere it is emulated, many times slower."""
+    if name == "auto":
+        return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return False
+
+
+def set_threads(count: int) -> int:
+    """Uses `count` CPU threads, or one a core where `count` is 0; returns how many."""
+    if count == 0:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    return count
+
+
+@contextmanager
+def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    """Matrix products in `precision`; weights and sums stay float32."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        yield
+
+
+def sum_type(device: torch.device) -> torch.dtype:
+    """float64, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def precision_name(precision: torch.dtype) -> str:
+    return "bfloat16" if precision == torch.bfloat16 else "float32"
+
+
+def stream(seed: int, index: int) -> np.random.Generator:
+    """The random stream of sentence `index`: it depends on the two numbers alone, so not on batches or devices."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+
+
+def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise of `shape` for each sentence, from the beginning of its stream: [len(indices), *shape]."""
+    return torch.from_numpy(np.stack([stream(seed, int(i)).standard_normal(shape, dtype=np.float32) for i in indices]))
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of torch's global random streams (dropout draws from them), as byte tensors."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Undoes what happened since `random_state`; a stream of a device that is absent now is left alone."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])

@@ -1,0 +1,446 @@
+"""fit(...) -> events: steps, annealing, validation, plateaus, saving. Prints nothing.
+
+Everything that decides how training goes on is in the checkpoint (weights, optimizer, random streams, position in the
+epoch's order, running sums, metrics so far), so that a resumed run on CPU repeats the uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqvae_cli import checkpoint, config, files, metrics, registry
+from seqvae_cli.batching import collate, epoch_order
+from seqvae_cli.config import Settings
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import CheckpointError, DataError, DivergedError, MachineError, NotFoundError, UsageError
+from seqvae_cli.events import (
+    CollapseEvent,
+    EndEvent,
+    EvalEvent,
+    Event,
+    PlateauEvent,
+    StartEvent,
+    StepEvent,
+    WarningEvent,
+)
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.objective import Clock, Loss, Objective
+from seqvae_cli.registry import Run
+from seqvae_cli.runtime import (
+    autocast,
+    precision_name,
+    random_state,
+    resolve_device,
+    resolve_precision,
+    restore_random_state,
+    set_threads,
+    sum_type,
+)
+
+STEPS_PER_EVENT = 10
+COLLAPSED = 0.5
+"""Nats of rate below which the posterior is called collapsed."""
+
+
+@dataclass
+class Progress:
+    """Where training stands: all of it plain numbers, saved as `training.json`."""
+
+    epoch: int = 1
+    """The epoch that is being trained, from 1."""
+    batch: int = 0
+    """Batches of it that are done."""
+    step: int = 0
+    learning_rate: float = 0.0
+    best_step: int = -1
+    best_epoch: int = 0
+    best_neg_elbo: float | None = None
+    stale: int = 0
+    """Epochs since the best one, or since the last plateau."""
+    decays: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    """Time spent on the steps of this epoch."""
+    epoch_tokens: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Distortion and rate, summed over this epoch's sentences."""
+    sentences: int = 0
+    done: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The lines of `metrics.jsonl`."""
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
+    """Raised inside validation when `stop()` turns true."""
+
+
+def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: str | None = None) -> Run:
+    """A new run folder for `settings` on `corpus`. Raises where training could not begin: before any data is read."""
+    resolve_device(settings.runtime.device)
+    _check_splits(corpus)
+    settings = settings.model_copy(update={"data": corpus.path.name})
+    return registry.create(
+        f"{corpus.name}-{preset}",
+        name=name,
+        config=config.dump(settings),
+        tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
+        corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
+    )
+
+
+def check_corpus(run: Run, corpus: Corpus) -> None:
+    """Raises `DataError` with both hashes where `corpus` is not the one that `run` was trained on."""
+    if run.info["corpus"]["hash"] != corpus.hash:
+        raise DataError(
+            f"corpus {corpus.path.name} has hash {corpus.hash[:12]}, run {run.name} was trained on"
+            f" {run.info['corpus']['hash'][:12]}",
+            "prepare the corpus again as it was",
+        )
+
+
+def _check_splits(corpus: Corpus) -> None:
+    for split in ("train", "valid"):
+        if split not in corpus.splits or not len(corpus.split(split)):
+            raise UsageError(f"corpus {corpus.name} has no {split} sentences", "prepare it with --valid or a fraction")
+
+
+def fit(
+    run: Run, corpus: Corpus, *, resume: bool = False, epochs: int | None = None, stop: Callable[[], bool] = bool
+) -> Iterator[Event]:
+    """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
+
+    Seeds and uses torch's global random streams. With `resume` it goes on from the newest checkpoint that verifies;
+    `epochs` then replaces the number of epochs in all. Stopped, it saves first. Raises `DivergedError` when the loss
+    is no number (the last finite checkpoint stays), `MachineError`, `CheckpointError`, `DataError`.
+    """
+    check_corpus(run, corpus)
+    _check_splits(corpus)
+    with run.lock():
+        run.start()
+        files.sweep(run.path)
+        trainer = _Trainer(run, corpus, stop, epochs)
+        try:
+            if resume:
+                yield from trainer.resume()
+            yield from trainer.train()
+        except DivergedError:
+            run.update(status="diverged", holder=None)
+            raise
+        except BaseException as error:
+            # Also where the consumer stops listening (GeneratorExit) or a second Ctrl-C ends it at once.
+            interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt)
+            _mark(run, "interrupted" if interrupted else "failed", None if interrupted else repr(error))
+            raise
+
+
+def _mark(run: Run, status: str, failure: str | None) -> None:
+    """Best effort: the error that brought us here is the one to report, not a full disk on top of it."""
+    try:
+        run.update(status=status, holder=None, failure=failure)
+    except MachineError:
+        return
+
+
+class _Trainer:
+    def __init__(self, run: Run, corpus: Corpus, stop: Callable[[], bool], epochs: int | None) -> None:
+        self.run, self.corpus, self.stop = run, corpus, stop
+        self.settings, tokenizer = checkpoint.load_parts(run)
+        if epochs is not None:
+            train = self.settings.train.model_copy(update={"epochs": epochs})
+            self.settings = self.settings.model_copy(update={"train": train})
+        self.device = resolve_device(self.settings.runtime.device)
+        self.precision = resolve_precision(self.settings.runtime.precision, self.device)
+        # Sums depend on how many threads share them: a resumed run takes as many as it began with.
+        self.threads = set_threads(run.info.get("threads") or self.settings.runtime.threads)
+        torch.manual_seed(self.settings.seed)
+        self.model = SentenceVAE(self.settings.model, len(tokenizer)).to(self.device)
+        self.objective = Objective(self.settings.objective)
+        self.train_split, self.valid_split = corpus.split("train"), corpus.split("valid")
+        self.lengths = self.train_split.lengths
+        if self.settings.train.max_len:
+            self.lengths = self.lengths.clip(max=self.settings.train.max_len)
+        self.progress = Progress(learning_rate=self.settings.train.lr)
+        self.optimizer = self.new_optimizer()
+        self.order = self.epoch_order()
+        self.steps_per_epoch = len(self.order)
+        self.sums = self.no_sums()
+        self.bad_step = torch.full((), math.inf, device=self.device)
+        run.update(threads=self.threads, device=str(self.device), precision=precision_name(self.precision))
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(self.model.parameters(), lr=self.progress.learning_rate, fused=fused)
+
+    def epoch_order(self) -> list[Any]:
+        train = self.settings.train
+        return list(
+            epoch_order(
+                self.lengths,
+                train.batch_size,
+                train.batch_tokens,
+                seed=self.settings.seed,
+                epoch=self.progress.epoch,
+            )
+        )
+
+    def no_sums(self) -> Tensor:
+        return torch.zeros(2, dtype=sum_type(self.device), device=self.device)
+
+    @property
+    def epochs(self) -> int:
+        return self.settings.train.epochs
+
+    def clock(self) -> Clock:
+        done = self.progress.epoch - 1 + self.progress.batch / len(self.order)
+        return Clock(done, self.epochs)
+
+    # --- the loop
+
+    def train(self) -> Iterator[Event]:
+        progress = self.progress
+        began, before = time.perf_counter(), progress.seconds
+        yield StartEvent(
+            run=self.run.name,
+            corpus=self.corpus.name,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            device=str(self.device),
+            precision=precision_name(self.precision),
+            threads=self.threads,
+            epochs=self.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            step=progress.step,
+        )
+        reason = "finished"
+        while not progress.done and progress.epoch <= self.epochs:
+            yield from self.train_epoch()
+            progress.seconds = before + time.perf_counter() - began
+            if self.stop():
+                reason = "interrupted"
+                break
+            try:
+                evaluation = self.validate()
+            except Stopped:
+                reason = "interrupted"
+                break
+            yield evaluation
+            yield from self.after_epoch(evaluation)
+            progress.seconds = before + time.perf_counter() - began
+            self.save()
+        if reason == "interrupted":
+            self.save()
+        elif progress.done:
+            reason = "stopped"
+        progress.seconds = before + time.perf_counter() - began
+        self.run.update(
+            status="interrupted" if reason == "interrupted" else "finished", holder=None, seconds=progress.seconds
+        )
+        yield EndEvent(
+            reason,
+            min(progress.epoch, self.epochs),
+            progress.step,
+            progress.best_epoch,
+            math.inf if progress.best_neg_elbo is None else progress.best_neg_elbo,
+            progress.seconds,
+        )
+
+    def train_epoch(self) -> Iterator[Event]:
+        """The batches of this epoch that are still to do; leaves early when asked to stop."""
+        progress = self.progress
+        self.model.train()
+        saved = reported = time.perf_counter()
+        since = self.no_sums()
+        tokens = sentences = steps = 0
+        while progress.batch < len(self.order) and not self.stop():
+            rows = self.order[progress.batch]
+            kl_weight = self.objective.kl_weight(self.clock())
+            loss = self.step(rows)
+            parts = torch.stack([loss.distortion, loss.rate]).to(since.dtype) * len(rows)
+            since += parts
+            self.sums += parts
+            tokens += int(self.lengths[rows].sum()) + len(rows)
+            sentences += len(rows)
+            steps += 1
+            now = time.perf_counter()
+            if steps == STEPS_PER_EVENT or progress.batch == len(self.order):
+                self.check_finite()
+                distortion, rate = (since / sentences).tolist()
+                now = time.perf_counter()
+                progress.epoch_seconds += now - reported
+                progress.epoch_tokens += tokens
+                yield StepEvent(
+                    epoch=progress.epoch,
+                    step=progress.step,
+                    steps=self.steps_per_epoch * self.epochs,
+                    kl_weight=kl_weight,
+                    learning_rate=progress.learning_rate,
+                    distortion=distortion,
+                    rate=rate,
+                    neg_elbo=distortion + rate,
+                    tokens_per_second=tokens / (now - reported),
+                )
+                reported, since = now, self.no_sums()
+                tokens = sentences = steps = 0
+            if now - saved > 60 * self.settings.train.save_every:
+                self.save()
+                saved = time.perf_counter()
+        progress.epoch_tokens += tokens
+        progress.epoch_seconds += time.perf_counter() - reported
+
+    def step(self, rows: Any) -> Loss:
+        train = self.settings.train
+        batch = collate([self.train_split[int(i)] for i in rows], train.max_len).to(self.device)
+        with autocast(self.device, self.precision):
+            terms = self.model(batch)
+        loss: Loss = self.objective(terms, self.clock())
+        self.optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
+        self.optimizer.step()
+        self.progress.batch += 1
+        self.progress.step += 1
+        self.progress.sentences += len(rows)
+        # Kept on the device: asking for it every step would make the device wait.
+        finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
+        self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(self.progress.step))
+        return loss
+
+    def check_finite(self) -> None:
+        step = float(self.bad_step)
+        if math.isfinite(step):
+            raise DivergedError(
+                f"the loss or its gradient is no finite number at step {int(step)} (epoch {self.progress.epoch})",
+                "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept",
+            )
+
+    # --- after the steps of an epoch
+
+    def validate(self) -> EvalEvent:
+        """The validation split at KL weight 1, with noise of its own, the same every epoch."""
+
+        def watch(_: int) -> None:
+            if self.stop():
+                raise Stopped
+
+        progress = self.progress
+        self.check_finite()
+        self.model.eval()
+        result = metrics.elbo(
+            self.model, self.valid_split, seed=self.settings.seed, precision=self.precision, watch=watch
+        )
+        if not math.isfinite(result.neg_elbo):
+            raise DivergedError(
+                f"the validation -ELBO is no finite number after step {progress.step} (epoch {progress.epoch})",
+                "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept",
+            )
+        distortion, rate = (self.sums / progress.sentences).tolist()
+        return EvalEvent(
+            epoch=progress.epoch,
+            step=progress.step,
+            kl_weight=self.objective.kl_weight(self.clock()),
+            learning_rate=progress.learning_rate,
+            tokens_per_second=progress.epoch_tokens / max(progress.epoch_seconds, 1e-9),
+            train_distortion=distortion,
+            train_rate=rate,
+            train_neg_elbo=distortion + rate,
+            distortion=result.distortion,
+            rate=result.rate,
+            neg_elbo=result.neg_elbo,
+            elbo_ppl=result.elbo_ppl,
+            mutual_information=result.mutual_information,
+            active_units=result.active_units,
+            best=progress.best_neg_elbo is None or result.neg_elbo < progress.best_neg_elbo,
+        )
+
+    def after_epoch(self, event: EvalEvent) -> Iterator[Event]:
+        """Keeps the best weights, lowers the learning rate on a plateau, and moves on to the next epoch."""
+        progress, train = self.progress, self.settings.train
+        annealed = self.objective.full(self.clock())
+        if event.best:
+            progress.best_step, progress.best_epoch = progress.step, progress.epoch
+            progress.best_neg_elbo = event.neg_elbo
+            progress.stale = 0
+            checkpoint.write(self.run.path / "best", progress.step, {"model": self.model.state_dict()})
+            self.run.update(best_neg_elbo=event.neg_elbo, best_epoch=event.epoch, epoch=event.epoch)
+        else:
+            progress.stale += annealed
+            self.run.update(epoch=event.epoch)
+        progress.history.append(asdict(event))
+        if event.rate < COLLAPSED and annealed:
+            yield CollapseEvent(event.epoch, event.rate)
+        if train.early_stop and annealed and progress.epoch - progress.best_epoch >= train.early_stop:
+            progress.done = True
+        elif train.patience and progress.stale >= train.patience:
+            progress.stale = 0
+            progress.decays += 1
+            progress.done = progress.decays > train.max_decays
+            if not progress.done:
+                yield self.lower_learning_rate()
+        progress.epoch += 1
+        progress.batch = progress.sentences = progress.epoch_tokens = 0
+        progress.epoch_seconds = 0.0
+        self.sums = self.no_sums()
+        self.order = self.epoch_order()
+
+    def lower_learning_rate(self) -> PlateauEvent:
+        progress = self.progress
+        progress.learning_rate *= self.settings.train.lr_decay
+        best = checkpoint.newest(self.run.path / "best")
+        if checkpoint.step_of(best) != progress.best_step:
+            raise CheckpointError(f"{best} is not the checkpoint of step {progress.best_step}")
+        checkpoint.load_weights(self.model, best)
+        self.optimizer = self.new_optimizer()
+        return PlateauEvent(progress.epoch, progress.learning_rate, progress.best_epoch)
+
+    # --- saving and resuming
+
+    def save(self) -> None:
+        self.check_finite()
+        self.progress.sums = self.sums.tolist()
+        training: dict[str, Tensor] = checkpoint.optimizer_tensors(self.model, self.optimizer)
+        training |= {f"random/{name}": state for name, state in random_state(self.device).items()}
+        checkpoint.write(
+            self.run.path / "last",
+            self.progress.step,
+            {"model": self.model.state_dict(), "training": training},
+            asdict(self.progress),
+            keep=2,
+        )
+        self.write_metrics()
+
+    def write_metrics(self) -> None:
+        lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.progress.history)
+        files.write(self.run.path / "metrics.jsonl", lines.encode())
+
+    def resume(self) -> Iterator[Event]:
+        """Goes back to the newest checkpoint that verifies; from the start where there is none yet."""
+        damaged: list[str] = []
+        try:
+            path = checkpoint.newest(self.run.path / "last", damaged)
+        except NotFoundError:
+            return
+        for message in damaged:
+            yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
+        checkpoint.load_weights(self.model, path)
+        tensors = checkpoint.read_tensors(path / "training.safetensors")
+        self.progress = _progress(files.read_json(path / "training.json"), str(path))
+        self.optimizer = self.new_optimizer()
+        checkpoint.restore_optimizer(self.model, self.optimizer, tensors)
+        random = {name.removeprefix("random/"): value for name, value in tensors.items() if name.startswith("random/")}
+        restore_random_state(random, self.device)
+        self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
+        self.order = self.epoch_order()
+        self.write_metrics()
+
+
+def _progress(value: Any, where: str) -> Progress:
+    if not isinstance(value, dict) or value.keys() != {item.name for item in fields(Progress)}:
+        raise CheckpointError(f"{where}: training.json does not say where training stood")
+    return Progress(**value)

@@ -1,0 +1,83 @@
+"""What every test shares: a home of its own, one CPU thread, a tiny corpus, a tiny trained run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seqvae_cli.corpus import Corpus
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: threads would only wait for each other
+
+TINY = {
+    "model.embed_size": 12,
+    "model.hidden_size": 16,
+    "model.latent_size": 4,
+    "train.epochs": 2,
+    "train.batch_size": 8,
+    "runtime.device": "cpu",
+    "runtime.threads": 1,
+}
+"""Settings that train in a second."""
+
+SUBJECTS = ("the cat", "a dog", "the old man", "my sister", "one small bird")
+VERBS = ("sees", "likes", "does not follow", "paints")
+OBJECTS = ("the sea", "a red house", "people", "the long road to town", "it")
+
+
+def tiny_text() -> list[str]:
+    """100 sentences of 3 to 10 words."""
+    return [f"{subject} {verb} {thing}" for subject in SUBJECTS for verb in VERBS for thing in OBJECTS]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home for every test."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("SEQVAE_HOME", str(path))
+    for name in ("NO_COLOR", "FORCE_COLOR", "SEQVAE_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with the corpus `tiny` and the finished run `tiny-run`, made once. Copy it, do not change it."""
+    from seqvae_cli import config, prepare, registry, train
+
+    path = tmp_path_factory.mktemp("tiny") / "home"
+    text = path.parent / "tiny.txt"
+    text.write_text("\n".join(tiny_text()) + "\n")
+    before = os.environ.get("SEQVAE_HOME")
+    os.environ["SEQVAE_HOME"] = str(path)
+    try:
+        source = prepare.text_source(text)
+        corpus = prepare.prepare_text(source, "tiny", valid_fraction=0.1, test_fraction=0.1).corpus
+        run = train.start(config.resolve(overrides=TINY), corpus, name="tiny-run")
+        for _ in train.fit(run, corpus):
+            pass
+        assert registry.find("tiny-run").status == "finished"
+    finally:
+        del os.environ["SEQVAE_HOME"]
+        if before is not None:
+            os.environ["SEQVAE_HOME"] = before
+    yield path
+
+
+@pytest.fixture
+def trained_home(tiny_home: Path, home: Path) -> Path:
+    """The test's own copy of `tiny_home`."""
+    shutil.copytree(tiny_home, home)
+    return home
+
+
+@pytest.fixture
+def tiny_corpus(trained_home: Path) -> Corpus:
+    from seqvae_cli import corpus
+
+    assert trained_home.is_dir()
+    return corpus.find("tiny")
