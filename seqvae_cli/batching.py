@@ -45,7 +45,7 @@ def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
     for row, ids in enumerate(sentences):
         tokens[row, : len(ids)] = ids
         tokens[row, len(ids)] = EOS
-    ragged = bool(lengths.min(initial=1) != lengths.max(initial=1))
+    ragged = bool((lengths != lengths.max(initial=1)).any())
     return Batch(torch.from_numpy(tokens), torch.from_numpy(lengths), ragged)
 
 

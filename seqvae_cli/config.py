@@ -129,7 +129,9 @@ def flags() -> Iterator[Flag]:
         names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
         if kind == "BOOLEAN":
             names = (f"{name}/--no-{name[2:]}",)
-        default = {True: "on", False: "off", "": "none"}.get(field.default, field.default)
+        default = field.default if field.default != "" else "none"
+        if kind == "BOOLEAN":
+            default = "on" if field.default else "off"
         ranges = _range(field)
         yield Flag(key, names, f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]", kind)
 
@@ -143,10 +145,13 @@ def _kind(field: FieldInfo) -> str:
 
 def _range(field: FieldInfo) -> str:
     bounds = {
-        name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(item, name)
+        name: str(bound) if isinstance(bound, int) else f"{bound:.12g}"
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if (bound := getattr(item, name, None)) is not None
     }
-    low = f"{bounds['ge']:g}" if "ge" in bounds else f"above {bounds['gt']:g}" if "gt" in bounds else ""
-    high = f"{bounds['le']:.12g}" if "le" in bounds else f"below {bounds['lt']:g}" if "lt" in bounds else ""
+    low = bounds.get("ge") or (f"above {bounds['gt']}" if "gt" in bounds else "")
+    high = bounds.get("le") or (f"below {bounds['lt']}" if "lt" in bounds else "")
     return f"{low} to {high}" if low and high else low or high
 
 
@@ -236,7 +241,7 @@ def _add(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        if first["type"] in ("extra_forbidden", "invalid_key"):
             raise kind(f"{source}no setting {key!r}", _nearest_setting(key, known)) from error
         if key not in known:
             raise kind(f"{source}{key}: is a group of settings, such as {key}.{_first_of(key, known)}") from error

@@ -235,9 +235,9 @@ def check_name(name: str) -> str:
 def list_prepared() -> list[Path]:
     """The folders of all prepared corpora, by name; half-written ones are left out."""
     folder = places.corpora()
-    if not folder.is_dir():
-        return []
     with files.machine_errors(folder):
+        if not folder.is_dir():
+            return []
         return sorted(path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and _has_json(path))
 
 

@@ -80,14 +80,16 @@ def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | N
     files are meant for one split.
     """
     found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
-    if isinstance(text, Path) and text.is_dir():
+    if isinstance(text, Path) and _is_folder(text):
         found = dict(_folder_files(text))
     found |= {split: (path,) for split, path in (("valid", valid), ("test", test)) if path is not None}
     for path in itertools.chain.from_iterable(found.values()):
-        if isinstance(path, Path) and not path.exists():
-            raise DataError(f"{path} does not exist")
-        if isinstance(path, Path) and path.is_dir():
-            raise DataError(f"{path} is a folder", "name a file of text")
+        if isinstance(path, Path):
+            with files.machine_errors(path):
+                if not path.exists():
+                    raise DataError(f"{path} does not exist")
+                if _is_folder(path):
+                    raise DataError(f"{path} is a folder", "name a file of text")
     ordered = {split: found[split] for split in SPLITS if split in found}
     return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
 
@@ -301,19 +303,35 @@ class _Text:
         return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
 
     def digests(self) -> list[str]:
-        return [files.sha256(path, self.progress.advance) for path, _ in self.paths]
+        advance = self._bounded()
+        return [files.sha256(path, advance) for path, _ in self.paths]
 
     def lines(self, dropped: Counter[str]) -> Iterator[str]:
-        none = True
+        none, advance = True, self._bounded()
         for path, label in self.paths:
-            advance = self.progress.advance
             for line in files.read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
                 none = False
                 yield line
         if none:
             raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
         if self._stamp() != self._stamps:
-            raise DataError(f"{self.label} changed while it was read", "start again when it is complete")
+            raise self._changed()
+
+    def _bounded(self) -> Callable[[int], None]:
+        """Passes progress on, but not that of a file that grows as fast as it is read."""
+        left = self.size
+
+        def advance(count: int) -> None:
+            nonlocal left
+            left -= count
+            if left < 0:
+                raise self._changed()
+            self.progress.advance(count)
+
+        return advance
+
+    def _changed(self) -> DataError:
+        return DataError(f"{self.label} changed while it was read", "start again when it is complete")
 
 
 def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
@@ -331,9 +349,14 @@ def _label(item: Path | BinaryIO) -> str:
     return str(item) if isinstance(item, Path) else "standard input"
 
 
+def _is_folder(path: Path) -> bool:
+    with files.machine_errors(path):
+        return path.is_dir()
+
+
 def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
     with files.machine_errors(folder):
-        texts = sorted(path for path in folder.glob("*.txt") if not path.name.startswith(".") and not path.is_dir())
+        texts = sorted(path for path in folder.iterdir() if path.match("[!.]*.txt") and not path.is_dir())
     if not texts:
         raise DataError(f"{folder} has no .txt files")
     found: dict[str, Path] = {}
@@ -467,8 +490,9 @@ def _percentiles(lengths: Counter[int]) -> dict[str, float]:
 
 def _lying_there(path: Path) -> Corpus | None:
     """The corpus that was prepared before, marked as the one its name means now; None for none or a damaged one."""
-    if not (path / "corpus.json").is_file():
-        return None
+    with files.machine_errors(path):
+        if not (path / "corpus.json").is_file():
+            return None
     try:
         corpus = Corpus.open(path)
         corpus.verify()

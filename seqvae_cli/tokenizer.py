@@ -30,7 +30,8 @@ _PUNCTUATION = r"!-/:-@\[-^`{-~¡-©«¬®-±´¶-¸»¿×÷‐-‧‰-⁞₠-�
 _LETTER = rf"[^\s{_PUNCTUATION}]"
 _WORD = re.compile(
     rf"""
-      <(?:unk|pad|bos|eos)>
+      [a-z\d]+(?!\S)
+    | <(?:unk|pad|bos|eos)>
     | https?://\S*[^\s.,;:!?'"()\[\]{{}}<>]
     | [\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}}){{1,8}}
     | (?<!{_LETTER})(?:[a-z]\.){{2,}}

@@ -61,7 +61,7 @@ def show(run: RunArgument = None, json: Json = False) -> None:
         seqvae runs show
         seqvae runs show ptb-default-1 --json | jq .settings.train.lr
     """
-    from seqvae_cli import checkpoint, registry
+    from seqvae_cli import checkpoint, config, registry
 
     found = registry.find(run or "latest")
     settings, _ = checkpoint.load_parts(found)
@@ -71,9 +71,7 @@ def show(run: RunArgument = None, json: Json = False) -> None:
         return
     summary = _summary(found) | {"created": _time(found.info["created"])}
     flat = [(key, value) for key, value in summary.items() if value is not None]
-    from seqvae_cli import config
-
-    flat += [(key, _value(settings.model_dump(), key)) for key, _ in config.fields()]
+    flat += [(key, _shown(settings.model_dump(), key)) for key, _ in config.fields()]
     display.table("", ["", "value"], flat)
     if metrics:
         columns = ["epoch", "KL weight", "reconstruction", "KL", "-ELBO", "perplexity", "MI", "active units", "best"]
@@ -119,7 +117,8 @@ def _time(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def _value(settings: dict[str, Any], key: str) -> Any:
+def _shown(settings: dict[str, Any], key: str) -> Any:
+    value: Any = settings
     for part in key.split("."):
-        settings = settings[part]
-    return settings
+        value = value[part]
+    return f"{value:g}" if isinstance(value, float) else value  # a learning rate has more than two digits

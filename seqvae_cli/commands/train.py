@@ -108,8 +108,8 @@ def _stop_on_signals() -> Iterator[list[int]]:
         stop.append(number)
         display.comment("stopping: saving the checkpoint (again to end at once)")
 
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.signal(number, ask) for number in numbers}
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before: dict[int, Any] = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield stop
     finally:

@@ -1,0 +1,416 @@
+"""Between text and latent: decoding, sampling, encoding, paths."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli import generate
+from seqvae_cli.batching import collate
+from seqvae_cli.config import ModelSettings
+from seqvae_cli.generate import GREEDY, Strategy, linear_path, spherical_path
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.runtime import stream
+from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
+
+VOCABULARY = 13
+LATENT = 3
+LENGTH = 12
+LAST = 1 - 2.0**-24
+"""The largest float32 below 1."""
+
+
+def build(seed: int = 1, **changed: Any) -> SentenceVAE:
+    """A model that says much, and sometimes ends."""
+    torch.manual_seed(seed)
+    sizes = {"embed_size": 5, "hidden_size": 6, "latent_size": LATENT, "dropout": 0.0}
+    model = SentenceVAE(ModelSettings(**{**sizes, **changed}), VOCABULARY).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.uniform_(-1, 1)
+        model.decoder.vocabulary.bias[EOS] += 1.2
+        model.decoder.vocabulary.bias[[PAD, BOS]] += 2  # tempting, and yet never said
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> SentenceVAE:
+    return build()
+
+
+def codes(count: int, seed: int = 3) -> Tensor:
+    return torch.randn(count, LATENT, generator=torch.Generator().manual_seed(seed))
+
+
+def next_logits(model: SentenceVAE, z: Tensor, words: list[int]) -> Tensor:
+    """Of the word after `words`, teacher-forced from the beginning: [V]."""
+    with torch.no_grad():
+        logits: Tensor = model.decoder(torch.tensor([[BOS, *words]]), z[None])[0, -1]
+    logits[[PAD, BOS]] = -torch.inf
+    return logits
+
+
+def greedy_by_hand(model: SentenceVAE, z: Tensor, start: tuple[int, ...] = (), max_len: int = LENGTH) -> list[int]:
+    words = list(start)
+    while len(words) < max_len:
+        word = int(next_logits(model, z, words).argmax())
+        if word == EOS:
+            break
+        words.append(word)
+    return words
+
+
+def some_sentences(count: int, longest: int = 9) -> list[NDArray[np.int64]]:
+    random = np.random.default_rng(5)
+    return [random.integers(UNK, VOCABULARY, random.integers(0, longest)) for _ in range(count)]
+
+
+def even(count: int) -> Tensor:
+    """Uniforms that fall into every interval in exact proportion to its width."""
+    return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+
+
+def counts(strategy: Strategy, probabilities: list[float], draws: int = 20_000) -> list[int]:
+    """How often each word is chosen from these probabilities."""
+    logits = torch.tensor(probabilities).log()[None].expand(draws, -1)
+    return torch.bincount(strategy.choose(logits, even(draws)), minlength=len(probabilities)).tolist()
+
+
+# --- choosing a word
+
+
+def test_words_are_chosen_in_proportion_to_their_probabilities() -> None:
+    logits = torch.randn(1, 50, generator=torch.Generator().manual_seed(0)) * 2
+    draws = 100_000
+    chosen = Strategy().choose(logits.expand(draws, -1), even(draws))
+    expected = logits[0].double().softmax(0) * draws
+    assert float((torch.bincount(chosen, minlength=50) - expected).abs().max()) < 1.1  # even draws: no chance in it
+
+
+def test_random_draws_have_softmax_frequencies() -> None:
+    probabilities = [0.4, 0.05, 0.3, 0.0, 0.25]
+    uniforms = torch.from_numpy(np.random.default_rng(0).random(20_000, dtype=np.float32))
+    chosen = Strategy().choose(torch.tensor(probabilities).log()[None].expand(20_000, -1), uniforms)
+    found = torch.bincount(chosen, minlength=5).tolist()
+    assert found[3] == 0
+    chi_square = sum((n - 20_000 * p) ** 2 / (20_000 * p) for n, p in zip(found, probabilities, strict=True) if p)
+    assert chi_square < 16.3  # 3 degrees of freedom: 1 in 1000
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [GREEDY, Strategy(top_k=1), Strategy(top_p=1e-6), Strategy(temperature=0.001), Strategy(top_k=1, top_p=0.5)],
+    ids=str,
+)
+def test_limits_of_every_strategy_are_greedy(strategy: Strategy) -> None:
+    logits = torch.randn(200, 40, generator=torch.Generator().manual_seed(0))
+    uniforms = torch.rand(200, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(strategy.choose(logits, uniforms), logits.argmax(-1))
+
+
+def test_ties_are_broken_alike_by_greedy_and_top_1() -> None:
+    logits = torch.tensor([[1.0, 3.0, 3.0, 3.0, 0.0]] * 3)
+    uniforms = torch.tensor([0.0, 0.5, LAST])
+    assert torch.equal(Strategy(top_k=1).choose(logits, uniforms), GREEDY.choose(logits, uniforms))
+
+
+def test_temperature_flattens_and_sharpens() -> None:
+    probabilities = [0.6, 0.3, 0.1]
+    for temperature in (0.5, 2.0):
+        powers = [p ** (1 / temperature) for p in probabilities]
+        expected = [20_000 * power / sum(powers) for power in powers]
+        assert counts(Strategy(temperature=temperature), probabilities) == pytest.approx(expected, abs=1.1)
+    assert counts(Strategy(temperature=1e6), [0.7, 0.2, 0.1, 0.0]) == pytest.approx([6667, 6667, 6667, 0], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [
+        *((1.0, [0, 1, 2, 3, 4]), (0.96, [0, 1, 2, 3, 4]), (0.93, [0, 2, 3, 4]), (0.86, [0, 2, 3, 4])),
+        *((0.84, [0, 3, 4]), (0.66, [0, 3, 4]), (0.6, [3, 4]), (0.41, [3, 4]), (0.39, [3]), (0.001, [3])),
+    ],
+)
+def test_top_p_keeps_exactly_the_nucleus(top_p: float, kept: list[int]) -> None:
+    probabilities = [0.2, 0.05, 0.1, 0.4, 0.25]
+    # 0.4, 0.65, 0.85, 0.95, 1: the smallest set that reaches p
+    total = sum(probabilities[i] for i in kept)
+    expected = [20_000 * probabilities[i] / total if i in kept else 0 for i in range(5)]
+    assert counts(Strategy(top_p=top_p), probabilities) == pytest.approx(expected, abs=1.1)
+
+
+@pytest.mark.parametrize(
+    ("top_k", "kept"), [(1, [3]), (2, [3, 4]), (3, [0, 3, 4]), (5, None), (0, None), (10**9, None)]
+)
+def test_top_k_keeps_exactly_k_words(top_k: int, kept: list[int] | None) -> None:
+    probabilities = [0.2, 0.05, 0.1, 0.4, 0.25]
+    kept = [0, 1, 2, 3, 4] if kept is None else kept
+    total = sum(probabilities[i] for i in kept)
+    expected = [20_000 * probabilities[i] / total if i in kept else 0 for i in range(5)]
+    assert counts(Strategy(top_k=top_k), probabilities) == pytest.approx(expected, abs=1.1)
+
+
+def test_top_p_counts_within_top_k_and_after_temperature() -> None:
+    probabilities = [0.4, 0.3, 0.2, 0.1]
+    # of three: 4/9, 7/9, 1
+    assert counts(Strategy(top_k=3, top_p=0.75), probabilities)[2:] == [0, 0]
+    assert counts(Strategy(top_k=3, top_p=0.8), probabilities)[2] > 0
+    # squared: 16/30, 25/30
+    assert counts(Strategy(temperature=0.5, top_p=0.8), probabilities)[2:] == [0, 0]
+    assert counts(Strategy(top_p=0.8), probabilities)[2] > 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.one_of(st.just(-math.inf), st.floats(-200, 200, width=32)), min_size=1, max_size=12).filter(
+        lambda values: max(values) > -math.inf
+    ),
+    st.sampled_from([0.0, 2.0**-149, 0.5, LAST]),
+    st.sampled_from([0, 1, 3]),
+    st.sampled_from([1.0, 0.5, 0.01]),
+    st.sampled_from([0.001, 1.0, 1000.0]),
+)
+def test_no_uniform_chooses_an_impossible_word(
+    values: list[float], uniform: float, top_k: int, top_p: float, temperature: float
+) -> None:
+    logits, uniforms = torch.tensor([values]), torch.tensor([uniform])
+    chosen = int(Strategy(temperature=temperature, top_k=top_k, top_p=top_p).choose(logits, uniforms))
+    assert 0 <= chosen < len(values)
+    assert values[chosen] > -math.inf
+
+
+def test_choosing_leaves_the_logits_alone() -> None:
+    logits = torch.randn(3, 5)
+    before = logits.clone()
+    for strategy in (GREEDY, Strategy(temperature=0.5), Strategy(top_k=2), Strategy(top_p=0.5)):
+        strategy.choose(logits, torch.rand(3))
+    assert torch.equal(logits, before)
+
+
+# --- decoding
+
+
+@pytest.mark.parametrize("start", [(), (5,), (7, 8, UNK)])
+@pytest.mark.parametrize("changed", [{}, {"decoder_layers": 2}, {"latent_state": False}, {"tied": True}], ids=str)
+def test_greedy_is_the_argmax_of_teacher_forcing(changed: dict[str, Any], start: tuple[int, ...]) -> None:
+    model, z = build(**changed), codes(20)
+    expected = [greedy_by_hand(model, row, start) for row in z]
+    assert generate.decode(model, z, start=start, max_len=LENGTH) == expected
+
+
+def test_the_greedy_test_sees_short_and_long_sentences(model: SentenceVAE) -> None:
+    lengths = Counter(len(words) for words in generate.decode(model, codes(40), max_len=LENGTH))
+    assert len(lengths) > 2
+    assert max(lengths) == LENGTH
+    assert min(lengths) < LENGTH // 2
+
+
+@pytest.mark.parametrize("strategy", [Strategy(top_k=1), Strategy(top_p=1e-6), Strategy(temperature=1e-6)], ids=str)
+def test_limits_of_sampling_decode_greedily(model: SentenceVAE, strategy: Strategy) -> None:
+    z, uniforms = codes(30), torch.rand(30, LENGTH, generator=torch.Generator().manual_seed(0))
+    sampled = generate.decode(model, z, strategy, uniforms=uniforms, max_len=LENGTH)
+    assert sampled == generate.decode(model, z, max_len=LENGTH)
+
+
+@pytest.mark.parametrize("strategy", [Strategy(), Strategy(temperature=1.7, top_k=6, top_p=0.9)], ids=str)
+def test_sampling_is_choosing_from_teacher_forcing(model: SentenceVAE, strategy: Strategy) -> None:
+    z, uniforms = codes(15), torch.rand(15, LENGTH, generator=torch.Generator().manual_seed(0))
+    for i, words in enumerate(generate.decode(model, z, strategy, uniforms=uniforms, max_len=LENGTH)):
+        for position, word in enumerate([*words, EOS][:LENGTH]):
+            logits = next_logits(model, z[i], words[:position])[None]
+            assert int(strategy.choose(logits, uniforms[i, position : position + 1])) == word
+
+
+@pytest.mark.parametrize("strategy", [GREEDY, Strategy(temperature=1000.0), Strategy(top_p=0.5)], ids=str)
+@pytest.mark.parametrize("max_len", [0, 1, 2, 7])
+def test_sentences_hold_words_alone_and_not_too_many(model: SentenceVAE, strategy: Strategy, max_len: int) -> None:
+    sentences = list(generate.sample(model, 150, strategy, max_len=max_len))
+    assert len(sentences) == 150
+    assert all(len(words) <= max_len for words in sentences)
+    assert not {PAD, BOS, EOS} & {word for words in sentences for word in words}
+    if strategy.temperature == 1000 and max_len == 7:
+        assert {word for words in sentences for word in words} == set(range(UNK, VOCABULARY))
+        assert any(not words for words in sentences)
+
+
+@pytest.mark.parametrize("strategy", [GREEDY, Strategy()], ids=str)
+def test_start_words_are_kept(model: SentenceVAE, strategy: Strategy) -> None:
+    sentences = list(generate.sample(model, 50, strategy, start=[9, UNK, 4], max_len=8))
+    assert all(words[:3] == [9, UNK, 4] for words in sentences)
+    assert len({tuple(words) for words in sentences}) > 3
+    assert all(words == [9, UNK] for words in generate.sample(model, 3, strategy, start=[9, UNK, 4], max_len=2))
+    assert all(words == [9, UNK, 4] for words in generate.sample(model, 3, strategy, start=[9, UNK, 4], max_len=3))
+
+
+def test_no_codes_decode_to_no_sentences(model: SentenceVAE) -> None:
+    assert generate.decode(model, codes(0), max_len=LENGTH) == []
+    assert list(generate.sample(model, 0)) == []
+    assert list(generate.reconstruct(model, [])) == []
+    assert list(generate.encode(model, [])) == []
+
+
+def test_decoding_needs_no_gradient_and_leaves_the_model_alone(model: SentenceVAE) -> None:
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    z = codes(4).requires_grad_()
+    assert generate.decode(model, z, max_len=3) == generate.decode(model, z.detach(), max_len=3)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+# --- sampling
+
+
+@pytest.mark.parametrize("strategy", [GREEDY, Strategy(), Strategy(temperature=0.7, top_k=5, top_p=0.9)], ids=str)
+def test_a_seed_gives_the_same_sentences_at_any_batch_size(model: SentenceVAE, strategy: Strategy) -> None:
+    made = [
+        list(generate.sample(model, 70, strategy, seed=4, max_len=LENGTH, batch_size=batch_size))
+        for batch_size in (1, 3, 64, 1000)
+    ]
+    assert made[0] == made[1] == made[2] == made[3]
+    torch.manual_seed(99)
+    np.random.default_rng(1).random()
+    assert list(generate.sample(model, 70, strategy, seed=4, max_len=LENGTH)) == made[0]
+    assert list(generate.sample(model, 10, strategy, seed=4, max_len=LENGTH)) == made[0][:10]  # nor on how many
+
+
+def test_another_seed_gives_other_sentences(model: SentenceVAE) -> None:
+    made = [list(generate.sample(model, 30, seed=seed, max_len=LENGTH)) for seed in (0, 1, 2**63 - 1)]
+    assert made[0] != made[1] != made[2] != made[0]
+    assert len({tuple(words) for sentences in made for words in sentences}) > 60
+
+
+def test_codes_of_the_prior_are_standard_normal_and_a_stream_each() -> None:
+    z = generate.prior_codes([stream(0, i) for i in range(4000)], LATENT)
+    assert z.shape == (4000, LATENT)
+    assert z.dtype == torch.float32
+    assert float(z.mean(0).abs().max()) < 5 / 4000**0.5
+    torch.testing.assert_close(torch.cov(z.T), torch.eye(LATENT), rtol=0, atol=0.1)
+    assert torch.equal(z[7:9], generate.prior_codes([stream(0, 7), stream(0, 8)], LATENT))
+    assert not torch.equal(z[:5], generate.prior_codes([stream(1, i) for i in range(5)], LATENT))
+
+
+def test_first_words_of_samples_have_the_frequencies_of_the_model() -> None:
+    model = build(latent_state=False, latent_input=False)  # p(w1) is known: z has no say
+    expected = next_logits(model, torch.zeros(LATENT), []).double().softmax(0)
+    draws = 6000
+    found = Counter((words or [EOS])[0] for words in generate.sample(model, draws, max_len=1, batch_size=1000))
+    possible = [word for word in range(VOCABULARY) if word not in (PAD, BOS)]
+    chi_square = sum((found[w] - draws * float(expected[w])) ** 2 / (draws * float(expected[w])) for w in possible)
+    assert chi_square < 29.6  # 10 degrees of freedom: 1 in 1000
+    assert sum(found[w] for w in possible) == draws
+
+
+# --- encoding and reconstructing
+
+
+@pytest.mark.parametrize(("batch_size", "window"), [(1, 1), (4, 7), (3, 8192), (128, 10), (7, 5)])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_codes_come_in_order_and_as_if_one_at_a_time(bidirectional: bool, batch_size: int, window: int) -> None:
+    model, sentences = build(bidirectional=bidirectional), some_sentences(41)
+    found = list(generate.encode(model, iter(sentences), batch_size=batch_size, window=window))
+    assert len(found) == 41
+    with torch.no_grad():
+        for ids, (mean, scale) in zip(sentences, found, strict=True):
+            posterior = model.encoder(collate([ids]))
+            torch.testing.assert_close(mean, posterior.mean[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(scale, posterior.scale[0], rtol=1e-5, atol=1e-5)
+    assert all(mean.shape == scale.shape == (LATENT,) for mean, scale in found)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 128])
+def test_reconstructing_is_decoding_the_mean(model: SentenceVAE, batch_size: int) -> None:
+    sentences = some_sentences(30)
+    found = list(generate.reconstruct(model, iter(sentences), max_len=LENGTH, batch_size=batch_size))
+    with torch.no_grad():
+        expected = [greedy_by_hand(model, model.encoder(collate([ids])).mean[0]) for ids in sentences]
+    assert found == expected
+    assert len({tuple(words) for words in found}) > 3
+
+
+def test_a_learned_sentence_is_reconstructed() -> None:
+    torch.manual_seed(0)
+    settings_ = ModelSettings(embed_size=8, hidden_size=16, latent_size=LATENT, dropout=0.0)
+    model = SentenceVAE(settings_, VOCABULARY)
+    sentences = [np.array(ids) for ids in ([4, 5, 6], [7, 8], [9])]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(150):
+        terms = model(collate(sentences))
+        optimizer.zero_grad()
+        (terms.distortion + 0.05 * terms.kl.sum(1)).mean().backward()
+        optimizer.step()
+    assert list(generate.reconstruct(model.eval(), sentences)) == [ids.tolist() for ids in sentences]
+
+
+# --- paths
+
+VECTORS = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
+
+
+@pytest.mark.parametrize("path", [*generate.PATHS])
+@settings(max_examples=100, deadline=None)
+@given(VECTORS, VECTORS, st.integers(2, 12))
+def test_a_path_begins_and_ends_exactly(path: str, first: Tensor, last: Tensor, steps: int) -> None:
+    before = first.clone(), last.clone()
+    made = generate.PATHS[path](first, last, steps)
+    assert made.shape == (steps, 4)
+    assert made.dtype == first.dtype
+    assert torch.equal(made[0], first)
+    assert torch.equal(made[-1], last)
+    assert bool(made.isfinite().all())
+    assert torch.equal(first, before[0])
+    assert torch.equal(last, before[1])
+
+
+def test_a_linear_path_has_equal_steps() -> None:
+    first, last = codes(2)
+    made = linear_path(first, last, 11)
+    torch.testing.assert_close(made.diff(dim=0), ((last - first) / 10).expand(10, -1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(made[5], (first + last) / 2)
+
+
+@pytest.mark.parametrize("degrees", [10, 60, 90, 120, 170, 178])
+def test_a_spherical_path_between_equal_lengths_keeps_the_length_and_turns_evenly(degrees: float) -> None:
+    angle = math.radians(degrees)
+    first, last = torch.tensor([2.0, 0.0, 0.0]), 2 * torch.tensor([math.cos(angle), math.sin(angle), 0.0])
+    made = spherical_path(first, last, 9)
+    torch.testing.assert_close(made.norm(dim=1), torch.full((9,), 2.0), rtol=1e-3, atol=0)
+    turned = torch.atan2(made[:, 1], made[:, 0])
+    torch.testing.assert_close(turned, torch.linspace(0, angle, 9), rtol=1e-3, atol=1e-4)
+
+
+def test_a_spherical_path_blends_the_lengths_of_its_ends() -> None:
+    for degrees, length in itertools.product((20, 60, 90, 120, 170, 178), (0.5, 1.5, 10.0)):
+        angle = math.radians(degrees)
+        first, last = torch.tensor([1.0, 0.0]), length * torch.tensor([math.cos(angle), math.sin(angle)])
+        norms = spherical_path(first, last, 9).norm(dim=1)
+        torch.testing.assert_close(norms, torch.linspace(1, length, 9), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0, -1.0, -0.5])
+def test_a_spherical_path_is_straight_where_there_is_no_one_circle(factor: float) -> None:
+    first = torch.tensor([1.0, -2.0, 0.5])
+    made = spherical_path(first, factor * first, 6)
+    torch.testing.assert_close(made, linear_path(first, factor * first, 6))
+
+
+def test_a_path_between_nothings_is_nothing() -> None:
+    for path in generate.PATHS.values():
+        assert not path(torch.zeros(3), torch.zeros(3), 4).any()
+        to_nothing = path(torch.tensor([3.0, 0.0, 0.0]), torch.zeros(3), 4)
+        assert not to_nothing[:, 1:].any()
+        assert (to_nothing[:, 0].diff() < 0).all()
+
+
+@pytest.mark.parametrize("path", [*generate.PATHS])
+def test_the_two_ends_can_be_swapped(path: str) -> None:
+    first, last = codes(2)
+    there, back = generate.PATHS[path](first, last, 7), generate.PATHS[path](last, first, 7)
+    torch.testing.assert_close(there, back.flip(0))

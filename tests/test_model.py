@@ -1,0 +1,544 @@
+"""The sentence VAE: shapes, gradients, padding, and the two ways to decode, for every kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqvae_cli.batching import Batch, collate
+from seqvae_cli.config import ModelSettings
+from seqvae_cli.latent import standard_normal
+from seqvae_cli.model import Decoder, SentenceVAE, Terms
+from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
+
+VOCABULARY = 13
+LATENT = 3
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "two encoder layers": {"encoder_layers": 2},
+    "two decoder layers": {"decoder_layers": 2},
+    "bidirectional": {"bidirectional": True},
+    "deep and bidirectional": {"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2},
+    "z in the state alone": {"latent_input": False},
+    "z in the inputs alone": {"latent_state": False},
+    "z nowhere": {"latent_state": False, "latent_input": False},
+    "tied": {"tied": True},
+    "tied through a projection": {"tied": True, "hidden_size": 7},
+    "dropout": {"dropout": 0.4},
+    "word dropout": {"word_dropout": 0.3},
+    "inputless": {"word_dropout": 1.0},
+    "everything": {
+        **{"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2, "tied": True, "hidden_size": 7},
+        **{"dropout": 0.4, "word_dropout": 0.3},
+    },
+}
+
+every_variant = pytest.mark.parametrize("name", [*VARIANTS])
+
+
+def build(seed: int = 0, **settings: Any) -> SentenceVAE:
+    """A small model whose weights are large enough for every input to matter."""
+    torch.manual_seed(seed)
+    sizes = {"embed_size": 5, "hidden_size": 5, "latent_size": LATENT, "dropout": 0.0}
+    model = SentenceVAE(ModelSettings(**{**sizes, **settings}), VOCABULARY)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.uniform_(-0.7, 0.7)
+    return model
+
+
+def variant(name: str) -> SentenceVAE:
+    return build(**VARIANTS[name])
+
+
+def words(*sentences: list[int]) -> Batch:
+    return collate([np.array(ids, dtype=np.int64) for ids in sentences])
+
+
+def ragged() -> Batch:
+    return words([4, 5, 6, 7, 8], [9], [], [10, 11, 12, UNK], [5, 5, 4])
+
+
+def noise_for(count: int, seed: int = 7) -> Tensor:
+    return torch.randn(count, LATENT, generator=torch.Generator().manual_seed(seed))
+
+
+def row(batch: Batch, i: int) -> Batch:
+    """Sentence i alone, without padding."""
+    length = batch.lengths[i : i + 1]
+    return Batch(batch.tokens[i : i + 1, : int(length)], length, ragged=False)
+
+
+def decoder_inputs(batch: Batch) -> Tensor:
+    return F.pad(batch.tokens[:, :-1], (1, 0), value=BOS)
+
+
+def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
+    names, weights = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    return {
+        name: torch.zeros_like(weight) if grad is None else grad
+        for name, weight, grad in zip(names, weights, found, strict=True)
+    }
+
+
+# --- for every kind of model
+
+
+@every_variant
+def test_terms_have_their_shapes_and_are_one_a_sentence(name: str) -> None:
+    model, batch = variant(name), ragged()
+    terms = model(batch)
+    assert isinstance(terms, Terms)
+    assert terms.distortion.shape == (5,)
+    assert terms.kl.shape == terms.z.shape == (5, LATENT)
+    assert all(part.dtype == torch.float32 for part in (terms.distortion, terms.kl, terms.z))
+    assert bool((terms.distortion > 0).all())
+    assert bool((terms.kl > 0).all())
+    logits = model.decoder(model.inputs(batch), terms.z)
+    assert logits.shape == (*batch.tokens.shape, VOCABULARY)
+    posterior = model.encoder(batch)
+    assert posterior.mean.shape == posterior.log_variance.shape == (5, LATENT)
+
+
+@every_variant
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model, batch = variant(name), ragged()
+    torch.manual_seed(1)
+    terms = model(batch)
+    (terms.distortion + terms.kl.sum(1)).mean().backward()
+    read = {*batch.tokens[batch.tokens != PAD].tolist(), BOS}
+    for parameter, weight in model.named_parameters():
+        assert weight.grad is not None, parameter
+        assert bool(weight.grad.isfinite().all()), parameter
+        assert bool(weight.grad.any()), parameter
+        if parameter == "encoder.embedding.weight" and not model.settings.tied:
+            moved = set(weight.grad.any(1).nonzero()[:, 0].tolist())
+            assert moved <= read | {UNK}
+            assert PAD not in moved
+            assert read <= moved
+        elif not model.settings.dropout:
+            assert bool(weight.grad.ne(0).all()), parameter  # not one number of it lies idle
+
+
+@every_variant
+def test_weights_survive_saving_and_loading(name: str) -> None:
+    model, other = variant(name).eval(), build(seed=99, **VARIANTS[name]).eval()
+    noise = noise_for(5)
+    before = model(ragged(), noise)
+    assert not torch.equal(before.distortion, other(ragged(), noise).distortion)
+    other.load_state_dict({key: value.clone() for key, value in model.state_dict().items()})
+    after = other(ragged(), noise)
+    assert torch.equal(before.distortion, after.distortion)
+    assert torch.equal(before.kl, after.kl)
+
+
+@every_variant
+def test_stepwise_decoding_equals_teacher_forcing(name: str) -> None:
+    model = variant(name).eval()
+    decoder, inputs, z = model.decoder, decoder_inputs(ragged()), noise_for(5)
+    forced = decoder(inputs, z)
+    order = torch.arange(5)
+    state = decoder.start(z)
+    moves = {1: torch.tensor([3, 1, 4, 0, 2]), 3: torch.tensor([4, 0, 0, 2]), 4: torch.tensor([2, 1])}
+    for position in range(inputs.size(1)):
+        if position in moves:  # rows move, are doubled and leave
+            order, state = order[moves[position]], decoder.reorder(state, moves[position])
+        logits, state = decoder.step(inputs[order, position], state)
+        torch.testing.assert_close(logits, forced[order, position], rtol=1e-5, atol=1e-5)
+    assert all(isinstance(part, Tensor) for part in state)
+
+
+@every_variant
+def test_padding_changes_neither_loss_nor_code_nor_gradient(name: str) -> None:
+    model, batch, noise = variant(name).eval(), ragged(), noise_for(5)
+    whole = model(batch, noise)
+    expected = gradients(model, (whole.distortion + whole.kl.sum(1)).sum())
+    alone = [model(row(batch, i), noise[i : i + 1]) for i in range(5)]
+    for key in ("distortion", "kl", "z"):
+        torch.testing.assert_close(
+            getattr(whole, key), torch.cat([getattr(terms, key) for terms in alone]), rtol=1e-5, atol=1e-6
+        )
+    summed: Any = sum((terms.distortion + terms.kl.sum(1)).sum() for terms in alone)
+    for key, gradient in gradients(model, summed).items():
+        torch.testing.assert_close(gradient, expected[key], rtol=1e-4, atol=1e-5)
+    # Further padding, also of what is no <pad>: nobody may look.
+    torch.manual_seed(3)
+    for filler in (torch.full((5, 4), PAD), torch.randint(VOCABULARY, (5, 4))):
+        tokens = torch.cat([batch.tokens, filler], dim=1)
+        beyond = torch.arange(tokens.size(1)) >= batch.lengths[:, None]
+        tokens = torch.where(beyond & bool((filler != PAD).any()), torch.randint(VOCABULARY, tokens.shape), tokens)
+        padded = model(Batch(tokens, batch.lengths, ragged=True), noise)
+        for key in ("distortion", "kl", "z"):
+            torch.testing.assert_close(getattr(padded, key), getattr(whole, key), rtol=1e-5, atol=1e-6)
+        for key, gradient in gradients(model, (padded.distortion + padded.kl.sum(1)).sum()).items():
+            torch.testing.assert_close(gradient, expected[key], rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+def test_an_even_batch_gives_the_same_with_and_without_the_masks(name: str) -> None:
+    model, noise = variant(name).eval(), noise_for(3)
+    batch = words([4, 5, 6], [7, 8, 9], [10, 11, 12])
+    assert not batch.ragged
+    quick, masked = model(batch, noise), model(replace(batch, ragged=True), noise)
+    torch.testing.assert_close(quick.distortion, masked.distortion)
+    torch.testing.assert_close(quick.kl, masked.kl)
+
+
+@every_variant
+def test_the_order_of_a_batch_is_the_order_of_its_terms(name: str) -> None:
+    model, batch, noise = variant(name).eval(), ragged(), noise_for(5)
+    order = torch.tensor([2, 0, 4, 1, 3])
+    moved = model(Batch(batch.tokens[order], batch.lengths[order], ragged=True), noise[order])
+    torch.testing.assert_close(moved.distortion, model(batch, noise).distortion[order])
+    torch.testing.assert_close(moved.kl, model(batch, noise).kl[order])
+
+
+def lstm_by_hand(lstm: nn.LSTM, inputs: list[Tensor], h: Tensor, c: Tensor, reverse: bool = False) -> list[Tensor]:
+    """One direction of the LSTM of Hochreiter & Schmidhuber as torch documents it, a step and a layer at a time."""
+    assert not (reverse and lstm.num_layers > 1)
+    outputs = inputs[::-1] if reverse else inputs
+    for layer in range(lstm.num_layers):
+        suffix = f"l{layer}" + ("_reverse" if reverse else "")
+        w, u, b, d = (getattr(lstm, f"{kind}_{suffix}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        state, cell, layer_outputs = h[layer], c[layer], []
+        for x in outputs:
+            i, f, g, o = (w @ x + b + u @ state + d).chunk(4)
+            cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+            state = o.sigmoid() * cell.tanh()
+            layer_outputs.append(state)
+        outputs = layer_outputs
+    return outputs
+
+
+def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Distortion and rate of one sentence, written out: no batch, no padding, no LSTM or loss of torch's."""
+    settings, table = model.settings, model.encoder.embedding.weight
+    sentence = [*ids, EOS]
+    lstm = model.encoder.lstm
+    zeros = torch.zeros(settings.encoder_layers, settings.hidden_size)
+    embedded = [table[word] for word in sentence]
+    state = lstm_by_hand(lstm, embedded, zeros, zeros)[-1]
+    if settings.bidirectional:
+        state = torch.cat([state, lstm_by_hand(lstm, embedded, zeros, zeros, reverse=True)[-1]])
+    mean = model.encoder.mean.weight @ state + model.encoder.mean.bias
+    log_variance = model.encoder.log_variance.weight @ state + model.encoder.log_variance.bias
+    z = mean + (log_variance / 2).exp() * noise
+    rate = torch.zeros(())
+    for m, v in zip(mean, log_variance.exp(), strict=True):
+        rate = rate + (m * m + v - 1 - v.log()) / 2
+
+    decoder = model.decoder
+    h = c = torch.zeros(settings.decoder_layers, settings.hidden_size)
+    if decoder.first_cell is not None:
+        c = (decoder.first_cell.weight @ z + decoder.first_cell.bias).view(settings.decoder_layers, -1)
+        h = c.tanh()
+    inputs = [table[word] for word in [BOS, *ids]]
+    if settings.latent_input:
+        inputs = [torch.cat([x, z]) for x in inputs]
+    distortion = torch.zeros(())
+    for output, word in zip(lstm_by_hand(decoder.lstm, inputs, h, c), sentence, strict=True):
+        if isinstance(decoder.projection, nn.Linear):
+            output = decoder.projection.weight @ output + decoder.projection.bias
+        weight = table if settings.tied else decoder.vocabulary.weight
+        distortion = distortion - (weight @ output + decoder.vocabulary.bias).log_softmax(0)[word]
+    return distortion, rate
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in ("deep and bidirectional", "everything")])
+def test_the_terms_are_those_of_a_reference_written_out(name: str) -> None:
+    model, noise = variant(name).eval(), noise_for(5)
+    batch = ragged()
+    terms = model(batch, noise)
+    sentences = [row(batch, i).tokens[0, :-1].tolist() for i in range(5)]
+    expected = [reference_terms(model, ids, noise[i]) for i, ids in enumerate(sentences)]
+    distortions = torch.stack([distortion for distortion, _ in expected])
+    rates = torch.stack([rate for _, rate in expected])
+    torch.testing.assert_close(terms.distortion, distortions, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(terms.kl.sum(1), rates, rtol=1e-5, atol=1e-5)
+
+
+def test_the_negative_elbo_is_summed_over_tokens_and_averaged_over_sentences() -> None:
+    from seqvae_cli.config import ObjectiveSettings
+    from seqvae_cli.objective import Clock, Objective
+
+    model, batch, noise = build().eval(), ragged(), noise_for(5)
+    objective = Objective(ObjectiveSettings(kl_schedule="none", free_bits=0.0))
+    total = 0.0
+    for i in range(5):
+        distortion, rate = reference_terms(model, row(batch, i).tokens[0, :-1].tolist(), noise[i])
+        total += (distortion + rate).item()
+    loss = objective(model(batch, noise), Clock(1, 1))
+    assert loss.total.item() == pytest.approx(total / 5, rel=1e-5)
+
+
+@every_variant
+def test_evaluation_draws_nothing_but_the_noise(name: str) -> None:
+    model, noise = variant(name).eval(), noise_for(5)
+    torch.manual_seed(0)
+    first = model(ragged(), noise)
+    state = torch.get_rng_state()
+    second = model(ragged(), noise)
+    assert torch.equal(first.distortion, second.distortion)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(5)
+    drawn = model(ragged())
+    torch.manual_seed(5)
+    assert torch.equal(drawn.z, model(ragged()).z)
+    assert not torch.equal(drawn.z, model(ragged()).z)
+
+
+# --- the encoder
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_every_word_and_its_place_reach_the_code(bidirectional: bool) -> None:
+    encoder = build(bidirectional=bidirectional).encoder
+    sentences = [[4, 5, 6], [7, 5, 6], [4, 7, 6], [4, 5, 7], [6, 5, 4], [4, 5], [4, 5, 6, 6]]
+    means = encoder(words(*sentences)).mean
+    distances = torch.cdist(means, means) + torch.eye(len(sentences))
+    assert float(distances.detach().min()) > 1e-4
+
+
+def test_a_bidirectional_encoder_ends_where_each_direction_ends() -> None:
+    encoder = build(bidirectional=True, encoder_layers=2).encoder
+    batch = ragged()
+    states = encoder.last_state(encoder.embedding(batch.tokens), batch)
+    assert states.shape == (5, 10)
+    for i in range(5):
+        outputs = encoder.lstm(encoder.embedding(row(batch, i).tokens))[0][0]
+        torch.testing.assert_close(states[i], torch.cat([outputs[-1, :5], outputs[0, 5:]]))
+
+
+# --- the latent code in the decoder
+
+
+@pytest.mark.parametrize("name", ["plain", "z in the state alone", "z in the inputs alone", "two decoder layers"])
+def test_the_output_depends_on_z_at_every_position(name: str) -> None:
+    decoder, inputs = variant(name).decoder, decoder_inputs(words([4, 5, 6], [4, 5, 6]))
+    logits = decoder(inputs, noise_for(2))
+    assert bool(((logits[0] - logits[1]).abs().amax(-1) > 1e-4).all())
+
+
+def test_with_the_latent_code_switched_off_z_has_no_say() -> None:
+    model, batch = variant("z nowhere"), ragged()
+    inputs = decoder_inputs(batch)
+    assert torch.equal(model.decoder(inputs, noise_for(5, 1)), model.decoder(inputs, noise_for(5, 2)))
+    z = noise_for(5).requires_grad_()
+    log_prob = model.decoder.log_prob(inputs, batch, z)
+    assert torch.autograd.grad(log_prob.sum(), z, allow_unused=True)[0] is None
+    assert torch.autograd.grad(model(batch).kl.sum(), model.encoder.mean.weight)[0].any()  # the rate still has one
+
+
+def test_the_first_state_is_the_one_documented() -> None:
+    decoder = build(decoder_layers=2).decoder
+    assert decoder.first_cell is not None
+    z = noise_for(4)
+    h, c, kept = decoder.start(z)
+    assert h.shape == c.shape == (2, 4, 5)
+    assert kept is z
+    flat = decoder.first_cell(z)
+    torch.testing.assert_close(c[0], flat[:, :5])
+    torch.testing.assert_close(c[1], flat[:, 5:])
+    torch.testing.assert_close(h, c.tanh())
+    h, c, _ = variant("z in the inputs alone").decoder.start(z)
+    assert not h.any()
+    assert not c.any()
+
+
+def test_later_words_do_not_change_earlier_predictions() -> None:
+    decoder, z = build(decoder_layers=2).decoder, noise_for(1)
+    inputs = decoder_inputs(words([4, 5, 6, 7]))
+    changed = inputs.clone()
+    changed[0, 3] = 9
+    before, after = decoder(inputs, z), decoder(changed, z)
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert not torch.allclose(before[:, 3:], after[:, 3:])
+
+
+class Float64(torch.overrides.TorchFunctionMode):
+    """`.float()` keeps the float64 of a model that was made so: gradcheck needs more digits than float32 has."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.float else func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    with Float64():
+        yield
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ["plain", "two decoder layers", "tied through a projection", "z in the state alone"])
+def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:
+    model, batch = variant(name).double(), ragged()
+    inputs = decoder_inputs(batch)
+    posterior = model.encoder(batch)
+    z = posterior.mean.detach().requires_grad_()
+
+    def negative_elbo(z: Tensor) -> Tensor:
+        rate = posterior.log_prob(z) - standard_normal(z).log_prob(z)
+        distortion: Tensor = -model.decoder.log_prob(inputs, batch, z)
+        return distortion + rate
+
+    posterior = replace(posterior, mean=posterior.mean.detach(), log_variance=posterior.log_variance.detach())
+    assert torch.autograd.gradcheck(negative_elbo, z)
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_gradient_reaches_the_encoder_through_the_sample() -> None:
+    model, batch, noise = build().double(), ragged(), noise_for(5).double()
+    bias = model.encoder.log_variance.bias
+
+    def loss(shift: Tensor) -> Tensor:
+        terms = torch.func.functional_call(
+            model, {"encoder.log_variance.bias": bias + shift, "encoder.mean.bias": shift}, (batch, noise)
+        )
+        total: Tensor = terms.distortion.sum() + terms.kl.sum()
+        return total
+
+    assert torch.autograd.gradcheck(loss, torch.zeros(LATENT, dtype=torch.float64, requires_grad=True))
+
+
+# --- dropout
+
+
+def test_word_dropout_of_one_leaves_no_word() -> None:
+    model, batch, z = build(word_dropout=1.0).train(), ragged(), noise_for(5)
+    inputs = model.inputs(batch)
+    assert bool((inputs[:, 0] == BOS).all())
+    assert bool((inputs[:, 1:] == UNK).all())
+    others = Batch(torch.where(batch.tokens > UNK, 16 - batch.tokens, batch.tokens), batch.lengths, ragged=True)
+    assert not torch.equal(batch.tokens, others.tokens)
+    assert torch.equal(model.decoder(inputs, z), model.decoder(model.inputs(others), z))
+
+
+def test_word_dropout_takes_its_share_of_words_and_never_bos() -> None:
+    model = build(word_dropout=0.3).train()
+    batch = words(*[[4] * 200] * 100)
+    torch.manual_seed(0)
+    inputs = model.inputs(batch)
+    assert inputs.shape == batch.tokens.shape
+    assert bool((inputs[:, 0] == BOS).all())
+    assert set(inputs[:, 1:].flatten().tolist()) == {4, UNK}
+    share = float((inputs[:, 1:] == UNK).float().mean())
+    assert abs(share - 0.3) < 5 * (0.3 * 0.7 / 20_000) ** 0.5
+    assert not torch.equal(inputs, model.inputs(batch))
+
+
+@pytest.mark.parametrize("word_dropout", [0.0, 0.5, 1.0])
+def test_evaluation_drops_no_word(word_dropout: float) -> None:
+    model, batch = build(word_dropout=word_dropout).eval(), ragged()
+    assert torch.equal(model.inputs(batch), decoder_inputs(batch))
+    if word_dropout == 0:
+        assert torch.equal(model.train().inputs(batch), decoder_inputs(batch))
+
+
+def test_word_dropout_spares_the_targets_and_the_encoder() -> None:
+    model, batch, noise = build(word_dropout=1.0), ragged(), noise_for(5)
+    before = batch.tokens.clone()
+    trained, evaluated = model.train()(batch, noise), model.eval()(batch, noise)
+    assert torch.equal(batch.tokens, before)
+    assert torch.equal(trained.z, evaluated.z)
+    unread = torch.full_like(batch.tokens, UNK)
+    unread[:, 0] = BOS
+    expected = -model.decoder.log_prob(unread, batch, evaluated.z)
+    torch.testing.assert_close(trained.distortion, expected)
+
+
+def test_dropout_works_before_and_after_the_lstm_in_training_alone() -> None:
+    model = build(dropout=0.5)
+    decoder, inputs, z = model.decoder.train(), decoder_inputs(ragged()), noise_for(5)
+    embedded = decoder.embed(inputs, z)
+    assert 0.3 < float((embedded[..., :5] == 0).float().mean()) < 0.7
+    assert torch.equal(embedded[..., 5:], z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
+    assert 0.3 < float((decoder.states(inputs, z) == 0).float().mean()) < 0.7
+    decoder.eval()
+    assert float((decoder.states(inputs, z) == 0).float().mean()) == 0
+    assert torch.equal(decoder(inputs, z), decoder(inputs, z))
+
+
+# --- tied weights
+
+
+@pytest.mark.parametrize("name", ["tied", "tied through a projection", "everything"])
+def test_tied_weights_stay_one_tensor(name: str) -> None:
+    model = variant(name)
+
+    def tied() -> bool:
+        weights = (model.encoder.embedding.weight, model.decoder.embedding.weight, model.decoder.vocabulary.weight)
+        return len({weight.data_ptr() for weight in weights}) == len({id(weight) for weight in weights}) == 1
+
+    assert tied()
+    model.load_state_dict({key: value.clone() for key, value in variant(name).state_dict().items()})
+    assert tied()
+    model.load_state_dict(build(seed=4, **VARIANTS[name]).state_dict())
+    assert tied()
+    before = model.encoder.embedding.weight.detach().clone()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    terms = model(ragged())
+    (terms.distortion.sum() + terms.kl.sum()).backward()
+    optimizer.step()
+    assert tied()
+    assert not torch.equal(before, model.encoder.embedding.weight)
+    assert "decoder.vocabulary.weight" not in dict(model.named_parameters())  # an optimizer sees it once
+    model.to(torch.float64)
+    assert tied()
+
+
+def test_untied_weights_are_two_tensors_and_embeddings_always_one() -> None:
+    model = build()
+    assert model.decoder.vocabulary.weight.data_ptr() != model.encoder.embedding.weight.data_ptr()
+    assert model.decoder.embedding is model.encoder.embedding
+
+
+@pytest.mark.parametrize(("hidden_size", "projected"), [(5, False), (7, True)])
+def test_only_tied_weights_of_another_width_are_projected(hidden_size: int, projected: bool) -> None:
+    assert isinstance(build(tied=True, hidden_size=hidden_size).decoder.projection, nn.Linear) is projected
+    assert isinstance(build(hidden_size=hidden_size).decoder.projection, nn.Identity)
+
+
+# --- what it takes to train
+
+
+def test_a_few_steps_learn_two_sentences_by_heart() -> None:
+    model, batch = build(hidden_size=16, embed_size=8), words([4, 5, 6], [7, 8])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    torch.manual_seed(0)
+    losses = []
+    for _ in range(120):
+        terms = model(batch)
+        loss = (terms.distortion + terms.kl.sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    # Two sentences, equally likely: no model can do better than log 2.
+    assert 0.6 < np.mean(losses[-20:]) < 1.2 < losses[0]
+
+
+def test_a_seed_gives_the_same_model() -> None:
+    settings = ModelSettings(embed_size=5, hidden_size=5, latent_size=3)
+    made = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        made.append(SentenceVAE(settings, VOCABULARY).state_dict())
+    assert all(torch.equal(made[0][key], made[1][key]) for key in made[0])
+    assert not torch.equal(made[0]["encoder.embedding.weight"], made[2]["encoder.embedding.weight"])
+
+
+def test_the_model_knows_its_device_and_the_decoder_is_one() -> None:
+    model = build()
+    assert model.device == torch.device("cpu")
+    assert isinstance(model.decoder, Decoder)
+    with torch.device("meta"):
+        assert SentenceVAE(ModelSettings(), VOCABULARY).device.type == "meta"

@@ -1,0 +1,313 @@
+"""Training: resuming equals never having stopped; every way a training can end leaves the run as it says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqvae_cli import checkpoint, config, metrics, registry, train
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import DataError, DivergedError, UsageError
+from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
+from seqvae_cli.registry import Run
+from tests.conftest import TINY
+
+TIMES = {"tokens_per_second"}
+"""Fields of a metrics line that no two runs share."""
+
+
+def new_run(corpus: Corpus, name: str, **overrides: object) -> Run:
+    dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+    return train.start(config.resolve(overrides=TINY | dotted), corpus, name=name)
+
+
+def fit(run: Run, corpus: Corpus, **options: Any) -> list[Any]:
+    return list(train.fit(run, corpus, **options))
+
+
+def weights(run: Run, folder: str = "last") -> dict[str, torch.Tensor]:
+    return checkpoint.read_tensors(checkpoint.newest(run.path / folder) / "model.safetensors")
+
+
+def figures(run: Run) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in run.metrics()]
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    for folder in ("last", "best"):
+        first, second = weights(one, folder), weights(other, folder)
+        assert first.keys() == second.keys()
+        for name in first:
+            assert torch.equal(first[name], second[name]), f"{folder}: {name}"
+    assert figures(one) == figures(other)
+    assert len(figures(one)) > 0
+
+
+class Stopper:
+    """Asks to stop at the n-th question."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_training_says_what_it_does_and_leaves_a_finished_run(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "whole")
+    events = fit(run, tiny_corpus)
+    assert isinstance(events[0], StartEvent)
+    assert events[0].steps_per_epoch == 10
+    evaluations = [event for event in events if isinstance(event, EvalEvent)]
+    assert [event.epoch for event in evaluations] == [1, 2]
+    assert all(event.neg_elbo == event.distortion + event.rate for event in evaluations)
+    assert isinstance(events[-1], EndEvent)
+    assert events[-1].reason == "finished"
+    assert events[-1].step == 20
+    assert any(isinstance(event, StepEvent) for event in events)
+    found = registry.find("whole")
+    assert found.status == "finished"
+    assert [line["epoch"] for line in found.metrics()] == [1, 2]
+    assert found.info["best_neg_elbo"] == min(event.neg_elbo for event in evaluations)
+
+
+def test_the_loss_falls_below_that_of_words_alone(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "learns", train__epochs=25, train__lr=0.01, model__dropout=0.0)
+    fit(run, tiny_corpus)
+    lines = run.metrics()
+    train_split = tiny_corpus.split("train")
+    counts = torch.bincount(torch.from_numpy(train_split.tokens[:].astype("int64"))).float()
+    counts = torch.cat([counts[counts > 0], torch.tensor([float(len(train_split))])])
+    share = counts / counts.sum()
+    unigram = -(share * share.log()).sum() * counts.sum() / len(train_split)
+    assert min(line["neg_elbo"] for line in lines) < 0.7 * float(unigram)
+
+
+def test_validation_is_the_elbo_of_the_saved_best_weights(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "checked")
+    fit(run, tiny_corpus)
+    best = min(run.metrics(), key=lambda line: float(line["neg_elbo"]))
+    again = metrics.elbo(checkpoint.load(run).model, tiny_corpus.split("valid"), seed=0)
+    assert again.neg_elbo == pytest.approx(best["neg_elbo"], abs=1e-9)
+    assert again.mutual_information == pytest.approx(best["mutual_information"], abs=1e-9)
+
+
+@pytest.mark.parametrize("after", [1, 5, 10, 11, 12, 17, 21])
+def test_stopping_anywhere_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus, after: int) -> None:
+    quiet = new_run(tiny_corpus, "quiet", model__word_dropout=0.2)
+    fit(quiet, tiny_corpus)
+    stopped = new_run(tiny_corpus, "stopped", model__word_dropout=0.2)
+    events = fit(stopped, tiny_corpus, stop=Stopper(after))
+    assert events[-1].reason == "interrupted"
+    assert registry.find("stopped").status == "interrupted"
+    torch.manual_seed(999)  # whatever another process left behind
+    events = fit(registry.find("stopped"), tiny_corpus, resume=True)
+    assert events[-1].reason == "finished"
+    assert_same_run(quiet, stopped)
+
+
+def test_plateaus_reload_the_best_weights_and_survive_resuming(tiny_corpus: Corpus) -> None:
+    settings = {"train__epochs": 12, "train__lr": 0.5, "train__patience": 1, "train__max_decays": 2}
+    settings |= {"objective__kl_schedule": "none"}
+    quiet = new_run(tiny_corpus, "quiet", **settings)
+    events = fit(quiet, tiny_corpus)
+    plateaus = [event for event in events if isinstance(event, PlateauEvent)]
+    assert [event.learning_rate for event in plateaus] == [0.25, 0.125][: len(plateaus)]
+    assert plateaus
+    stopped = new_run(tiny_corpus, "stopped", **settings)
+    resume = False
+    for _ in range(100):
+        events = fit(registry.find("stopped"), tiny_corpus, resume=resume, stop=Stopper(17))
+        resume = True
+        if events[-1].reason != "interrupted":
+            break
+    assert_same_run(quiet, stopped)
+
+
+def test_training_stops_early_and_when_its_plateaus_are_used_up(tiny_corpus: Corpus) -> None:
+    common = {"train__epochs": 50, "train__lr": 0.5, "objective__kl_schedule": "none"}
+    early = fit(new_run(tiny_corpus, "early", **common, train__early_stop=2, train__patience=0), tiny_corpus)[-1]
+    assert early.reason == "stopped"
+    assert early.epoch < 50
+    used = fit(new_run(tiny_corpus, "used", **common, train__patience=1, train__max_decays=1), tiny_corpus)[-1]
+    assert used.reason == "stopped"
+
+
+def test_more_epochs_continue_a_finished_run(tiny_corpus: Corpus) -> None:
+    longer = new_run(tiny_corpus, "longer", train__epochs=3)
+    fit(longer, tiny_corpus)
+    run = new_run(tiny_corpus, "shorter")
+    fit(run, tiny_corpus)
+    events = fit(run, tiny_corpus, resume=True, epochs=3)
+    assert events[-1].reason == "finished"
+    assert_same_run(longer, run)
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tiny_corpus: Corpus) -> None:
+    quiet = new_run(tiny_corpus, "quiet")
+    fit(quiet, tiny_corpus)
+    run = new_run(tiny_corpus, "hurt")
+    fit(run, tiny_corpus)
+    newest = checkpoint.generations(run.path / "last")[0]
+    with open(newest / "model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x55")
+    events = fit(run, tiny_corpus, resume=True)
+    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
+    assert newest.name in warning.message
+    assert_same_run(quiet, run)
+
+
+@pytest.mark.parametrize("where", ["step", "validation"])
+def test_a_loss_that_is_no_number_stops_with_the_last_finite_checkpoint(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = new_run(tiny_corpus, "bad", train__epochs=3)
+    real_step, real_elbo = train._Trainer.step, metrics.elbo
+
+    def poisoned(trainer: Any, rows: Any) -> Any:
+        if trainer.progress.step == 14:
+            with torch.no_grad():
+                next(trainer.model.parameters()).fill_(math.nan)
+        return real_step(trainer, rows)
+
+    def no_number(*arguments: Any, **options: Any) -> Any:
+        result = real_elbo(*arguments, **options)
+        return type(result)(**(vars(result) | {"distortion": math.nan})) if calls.append(1) or len(calls) > 1 else result
+
+    calls: list[int] = []
+    if where == "step":
+        monkeypatch.setattr(train._Trainer, "step", poisoned)
+    else:
+        monkeypatch.setattr(metrics, "elbo", no_number)
+    with pytest.raises(DivergedError) as caught:
+        fit(run, tiny_corpus)
+    assert caught.value.exit_code == 6
+    assert ("15" if where == "step" else "20") in caught.value.message
+    assert registry.find("bad").status == "diverged"
+    kept = weights(run)
+    assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
+    assert checkpoint.step_of(checkpoint.newest(run.path / "last")) == 10
+
+
+def test_an_enormous_learning_rate_ends_as_diverged_or_finite(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "wild", train__lr=10, train__clip=0, train__epochs=8, objective__kl_schedule="none")
+    try:
+        fit(run, tiny_corpus)
+    except DivergedError:
+        assert registry.find("wild").status == "diverged"
+    else:
+        assert all(math.isfinite(line["neg_elbo"]) for line in run.metrics())
+
+
+def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "left")
+    events = train.fit(run, tiny_corpus)
+    next(events)
+    events.close()
+    found = registry.find("left")
+    assert found.status == "interrupted"
+    assert not found.locked()
+
+
+def test_collapse_is_told_once_the_weight_is_full(tiny_corpus: Corpus) -> None:
+    settings = {"objective__kl_schedule": "none", "objective__free_bits": 0.0, "objective__beta": 100.0}
+    events = fit(new_run(tiny_corpus, "flat", **settings, train__epochs=6, train__lr=0.01), tiny_corpus)
+    assert any(isinstance(event, CollapseEvent) and event.rate < train.COLLAPSED for event in events)
+
+
+def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "moved")
+    run.update(corpus=run.info["corpus"] | {"hash": "f" * 64})
+    with pytest.raises(DataError) as caught:
+        fit(run, tiny_corpus)
+    assert tiny_corpus.hash[:12] in caught.value.message
+    assert "ffffffffffff" in caught.value.message
+
+
+def test_a_corpus_without_validation_is_refused_before_a_run_is_made(home: Path, tmp_path: Path) -> None:
+    from seqvae_cli import prepare
+
+    text = tmp_path / "text.txt"
+    text.write_text("a b c\n" * 50)
+    corpus = prepare.prepare_text(prepare.text_source(text), "bare", valid_fraction=0.0, test_fraction=0.0).corpus
+    with pytest.raises(UsageError, match="valid"):
+        new_run(corpus, "never")
+    assert not (home / "runs").exists() or not list((home / "runs").iterdir())
+
+
+def test_batches_by_tokens_and_a_short_max_len_train(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "tokens", train__batch_tokens=40, train__max_len=4, train__epochs=1)
+    events = fit(run, tiny_corpus)
+    assert events[-1].reason == "finished"
+    assert events[0].steps_per_epoch > 10
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "seqvae_cli", "train", *arguments]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def long_run(corpus: Corpus, name: str) -> Run:
+    """About three seconds of steps, with a checkpoint every 20 milliseconds, so that kills land within saves too."""
+    return new_run(corpus, name, train__epochs=60, train__batch_size=2, train__save_every=0.0003)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(tiny_corpus: Corpus, seed: int) -> None:
+    quiet = long_run(tiny_corpus, "quiet")
+    fit(quiet, tiny_corpus)
+    killed = long_run(tiny_corpus, "killed")
+    moments = random.Random(seed)
+    kills = 0
+    resume = "killed"
+    while kills < 2:
+        process = subprocess.Popen(command("--resume", resume, "-q"), env=os.environ.copy())
+        wait_for(lambda: registry.find("killed").status == "running" or process.poll() is not None)
+        time.sleep(moments.uniform(0.2, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        if registry.find("killed").status == "finished":
+            break
+        assert registry.find("killed").status == "interrupted"
+        resume = "auto"
+    subprocess.run(command("--resume", "killed", "-q"), check=True)
+    assert registry.find("killed").status == "finished"
+    assert_same_run(quiet, killed)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_says_how_to_resume_and_gives_its_exit_code(
+    tiny_corpus: Corpus, number: signal.Signals, code: int
+) -> None:
+    new_run(tiny_corpus, "asked", train__epochs=100_000)
+    process = subprocess.Popen(command("--resume", "asked"), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(registry.find("asked").metrics()))
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "seqvae train --resume asked" in stderr
+    assert "Traceback" not in stderr
+    assert registry.find("asked").status == "interrupted"
+    state = json.loads((checkpoint.newest(registry.find("asked").path / "last") / "training.json").read_text())
+    assert state["step"] > 0
