@@ -49,9 +49,7 @@ def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
     return Batch(torch.from_numpy(tokens), torch.from_numpy(lengths), ragged)
 
 
-def epoch_order(
-    lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int
-) -> list[Indices]:
+def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int) -> list[Indices]:
     """Batches of an epoch as sentence indices: like lengths together, ties and batches in seeded random order.
 
     Every sentence comes once. With `batch_tokens` > 0 a batch holds as many sentences as fit into so many tokens
@@ -63,9 +61,7 @@ def epoch_order(
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def by_length(
-    lengths: Indices, batch_size: int, batch_tokens: int = 0, order: Indices | None = None
-) -> list[Indices]:
+def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: Indices | None = None) -> list[Indices]:
     """Cuts the sentences, sorted by length (ties as in `order`), into batches."""
     order = np.arange(len(lengths)) if order is None else order
     order = order[np.argsort(lengths[order], kind="stable")]

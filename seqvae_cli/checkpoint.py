@@ -207,7 +207,3 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
             state[key] = value.to(parameter.device) if value.dim() or optimizer.defaults.get("fused") else value
         if state:
             optimizer.state[parameter] = state
-
-
-
-

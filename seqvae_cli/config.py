@@ -170,9 +170,7 @@ def _presets() -> Traversable:
     return resources.files("seqvae_cli") / "presets"
 
 
-def resolve(
-    preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None
-) -> Settings:
+def resolve(preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Defaults < preset < YAML file < overrides (dotted keys, such as `{"train.lr": 0.01}`).
 
     Raises `DataError` for a bad file, `UsageError` for a bad preset name or override.
@@ -230,11 +228,9 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _add(
-    values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError], source: str
-) -> dict[str, Any]:
+def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError], source: str) -> dict[str, Any]:
     """`values` with `layer` over them, checked against the schema."""
-    known = {key: field for key, field in fields()}
+    known = dict(fields())
     merged = _merge(values, layer)
     try:
         Settings.model_validate(merged)
@@ -249,7 +245,9 @@ def _add(
         expected = _range(field) or _kind(field)
         if key == "runtime.device":
             expected = str(field.description)
-        raise kind(f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", str(field.description)) from error
+        raise kind(
+            f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", str(field.description)
+        ) from error
     except RecursionError as error:
         raise kind(f"{source}settings are nested too deeply") from error
     return merged

@@ -70,15 +70,11 @@ def evaluate(
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
     model, count = bundle.model, len(data)
     precision = resolve_precision(bundle.settings.runtime.precision, model.device)
-    elbo = metrics.elbo(
-        model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count)
-    )
+    elbo = metrics.elbo(model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
     longest = int(data.lengths.max())
     watch = stage("reconstruction", count)
     outputs, references, exact = [], [], 0
-    decoded = generate.reconstruct(
-        model, (data[i] for i in range(count)), max_len=2 * longest, precision=precision
-    )
+    decoded = generate.reconstruct(model, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
     for i, words in enumerate(decoded):
         truth = data[i].tolist()
         exact += words == truth

@@ -1,4 +1,4 @@
-"""What training says while it runs. Losses are nats a sentence; rates of progress are tokens (with `<eos>`) a second."""
+"""What training says while it runs. Losses are nats a sentence; speeds are tokens (with `<eos>`) a second."""
 
 from __future__ import annotations
 

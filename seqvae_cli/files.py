@@ -6,21 +6,18 @@ renamed, and the rename is synced too. A crash leaves the old file or the new on
 
 from __future__ import annotations
 
-import codecs
 import errno
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from seqvae_cli.errors import DataError, MachineError, UsageError
+from seqvae_cli.errors import DataError, MachineError
 
 TEMPORARY = ".tmp-"
 """Prefix of files that are not finished: a sweep may delete them."""
@@ -198,132 +195,3 @@ def sync_directory(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-MAX_LINE = 1 << 20
-"""Bytes; a longer line is no sentence, and is dropped without being held."""
-_BLOCK = 1 << 18
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def check_encoding(encoding: str) -> str:
-    """One spelling of an encoding's name. Raises `UsageError` where Python knows no such encoding of text."""
-    try:
-        with suppress(UnicodeError):
-            b"    ".decode(encoding)
-        codecs.getincrementaldecoder(encoding)
-        return codecs.lookup(encoding).name.removesuffix("-sig")
-    except (LookupError, ValueError) as error:
-        hint = "for example utf-8, latin-1, cp1252, utf-16, gb18030"
-        raise UsageError(f"unknown encoding {encoding[:40]!r}", hint) from error
-
-
-def read_lines(
-    path: Path,
-    encoding: str = "utf-8",
-    *,
-    label: str = "",
-    dropped: Counter[str] | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> Iterator[str]:
-    """The lines of a text that hold more than white space, one at a time, without their ends.
-
-    Lines end at LF or CRLF and nowhere else; a lone CR is a space, a byte order mark is dropped.
-
-    label: what messages call the text; its path by default.
-    dropped: counts what is left out, under "empty" and "too_long".
-    advance: told the bytes of each block read.
-
-    Raises `DataError` with line and byte (counted from 0) where the text has a NUL or is not in the encoding.
-    """
-    dropped = Counter() if dropped is None else dropped
-    rest, skipping = "", False
-    for block in _decoded(path, encoding, label or str(path), advance):
-        if skipping:
-            _, newline, block = block.partition("\n")
-            skipping = not newline
-        whole, newline, after = block.rpartition("\n")
-        if newline:
-            yield from _sentences(rest + whole + newline, dropped)
-            rest = ""
-        rest += after
-        if len(rest) > MAX_LINE:
-            rest, skipping = "", True
-            dropped["too_long"] += 1
-    if rest:
-        yield from _sentences(rest + "\n", dropped)
-
-
-def _sentences(text: str, dropped: Counter[str]) -> Iterator[str]:
-    """The lines of a text that ends with a line end."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", " ")
-    for line in text[:-1].split("\n"):
-        if not line or line.isspace():
-            dropped["empty"] += 1
-        elif len(line) * 4 > MAX_LINE and len(line.encode()) > MAX_LINE:
-            dropped["too_long"] += 1
-        else:
-            yield line
-
-
-def _decoded(path: Path, encoding: str, label: str, advance: Callable[[int], None] | None) -> Iterator[str]:
-    """The text of a file in blocks; refuses what cannot be text in this encoding."""
-    encoding = check_encoding(encoding)
-    utf8 = encoding == "utf-8"
-    decoder = codecs.getincrementaldecoder(encoding)()
-    line, byte = 1, 0  # where the next block starts
-    with machine_errors(path), open(path, "rb") as file:
-        block = file.read(_BLOCK)
-        if utf8:
-            _refuse_foreign(block, label)
-            byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
-        at_start = True
-        while True:
-            pending = len(decoder.getstate()[0])
-            try:
-                text = decoder.decode(block[byte:] if at_start else block, final=not block)
-            except UnicodeDecodeError as error:
-                line += error.object[: error.start].count(b"\n")
-                value = error.object[error.start]
-                raise DataError(
-                    f"{label}, line {line}: byte {byte - pending + error.start} (0x{value:02x}) is not {encoding}",
-                    "name the encoding of the text with --encoding, for example latin-1 or cp1252",
-                ) from error
-            except UnicodeError as error:
-                raise DataError(f"{label}: {error}", "name the encoding of the text with --encoding") from error
-            if not utf8:
-                text = text.removeprefix("\ufeff") if at_start else text
-                if _SURROGATE.search(text):
-                    raise DataError(f"{label}: half a surrogate pair", "name the encoding with --encoding")
-            if "\0" in text:
-                before = text[: text.index("\0")]
-                mark = 0 if at_start else len("".encode(encoding))
-                byte += len(before.encode(encoding)) - mark - pending
-                raise DataError(
-                    f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, which no text has",
-                    "take it out, or name the encoding of the text with --encoding",
-                )
-            yield text
-            if advance:
-                advance(len(block))
-            if not block:
-                return
-            line += text.count("\n")
-            byte += len(block) - (byte if at_start else 0)
-            at_start = False
-            block = file.read(_BLOCK)
-
-
-def _refuse_foreign(start: bytes, label: str) -> None:
-    """Names the kinds of files that are taken for text most often."""
-    for mark, name in (
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if start.startswith(mark):
-            raise DataError(f"{label}, line 1: byte 0 starts {name.upper()}, not UTF-8", f"--encoding {name}")
-    if start.startswith(b"\x1f\x8b"):
-        raise DataError(f"{label}, line 1: byte 0 starts a gzip archive, not text", "gzip -dc FILE | seqvae prepare -")

@@ -160,13 +160,14 @@ def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 512) 
     scaled = posterior.mean * precision
     constant = (posterior.mean * scaled + posterior.log_variance + LOG_2PI).sum(1)
     blocks = [
-        (block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1) for block in torch.split(z, rows)
+        (block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1)
+        for block in torch.split(z, rows)
     ]
     return torch.cat(blocks) - math.log(len(posterior.mean))
 
 
 def active_units(means: Tensor) -> int:
-    """Dimensions whose posterior mean [N, L] has a (population) variance above 0.01 (Burda et al. 2016, section 5.2)."""
+    """Dimensions whose posterior mean [N, L] has population variance above 0.01 (Burda et al. 2016, section 5.2)."""
     return int((means.double().var(0, correction=0) > 0.01).sum())
 
 

@@ -93,7 +93,9 @@ class Decoder(nn.Module):
         # Tied weights have the width of an embedding, so a state of another width is projected first.
         projected = settings.tied and settings.embed_size != self.hidden_size
         self.projection = nn.Linear(self.hidden_size, settings.embed_size) if projected else nn.Identity()
-        self.vocabulary = nn.Linear(settings.embed_size if settings.tied else self.hidden_size, embedding.num_embeddings)
+        self.vocabulary = nn.Linear(
+            settings.embed_size if settings.tied else self.hidden_size, embedding.num_embeddings
+        )
         if settings.tied:
             self.vocabulary.weight = embedding.weight
 
@@ -103,7 +105,9 @@ class Decoder(nn.Module):
 
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z) of each sentence, summed over its tokens: [B] nats."""
-        mask = torch.arange(batch.tokens.size(1), device=inputs.device) < batch.lengths[:, None] if batch.ragged else None
+        mask = (
+            torch.arange(batch.tokens.size(1), device=inputs.device) < batch.lengths[:, None] if batch.ragged else None
+        )
         states = self.states(inputs, z)
         if mask is None:
             return -self.cross_entropy(states.flatten(0, 1), batch.tokens.flatten()).view_as(batch.tokens).sum(1)

@@ -13,8 +13,6 @@ import hashlib
 import itertools
 import json
 import random
-import re
-import shutil
 import struct
 import time
 from collections import Counter
@@ -23,7 +21,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from seqvae_cli import __version__, download, files, places
 from seqvae_cli.corpus import (
@@ -39,29 +37,17 @@ from seqvae_cli.corpus import (
     prepared_at,
 )
 from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.sources import Progress, Text, TextSource
+from seqvae_cli.text import check_encoding
 from seqvae_cli.tokenizer import KINDS, SPECIALS, UNK, Tokenizer
 
 Watch = download.Watch
 HELD_OUT = 2_000
 """Sentences in each of toy's validation and test splits."""
 
-_SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
-_ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
-
 Dropped = dict[str, Counter[str]]
 Sentences = Callable[[str, Dropped], Iterator[tuple[str, str]]]
 """(stage "count" or "encode", where to count dropped lines) -> (split, text) of each sentence; called once a pass."""
-
-
-@dataclass(frozen=True)
-class TextSource:
-    """Where text comes from: for each split its files, read one after another; "train" is always there.
-
-    A split that is missing is cut from "train". Streams, and paths that cannot be read twice (pipes), are spooled.
-    """
-
-    files: dict[str, tuple[Path | BinaryIO, ...]]
-    description: str
 
 
 @dataclass(frozen=True)
@@ -70,34 +56,6 @@ class Prepared:
 
     corpus: Corpus
     fresh: bool
-
-
-def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | None = None) -> TextSource:
-    """A file, a stream or a folder as a source.
-
-    A folder holds train.txt (or NAME.train.txt), perhaps with valid, val or dev and test beside it; else all its .txt
-    files in sorted order are one text. Raises `DataError` for a path that is not there, and `UsageError` where two
-    files are meant for one split.
-    """
-    found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
-    if isinstance(text, Path) and _is_folder(text):
-        found = dict(_folder_files(text))
-    found |= {split: (path,) for split, path in (("valid", valid), ("test", test)) if path is not None}
-    for path in itertools.chain.from_iterable(found.values()):
-        if isinstance(path, Path):
-            with files.machine_errors(path):
-                if not path.exists():
-                    raise DataError(f"{path} does not exist")
-                if _is_folder(path):
-                    raise DataError(f"{path} is a folder", "name a file of text")
-    ordered = {split: found[split] for split in SPLITS if split in found}
-    return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
-
-
-def name_of(source: str) -> str:
-    """A corpus name made of a path: news for dir/News.txt, stdin for "-"."""
-    name = "stdin" if source == "-" else Path(source).absolute().name.lower().removesuffix(".txt")
-    return re.sub(r"[^a-z0-9._-]+", "-", name).lstrip("._-")[:64] or "text"
 
 
 def prepare_text(
@@ -127,11 +85,11 @@ def prepare_text(
     with file and line; `MachineError` where the machine refuses.
     """
     check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
-    encoding = files.check_encoding(encoding)
+    encoding = check_encoding(encoding)
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
-        progress = _Progress(watch)
-        texts = {split: _Text(split, items, encoding, progress, stack) for split, items in source.files.items()}
+        progress = Progress(watch)
+        texts = {split: Text(split, items, encoding, progress, stack) for split, items in source.files.items()}
         everything = sum(text.size for text in texts.values())
         progress.start("hash", everything)
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
@@ -266,110 +224,6 @@ def check_settings(
             raise UsageError(f"a {split} fraction of {fraction}", "it lies in [0, 1)")
     if valid_fraction + test_fraction >= 1:
         raise UsageError(f"fractions of {valid_fraction} and {test_fraction} leave no training text", "lower them")
-
-
-class _Progress:
-    """Adds up what the steps of a stage report."""
-
-    def __init__(self, watch: Watch | None) -> None:
-        self._watch, self._stage, self._done, self._total = watch, "", 0, 0
-
-    def start(self, stage: str, total: int) -> None:
-        self._stage, self._done, self._total = stage, 0, total
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._watch:
-            self._watch(self._stage, self._done, self._total)
-
-
-class _Text:
-    """The files of one split, those spooled that can be read only once."""
-
-    def __init__(
-        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: _Progress, stack: ExitStack
-    ) -> None:
-        self.split, self.encoding, self.progress = split, encoding, progress
-        self.label = ", ".join(map(_label, items))
-        self.paths = [
-            (item if isinstance(item, Path) and item.is_file() else _spooled(item, stack), _label(item))
-            for item in items
-        ]
-        self.size = sum(path.stat().st_size for path, _ in self.paths)
-        self._stamps = self._stamp()
-
-    def _stamp(self) -> list[tuple[int, int]]:
-        stats = [path.stat() for path, _ in self.paths]
-        return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-
-    def digests(self) -> list[str]:
-        advance = self._bounded()
-        return [files.sha256(path, advance) for path, _ in self.paths]
-
-    def lines(self, dropped: Counter[str]) -> Iterator[str]:
-        none, advance = True, self._bounded()
-        for path, label in self.paths:
-            for line in files.read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
-                none = False
-                yield line
-        if none:
-            raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
-        if self._stamp() != self._stamps:
-            raise self._changed()
-
-    def _bounded(self) -> Callable[[int], None]:
-        """Passes progress on, but not that of a file that grows as fast as it is read."""
-        left = self.size
-
-        def advance(count: int) -> None:
-            nonlocal left
-            left -= count
-            if left < 0:
-                raise self._changed()
-            self.progress.advance(count)
-
-        return advance
-
-    def _changed(self) -> DataError:
-        return DataError(f"{self.label} changed while it was read", "start again when it is complete")
-
-
-def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
-    path = stack.enter_context(files.claimed(places.cache(), "text"))
-    with files.machine_errors(path), open(path, "xb") as spool:
-        if isinstance(item, Path):
-            with files.machine_errors(item), open(item, "rb") as stream:
-                shutil.copyfileobj(stream, spool, 1 << 20)
-        else:
-            shutil.copyfileobj(item, spool, 1 << 20)
-    return path
-
-
-def _label(item: Path | BinaryIO) -> str:
-    return str(item) if isinstance(item, Path) else "standard input"
-
-
-def _is_folder(path: Path) -> bool:
-    with files.machine_errors(path):
-        return path.is_dir()
-
-
-def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
-    with files.machine_errors(folder):
-        texts = sorted(path for path in folder.iterdir() if path.match("[!.]*.txt") and not path.is_dir())
-    if not texts:
-        raise DataError(f"{folder} has no .txt files")
-    found: dict[str, Path] = {}
-    for path in texts:
-        if match := _SPLIT_FILE.fullmatch(path.name.lower()):
-            split = _ALIASES.get(match[1], match[1])
-            if split in found:
-                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid, --test")
-            found[split] = path
-    if "train" not in found:
-        yield "train", tuple(texts)
-        return
-    yield from ((split, (path,)) for split, path in found.items())
 
 
 def _shares(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:

@@ -1,12 +1,12 @@
 """Run folders: create, find, list. The folders are the truth; no database has to agree with them.
 
-    HOME/runs/NAME/
-        run.json         status, lineage, versions, the corpus and its hash, digests of the two files below
-        config.yaml      the resolved settings
-        tokenizer.json
-        metrics.jsonl    a line an epoch
-        best/ last/      checkpoints
-        lock             held by the process that trains
+HOME/runs/NAME/
+    run.json         status, lineage, versions, the corpus and its hash, digests of the two files below
+    config.yaml      the resolved settings
+    tokenizer.json
+    metrics.jsonl    a line an epoch
+    best/ last/      checkpoints
+    lock             held by the process that trains
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
 
 
 def _publish(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
-    """Renames the whole folder into place, so that nobody sees half a run; a name that is taken cannot be renamed to."""
+    """Renames the whole folder into place, so that nobody sees half a run; a taken name cannot be renamed to."""
     taken = [re.fullmatch(re.escape(prefix) + r"-(\d{1,9})", path.name) for path in root.iterdir()]
     number = 1 + max((int(match[1]) for match in taken if match), default=0)
     while True:
@@ -164,7 +164,11 @@ def _taken(name: str) -> UsageError:
 def names() -> list[str]:
     """Names of all run folders, damaged ones too."""
     root = places.runs()
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and NAME.fullmatch(path.name)) if root.is_dir() else []
+    return (
+        sorted(path.name for path in root.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
+        if root.is_dir()
+        else []
+    )
 
 
 def runs() -> tuple[list[Run], list[tuple[str, str]]]:

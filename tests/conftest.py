@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,9 +44,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the corpus `tiny` and the finished run `tiny-run`, made once. Copy it, do not change it."""
-    from seqvae_cli import config, prepare, registry, train
+    from seqvae_cli import config, prepare, registry, sources, train
 
     path = tmp_path_factory.mktemp("tiny") / "home"
     text = path.parent / "tiny.txt"
@@ -55,7 +54,7 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = os.environ.get("SEQVAE_HOME")
     os.environ["SEQVAE_HOME"] = str(path)
     try:
-        source = prepare.text_source(text)
+        source = sources.text_source(text)
         corpus = prepare.prepare_text(source, "tiny", valid_fraction=0.1, test_fraction=0.1).corpus
         run = train.start(config.resolve(overrides=TINY), corpus, name="tiny-run")
         for _ in train.fit(run, corpus):
@@ -65,7 +64,7 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["SEQVAE_HOME"]
         if before is not None:
             os.environ["SEQVAE_HOME"] = before
-    yield path
+    return path
 
 
 @pytest.fixture

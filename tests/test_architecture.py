@@ -14,8 +14,8 @@ import seqvae_cli
 PACKAGE = Path(seqvae_cli.__file__).parent
 
 LAYERS = {
-    0: {"errors", "places", "files", "events", "config", "tokenizer", "toy", "toy_lexicon", "corpus", "registry"}
-    | {"download", "prepare"},
+    0: {"errors", "places", "files", "text", "events", "config", "tokenizer", "toy", "toy_grammar", "toy_lexicon"}
+    | {"corpus", "registry", "download", "sources", "prepare"},
     1: {"latent", "batching", "runtime"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},

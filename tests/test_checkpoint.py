@@ -250,7 +250,7 @@ def test_every_flipped_bit_and_every_truncation_is_found(trained_home: Path) -> 
     choice = random.Random(0)
     for name in names:
         original = (path / name).read_bytes()
-        damaged = [original[:-1], original[: len(original) // 2], b"", original + b"\0"]
+        damaged = [original[:-2], original[: len(original) // 2], b"", original + b"\0"]
         for _ in range(10):
             place = choice.randrange(len(original))
             flipped = bytearray(original)

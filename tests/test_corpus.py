@@ -11,7 +11,8 @@ import pytest
 from seqvae_cli import corpus, places
 from seqvae_cli.corpus import CORPORA, Corpus, find, known_names, list_prepared
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
-from seqvae_cli.prepare import prepare_text, text_source
+from seqvae_cli.prepare import prepare_text
+from seqvae_cli.sources import text_source
 
 
 @pytest.fixture(autouse=True)

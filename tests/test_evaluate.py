@@ -15,6 +15,7 @@ from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluate import Evaluation, evaluate
+from seqvae_cli.sources import text_source
 
 NAMES = (
     "split sentences tokens truncated neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples mutual_information"
@@ -36,7 +37,7 @@ def result(bundle: Bundle, tiny_corpus: Corpus) -> Evaluation:
 def other_corpus(folder: Path, text: str = "the cat sees it\na dog likes people\n") -> Corpus:
     (folder / "other.txt").write_text(text)
     return prepare.prepare_text(
-        prepare.text_source(folder / "other.txt"), "other", valid_fraction=0.0, test_fraction=0.0
+        text_source(folder / "other.txt"), "other", valid_fraction=0.0, test_fraction=0.0
     ).corpus
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -205,11 +206,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, split = tiny_model(2), tiny_split(4)
     sizes: list[int] = []
-    log_prob = model.decoder.log_prob
+    log_prob: Callable[..., Tensor] = model.decoder.log_prob
 
     def watched(inputs: Tensor, *rest: object) -> Tensor:
         sizes.append(inputs.numel())
-        return log_prob(inputs, *rest)  # type: ignore[arg-type]
+        return log_prob(inputs, *rest)
 
     monkeypatch.setattr(model.decoder, "log_prob", watched)
     monkeypatch.setattr(metrics, "TOKENS_AT_ONCE", 64)

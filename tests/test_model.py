@@ -386,7 +386,7 @@ def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:
     z = posterior.mean.detach().requires_grad_()
 
     def negative_elbo(z: Tensor) -> Tensor:
-        rate = posterior.log_prob(z) - standard_normal(z).log_prob(z)
+        rate: Tensor = posterior.log_prob(z) - standard_normal(z).log_prob(z)
         distortion: Tensor = -model.decoder.log_prob(inputs, batch, z)
         return distortion + rate
 

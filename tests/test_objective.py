@@ -16,7 +16,7 @@ EPOCHS = 40.0
 
 
 def objective(**settings: Any) -> Objective:
-    return Objective(ObjectiveSettings(**{"free_bits": 0.0, **settings}))
+    return Objective(ObjectiveSettings(**{"free_bits": 0.0, "kl_hold": 0.0, **settings}))
 
 
 def weights(times: list[float], **settings: Any) -> list[float]:

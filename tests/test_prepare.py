@@ -20,11 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqvae_cli import files, places
+from seqvae_cli import files, places, sources
 from seqvae_cli import prepare as library
 from seqvae_cli.corpus import Corpus, SplitWriter, find
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError
-from seqvae_cli.prepare import Prepared, prepare_known, prepare_text, prepare_toy, text_source
+from seqvae_cli.prepare import Prepared, prepare_known, prepare_text, prepare_toy
+from seqvae_cli.sources import text_source
+from seqvae_cli.text import MAX_LINE, read_lines
 
 PTB = Path(os.environ.get("SEQVAE_PTB") or Path(__file__).parents[2] / "shared" / "data" / "ptb")
 needs_ptb = pytest.mark.skipif(not (PTB / "ptb.train.txt").is_file(), reason="no PTB here; set SEQVAE_PTB")
@@ -183,7 +185,7 @@ def test_percentiles_are_those_of_numpy(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_read(options: dict[str, object]) -> None:
-    source = library.TextSource({"train": (Path("nowhere.txt"),)}, "nothing")
+    source = sources.TextSource({"train": (Path("nowhere.txt"),)}, "nothing")
     with pytest.raises(UsageError):
         prepare_text(source, "given", **options)  # type: ignore[arg-type]
 
@@ -191,10 +193,10 @@ def test_wrong_settings_are_refused_before_anything_is_read(options: dict[str, o
 def test_names_are_checked_and_made(text: Path) -> None:
     with pytest.raises(UsageError, match="'Bad Name'"):
         prepare_text(text_source(text), "Bad Name")
-    assert library.name_of("dir/My News.txt") == "my-news"
-    assert library.name_of("-") == "stdin"
-    assert library.name_of("._x.csv") == "x.csv"
-    assert library.name_of("日本.txt") == "text"
+    assert sources.name_of("dir/My News.txt") == "my-news"
+    assert sources.name_of("-") == "stdin"
+    assert sources.name_of("._x.csv") == "x.csv"
+    assert sources.name_of("日本.txt") == "text"
 
 
 # Faults of the text
@@ -290,14 +292,14 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
 
 def test_lines_too_long_are_counted_and_not_held(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
-    limit = files.MAX_LINE
+    limit = MAX_LINE
     path.write_bytes(b"a\n" + b"x" * 10_000_000 + b"\nb\n" + "ü".encode() * (limit // 2 + 1) + b"\n" + b"y" * limit)
     code = (
         "import resource, sys; from pathlib import Path; from collections import Counter\n"
-        "from seqvae_cli import files\n"
+        "from seqvae_cli.text import read_lines\n"
         "dropped = Counter()\n"
         "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "lines = [line[:9] for line in files.read_lines(Path(sys.argv[1]), dropped=dropped)]\n"
+        "lines = [line[:9] for line in read_lines(Path(sys.argv[1]), dropped=dropped)]\n"
         "print(lines, dict(dropped), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)"
     )
     found = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
@@ -310,12 +312,12 @@ def test_lines_too_long_are_counted_and_not_held(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 def test_blocks_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(files, "_BLOCK", block + 3)  # the byte order mark is looked for in the first block
-    monkeypatch.setattr(files, "MAX_LINE", 20)
+    monkeypatch.setattr("seqvae_cli.text._BLOCK", block + 3)  # the byte order mark is looked for in the first block
+    monkeypatch.setattr("seqvae_cli.text.MAX_LINE", 20)
     path = tmp_path / "t"
     path.write_bytes(b"\xef\xbb\xbf" + "ä\r\n\n😀 b\r\r\nlong line of more than twenty\nç".encode())
     dropped: Counter[str] = Counter()
-    assert [line.strip() for line in files.read_lines(path, dropped=dropped)] == ["ä", "😀 b", "ç"]
+    assert [line.strip() for line in read_lines(path, dropped=dropped)] == ["ä", "😀 b", "ç"]
     assert dropped == {"empty": 1, "too_long": 1}
 
 
@@ -325,7 +327,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(data)
     try:
-        lines = list(files.read_lines(path))
+        lines = list(read_lines(path))
     except DataError:
         return
     text = (data.decode("utf-8-sig") + "\n").replace("\r\n", "\n").replace("\r", " ")
@@ -402,10 +404,10 @@ def test_an_interrupted_prepare_leaves_nothing(text: Path, monkeypatch: pytest.M
 CRASH = """
 import os, sys
 from pathlib import Path
-from seqvae_cli import prepare
+from seqvae_cli import prepare, sources
 from seqvae_cli.corpus import SplitWriter
 SplitWriter.finish = lambda self: os._exit(9)
-prepare.prepare_text(prepare.text_source(Path(sys.argv[1])), "given")
+prepare.prepare_text(sources.text_source(Path(sys.argv[1])), "given")
 """
 
 
@@ -432,9 +434,9 @@ def test_work_in_progress_is_not_swept(home: Path) -> None:
 CONCURRENT = """
 import sys
 from pathlib import Path
-from seqvae_cli import prepare
+from seqvae_cli import prepare, sources
 sys.stdin.read(1)
-prepared = prepare.prepare_text(prepare.text_source(Path(sys.argv[1])), "given")
+prepared = prepare.prepare_text(sources.text_source(Path(sys.argv[1])), "given")
 prepared.corpus.verify()
 print(prepared.corpus.hash)
 """
@@ -473,12 +475,12 @@ def test_a_full_disk_is_the_machines_fault(text: Path, monkeypatch: pytest.Monke
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from seqvae_cli import prepare
+from seqvae_cli import prepare, sources
 from seqvae_cli.errors import MachineError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    prepare.prepare_text(prepare.text_source(Path(sys.argv[1])), "given")
+    prepare.prepare_text(sources.text_source(Path(sys.argv[1])), "given")
 except MachineError as error:
     print(error.message)
 """

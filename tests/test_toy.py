@@ -10,7 +10,7 @@ import pytest
 
 from seqvae_cli import toy
 from seqvae_cli import toy_lexicon as lexicon
-from seqvae_cli.toy import Choice, Grammar
+from seqvae_cli.toy_grammar import Choice, Grammar
 
 Symbols = tuple[str | Choice, ...]
 

@@ -43,7 +43,9 @@ def open_bundle(argument: str | None, option: str | None, device: str, threads: 
 def start_ids(tokenizer: Tokenizer, start: str) -> list[int]:
     """The start words as ids; a start word that the model does not know is wrong usage."""
     if unknown := tokenizer.unknown(start):
-        raise UsageError(f"--start {unknown[0]!r}: the model does not know this word", "start with a word of its corpus")
+        raise UsageError(
+            f"--start {unknown[0]!r}: the model does not know this word", "start with a word of its corpus"
+        )
     return tokenizer.encode(start)
 
 

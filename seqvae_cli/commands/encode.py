@@ -29,11 +29,10 @@ Row = tuple[str, list[float] | None, list[float] | None]
 def encode(
     text: Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy [default: JSON Lines to stdout].")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy [default: stdout]."),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)
-    ] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
     encoding: Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)] = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",

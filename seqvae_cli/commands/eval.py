@@ -48,9 +48,7 @@ def evaluate(
             stack.close()
             return stack.enter_context(display.progress(name, total, "sentences"))
 
-        result = library(
-            bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage
-        )
+        result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
     if json:
         display.out_json(result.to_json())
         return

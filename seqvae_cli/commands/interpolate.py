@@ -77,9 +77,7 @@ def interpolate(
         ends = tuple(mean for mean, _ in generate.encode(model, ids, precision=precision))
     count = steps or (20 if random else 11)
     codes = generate.PATHS[path](ends[0], ends[1], count)
-    decoded = generate.decode(
-        model, codes, start=start_ids(tokenizer, start), max_len=max_len, precision=precision
-    )
+    decoded = generate.decode(model, codes, start=start_ids(tokenizer, start), max_len=max_len, precision=precision)
     texts = [tokenizer.decode(words) for words in decoded]
     positions = [round(i / (count - 1), 6) for i in range(count)]
     if json:

@@ -59,6 +59,7 @@ def prepare(
         zcat news.gz | seqvae prepare - --name news
     """
     from seqvae_cli import prepare as library
+    from seqvae_cli import sources
     from seqvae_cli.corpus import CORPORA
 
     text_options = {"--valid": valid, "--test": test, "--valid-fraction": valid_fraction}
@@ -89,8 +90,8 @@ def prepare(
             _refuse("text", {"--from": from_dir, "--sentences": sentences})
             text = sys.stdin.buffer if source == "-" else Path(source)
             prepared = library.prepare_text(
-                library.text_source(text, valid, test),
-                name or library.name_of(source),
+                sources.text_source(text, valid, test),
+                name or sources.name_of(source),
                 tokenizer=tokenizer or "word",
                 lower=lower,
                 min_count=min_count,

@@ -18,9 +18,7 @@ from seqvae_cli.errors import UsageError
 app = typer.Typer()
 
 
-@app.command(
-    cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")}
-)
+@app.command(cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
 def train(
     context: typer.Context,
     preset: Annotated[str, typer.Option(help="A recipe: default, seed.", show_default=True)] = "default",
@@ -46,7 +44,8 @@ def train(
     """
     from seqvae_cli import config as schema
     from seqvae_cli import corpus as corpora
-    from seqvae_cli import registry, train as library
+    from seqvae_cli import registry
+    from seqvae_cli import train as library
     from seqvae_cli.live import TrainingView, summary
 
     overrides = _assignments(set_ or []) | given(context)
@@ -101,7 +100,7 @@ def _stop_on_signals() -> Iterator[list[int]]:
     """The first signal asks training to save and stop (its number is put in the list); a second one ends at once."""
     stop: list[int] = []
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int, _: FrameType | None) -> None:
         if stop:
             signal.signal(number, before[number])
             raise KeyboardInterrupt
