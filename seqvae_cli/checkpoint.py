@@ -16,20 +16,24 @@ stopped.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from seqvae_cli import config, files, registry
 from seqvae_cli.config import Settings
-from seqvae_cli.errors import CheckpointError, DataError, NotFoundError
+from seqvae_cli.errors import CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.registry import Run
 from seqvae_cli.tokenizer import Tokenizer
@@ -57,7 +61,7 @@ def write(
 
     Raises `MachineError` where the machine refuses; the checkpoints that were there then still are.
     """
-    serial = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=0)
+    serial = 1 + max((int(path.name) for path in _numbered(folder)), default=0)
     target = folder / f"{serial:06d}"
     digests: dict[str, str] = {}
     for name, group in tensors.items():
@@ -66,21 +70,33 @@ def write(
         digests[f"{name}.safetensors"] = files.write(target / f"{name}.safetensors", save(owned))
     if state is not None:
         digests["training.json"] = files.write_json(target / "training.json", state)
-    files.write_json(target / MANIFEST, {"format": FORMAT, "step": step, "files": digests})
-    files.sync_directory(folder)
+    manifest = {"format": FORMAT, "step": step, "files": digests}
+    files.write_json(target / MANIFEST, manifest | {"digest": _digest(manifest)})
+    with files.machine_errors(folder):
+        files.sync_directory(folder)
     kept = generations(folder)[:keep]
-    for old in folder.iterdir():
-        if old not in kept:
+    for old in _numbered(folder):
+        if old not in kept and not old.is_symlink():
             # The manifest goes first: a folder that is half deleted must not look like a checkpoint.
-            (old / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):
+                (old / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def generations(folder: Path) -> list[Path]:
     """The complete checkpoints in `folder`, newest first."""
-    found = [path.parent for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit()]
+    found = [path for path in _numbered(folder) if (path / MANIFEST).exists()]
     return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of a manifest, which names the digest of everything but itself."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def verify(path: Path) -> int:
@@ -94,7 +110,10 @@ def verify(path: Path) -> int:
         digests, step = manifest.get("files"), manifest.get("step")
         if not isinstance(digests, dict) or "model.safetensors" not in digests or not isinstance(step, int):
             raise DataError(f"{path / MANIFEST} describes no checkpoint")
-        if any("/" in name or "\\" in name for name in digests):
+        body = {key: manifest[key] for key in ("format", "step", "files")}
+        if manifest != {**body, "digest": _digest(body)}:
+            raise DataError(f"{path / MANIFEST} is damaged")
+        if not all(re.fullmatch(r"[\w-][\w.-]{0,99}", name) for name in digests):
             raise DataError(f"{path / MANIFEST} names files outside of the checkpoint")
         files.verify(path, digests)
     except DataError as error:
@@ -116,11 +135,11 @@ def newest(folder: Path, damaged: list[str] | None = None) -> Path:
     found = generations(folder)
     if not found:
         raise NotFoundError(f"no checkpoint in {folder}")
-    errors: list[CheckpointError] = []
+    errors: list[SeqvaeError] = []
     for path in found:
         try:
             verify(path)
-        except CheckpointError as error:
+        except (CheckpointError, MachineError) as error:
             errors.append(error)
             if damaged is None:
                 break
@@ -130,26 +149,31 @@ def newest(folder: Path, damaged: list[str] | None = None) -> Path:
     raise errors[0]
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a verified safetensors file. Raises `CheckpointError`."""
+def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a verified safetensors file. Raises `CheckpointError`, also where `names` are others."""
     try:
+        with safe_open(path, "pt") as file:
+            found = set(file.keys())
+        if names is not None and (odd := found.symmetric_difference(names)):
+            raise CheckpointError(f"{path}: the settings and the weights differ in {min(odd)[:100]!r}")
         return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is no readable safetensors file: {reason}") from error
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Loads `path/model.safetensors` into `module`. Raises `CheckpointError` where names or shapes differ."""
-    tensors = read_tensors(path / "model.safetensors")
     expected = module.state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in tensors or name not in expected:
-            raise CheckpointError(f"{path}: the settings and the weights differ in {name!r}")
-        if tensors[name].shape != expected[name].shape or tensors[name].dtype != expected[name].dtype:
-            raise CheckpointError(
-                f"{path}: {name!r} has shape {list(tensors[name].shape)}, expected {list(expected[name].shape)}"
-            )
+    tensors = read_tensors(path / "model.safetensors", expected)
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
+            raise CheckpointError(f"{path}: {name!r} is {_kind(value)}, expected {_kind(expected[name])}")
     module.load_state_dict(tensors)
+
+
+def _kind(value: Tensor) -> str:
+    return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
 
 
 def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
@@ -171,16 +195,22 @@ def load(name: str | Run = "latest", device: torch.device | str = "cpu") -> Bund
     """
     run = name if isinstance(name, Run) else registry.find(name, trained=True)
     settings, tokenizer = load_parts(run)
-    for folder in (run.path / "best", run.path / "last"):
-        if generations(folder):
-            path = newest(folder)
-            break
-    else:
+    folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
+    if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
     model = SentenceVAE(settings.model, len(tokenizer))
-    load_weights(model, path)
+    while True:
+        there = generations(folder)
+        try:
+            path = newest(folder)
+            load_weights(model, path)
+            step = step_of(path)
+            break
+        except DataError:
+            if generations(folder) == there:  # else its training has just saved a newer one
+                raise
     model.requires_grad_(False)
-    return Bundle(settings, tokenizer, model.to(device).eval(), run, step_of(path))
+    return Bundle(settings, tokenizer, model.to(device).eval(), run, step)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

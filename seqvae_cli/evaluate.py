@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from seqvae_cli import __version__, generate, metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
-from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.errors import UsageError
 from seqvae_cli.runtime import precision_name, resolve_precision
 
 
@@ -58,13 +58,8 @@ def evaluate(
     stage: Stage = lambda _, __: lambda _: None,
 ) -> Evaluation:
     """All figures for `split`. Raises `DataError` where the corpus is not the run's, `UsageError` for a bad split."""
-    trained_on = bundle.run.info["corpus"]["hash"]
-    if corpus.hash != trained_on:
-        raise DataError(
-            f"corpus {corpus.path.name} has hash {corpus.hash[:12]}, run {bundle.run.name} was trained on"
-            f" {trained_on[:12]}",
-            "prepare the corpus again as it was",
-        )
+    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    corpus.verify()
     data = corpus.split(split)
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")

@@ -98,7 +98,7 @@ def verify(folder: Path, digests: dict[str, str]) -> None:
         if not path.is_file():
             raise DataError(f"{path} is missing")
         if (found := sha256(path)) != expected:
-            raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {expected[:12]}…")
+            raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
 
 
 def sweep(folder: Path) -> None:

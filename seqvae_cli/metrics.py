@@ -19,7 +19,7 @@ from torch import Tensor
 from seqvae_cli.batching import Batch, Indices, by_length, collate
 from seqvae_cli.latent import LOG_2PI, DiagonalGaussian, kl, standard_normal
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runtime import autocast, normal_noise
+from seqvae_cli.runtime import autocast, stream
 
 TOKENS_AT_ONCE = 2048
 """Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
@@ -83,16 +83,15 @@ def elbo(
     distortion = 0.0
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
         batch = batch.to(model.device)
-        noise = normal_noise(seed, rows, (samples, latent)).to(model.device)
+        streams = [stream(seed, int(i)) for i in rows]
         with autocast(model.device, precision):
             posterior = model.encoder(batch)
-            drawn = posterior.expand(samples).rsample(noise.flatten(0, 1))
-            repeated = _repeat(batch, samples)
-            log_p = model.decoder.log_prob(model.inputs(repeated), repeated, drawn)
-        distortion -= float(log_p.cpu().double().sum()) / samples
         index = torch.from_numpy(rows)
         means[index], log_variances[index] = posterior.mean.cpu(), posterior.log_variance.cpu()
-        z[index] = drawn.view(len(batch), samples, latent)[:, 0].cpu()
+        for start, drawn, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+            distortion -= float(log_p.cpu().double().sum()) / samples
+            if not start:
+                z[index] = drawn[:, 0].cpu()
         if watch:
             watch(len(batch))
     posterior = DiagonalGaussian(means.double(), log_variances.double())
@@ -122,36 +121,50 @@ def iw_nll(
 
     -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
     """
-    latent = model.settings.latent_size
     result = np.empty(len(split))
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
-        noise = normal_noise(seed, rows, (samples, latent))
+        streams = [stream(seed, int(i)) for i in rows]
         batch = batch.to(model.device)
         with autocast(model.device, precision):
             posterior = model.encoder(batch)
-        chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
-        log_weights = torch.empty(len(batch), samples, dtype=torch.float64)
-        for start in range(0, samples, chunk):
-            part = noise[:, start : start + chunk].to(model.device)
-            count = part.size(1)
-            q = posterior.expand(count)
-            z = q.rsample(part.flatten(0, 1))
-            repeated = _repeat(batch, count)
-            with autocast(model.device, precision):
-                log_p = model.decoder.log_prob(model.inputs(repeated), repeated, z)
+        q = DiagonalGaussian(posterior.mean[:, None], posterior.log_variance[:, None])
+        total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
+        for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
             weights = log_p + standard_normal(z).log_prob(z) - q.log_prob(z)
-            log_weights[:, start : start + count] = weights.view(len(batch), count).cpu().double()
+            total = torch.logaddexp(total, weights.cpu().double().logsumexp(1))
             if watch:
-                watch(len(batch) * count)
-        result[rows] = (math.log(samples) - log_weights.logsumexp(1)).numpy()
+                watch(log_p.numel())
+        result[rows] = (math.log(samples) - total).numpy()
     return result
+
+
+def _decoded(
+    model: SentenceVAE,
+    batch: Batch,
+    posterior: DiagonalGaussian,
+    streams: Sequence[np.random.Generator],
+    samples: int,
+    precision: torch.dtype,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """z [B, k, L] and log p(x|z) [B, k] of the next k samples, and how many went before; k keeps a pass small."""
+    chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        shape = (count, model.settings.latent_size)
+        noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
+        z = posterior.expand(count).rsample(torch.from_numpy(noise).to(model.device).flatten(0, 1))
+        repeated = _repeat(batch, count)
+        with autocast(model.device, precision):
+            log_p = model.decoder.log_prob(model.inputs(repeated), repeated, z)
+        yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 
 def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> float:
     """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
-    2016), by Monte Carlo with one z [N, L] a sentence. At most ln N."""
+    2016), by Monte Carlo with one z [N, L] a sentence. At most ln N: what noise puts above it is cut."""
     rate = kl(posterior, standard_normal(posterior.mean)).sum(1).mean()
-    return float(rate - (aggregate_log_prob(posterior, z) - standard_normal(z).log_prob(z)).mean())
+    estimate = rate - (aggregate_log_prob(posterior, z) - standard_normal(z).log_prob(z)).mean()
+    return min(float(estimate), math.log(len(z)))
 
 
 def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 512) -> Tensor:

@@ -16,9 +16,8 @@ import json
 import os
 import platform
 import re
-import secrets
-import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,26 +54,34 @@ class Run:
 
     def locked(self) -> bool:
         """Some process holds the lock of this run."""
-        if not (self.path / "lock").exists():
+        path = self.path / "lock"
+        if not path.exists():
             return False
-        lock = FileLock(self.path / "lock", timeout=0)
         try:
-            with lock:
-                return False
-        except (Timeout, OSError):
+            if sys.platform == "win32":
+                with FileLock(path, timeout=0):
+                    return False
+            import fcntl
+
+            # Shared, so that those who only look do not take each other for the one who trains.
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
             return True
+        return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run for this process. Raises `MachineError` naming the holder where another one has it."""
         lock = FileLock(self.path / "lock", timeout=2)  # `locked` of others holds it for a moment
-        try:
-            with files.machine_errors(self.path / "lock"):
+        with files.machine_errors(self.path / "lock"):
+            try:
                 lock.acquire()
-        except Timeout as error:
-            holder = _read_info(self.path).get("holder") or {}
-            who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
-            raise MachineError(f"run {self.name} is being trained by {who}", "wait for it, or stop it first") from error
+            except Timeout as error:  # an OSError too
+                holder = _read_info(self.path).get("holder") or {}
+                who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+                message = f"run {self.name} is being trained by {who}"
+                raise MachineError(message, "wait for it, or stop it first") from error
         try:
             yield
         finally:
@@ -87,6 +94,15 @@ class Run:
 
     def start(self) -> None:
         self.update(status="running", holder={"pid": os.getpid(), "host": socket.gethostname()}, failure=None)
+
+    def check_corpus(self, folder: str, digest: str) -> None:
+        """Raises `DataError` with both hashes where the corpus in `folder` is not the one this run was trained on."""
+        trained_on = str(self.info["corpus"]["hash"])
+        if digest != trained_on:
+            raise DataError(
+                f"corpus {folder} has hash {digest[:12]}, run {self.name} was trained on {trained_on[:12]}",
+                "prepare the corpus again as it was",
+            )
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`, an epoch each."""
@@ -120,23 +136,23 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
     root = places.runs()
     if name and (root / check_name(name)).exists():
         raise _taken(name)
-    draft = root / f"{files.TEMPORARY}{secrets.token_hex(8)}"
-    digests = {
-        "config.yaml": files.write(draft / "config.yaml", config.encode()),
-        "tokenizer.json": files.write(draft / "tokenizer.json", tokenizer),
-    }
-    info = {
-        "format": FORMAT,
-        "status": "created",
-        "created": time.time_ns(),
-        "corpus": corpus,
-        "files": digests,
-        "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
-    }
-    files.write_json(draft / "run.json", info)
-    with files.machine_errors(root):
-        path = _publish(draft, root, name, prefix)
-        files.sync_directory(root)
+    with files.claimed(root, "run") as draft:
+        digests = {
+            "config.yaml": files.write(draft / "config.yaml", config.encode()),
+            "tokenizer.json": files.write(draft / "tokenizer.json", tokenizer),
+        }
+        info = {
+            "format": FORMAT,
+            "status": "created",
+            "created": time.time_ns(),
+            "corpus": corpus,
+            "files": digests,
+            "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
+        }
+        files.write_json(draft / "run.json", info)
+        with files.machine_errors(root):
+            path = _publish(draft, root, name, prefix)
+            files.sync_directory(root)
     return Run(path)
 
 
@@ -152,7 +168,6 @@ def _publish(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
             if name:
-                shutil.rmtree(draft, ignore_errors=True)
                 raise _taken(name) from error
             number += 1
 
@@ -177,7 +192,7 @@ def runs() -> tuple[list[Run], list[tuple[str, str]]]:
     for name in names():
         try:
             good.append(Run(places.runs() / name))
-        except DataError as error:
+        except (DataError, MachineError) as error:
             bad.append((name, error.message))
     return sorted(good, key=lambda run: (run.info["created"], run.name)), bad
 
@@ -227,5 +242,10 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", "upgrade seqvae")
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
+        raise DataError(f"{path / 'run.json'} describes no run")
+    best = info.get("best_neg_elbo", 0.0)
+    if not all(isinstance(corpus.get(key), str) for key in ("name", "folder", "hash")) or (
+        best is not None and not isinstance(best, int | float)
+    ):
         raise DataError(f"{path / 'run.json'} describes no run")
     return info

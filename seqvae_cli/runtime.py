@@ -9,16 +9,22 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from seqvae_cli.errors import MachineError
+from seqvae_cli.errors import MachineError, UsageError
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device, else MPS, else the CPU. Raises `MachineError` where the device is absent."""
+    """`auto` is the first CUDA device, else MPS, else the CPU.
+
+    Raises `MachineError` where the device is absent, `UsageError` for what names none.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"{name!r} is no device", f"devices: {', '.join(devices())}") from error
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
     if str(device) not in devices():

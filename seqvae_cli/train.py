@@ -20,7 +20,7 @@ from seqvae_cli import checkpoint, config, files, metrics, registry
 from seqvae_cli.batching import collate, epoch_order
 from seqvae_cli.config import Settings
 from seqvae_cli.corpus import Corpus
-from seqvae_cli.errors import CheckpointError, DataError, DivergedError, MachineError, NotFoundError, UsageError
+from seqvae_cli.errors import CheckpointError, DivergedError, MachineError, NotFoundError, UsageError
 from seqvae_cli.events import (
     CollapseEvent,
     EndEvent,
@@ -96,16 +96,6 @@ def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: 
     )
 
 
-def check_corpus(run: Run, corpus: Corpus) -> None:
-    """Raises `DataError` with both hashes where `corpus` is not the one that `run` was trained on."""
-    if run.info["corpus"]["hash"] != corpus.hash:
-        raise DataError(
-            f"corpus {corpus.path.name} has hash {corpus.hash[:12]}, run {run.name} was trained on"
-            f" {run.info['corpus']['hash'][:12]}",
-            "prepare the corpus again as it was",
-        )
-
-
 def _check_splits(corpus: Corpus) -> None:
     for split in ("train", "valid"):
         if split not in corpus.splits or not len(corpus.split(split)):
@@ -121,13 +111,14 @@ def fit(
     `epochs` then replaces the number of epochs in all. Stopped, it saves first. Raises `DivergedError` when the loss
     is no number (the last finite checkpoint stays), `MachineError`, `CheckpointError`, `DataError`.
     """
-    check_corpus(run, corpus)
+    run.check_corpus(corpus.path.name, corpus.hash)
+    corpus.verify()
     _check_splits(corpus)
     with run.lock():
         run.start()
         files.sweep(run.path)
-        trainer = _Trainer(run, corpus, stop, epochs)
         try:
+            trainer = _Trainer(run, corpus, stop, epochs)
             if resume:
                 yield from trainer.resume()
             yield from trainer.train()
@@ -367,7 +358,7 @@ class _Trainer:
             progress.best_step, progress.best_epoch = progress.step, progress.epoch
             progress.best_neg_elbo = event.neg_elbo
             progress.stale = 0
-            checkpoint.write(self.run.path / "best", progress.step, {"model": self.model.state_dict()})
+            checkpoint.write(self.run.path / "best", progress.step, {"model": self.model.state_dict()}, keep=2)
             self.run.update(best_neg_elbo=event.neg_elbo, best_epoch=event.epoch, epoch=event.epoch)
         else:
             progress.stale += annealed
@@ -392,10 +383,13 @@ class _Trainer:
     def lower_learning_rate(self) -> PlateauEvent:
         progress = self.progress
         progress.learning_rate *= self.settings.train.lr_decay
-        best = checkpoint.newest(self.run.path / "best")
-        if checkpoint.step_of(best) != progress.best_step:
-            raise CheckpointError(f"{best} is not the checkpoint of step {progress.best_step}")
-        checkpoint.load_weights(self.model, best)
+        for best in checkpoint.generations(self.run.path / "best"):
+            # A crash after `best` was saved and before `last` was leaves one in `best` that is ahead.
+            if checkpoint.verify(best) == progress.best_step:
+                checkpoint.load_weights(self.model, best)
+                break
+        else:
+            raise CheckpointError(f"{self.run.path / 'best'} has no checkpoint of step {progress.best_step}")
         self.optimizer = self.new_optimizer()
         return PlateauEvent(progress.epoch, progress.learning_rate, progress.best_epoch)
 

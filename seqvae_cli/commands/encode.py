@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,7 +91,8 @@ class _Sentences:
 
     def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
         self.lines, self.tokenizer = lines, tokenizer
-        self.waiting: list[tuple[str, bool]] = []
+        self.waiting: deque[tuple[str, bool]] = deque()
+        """Lines that were read and not yet given back, each with whether it has words."""
         self.unknown: set[str] = set()
         self.empty = 0
 
@@ -108,16 +110,12 @@ class _Sentences:
             yield np.array(ids, dtype=np.int64)
 
     def with_codes(self, codes: Iterator[Any]) -> Iterator[Row]:
-        from collections import deque
-
-        waiting: deque[tuple[str, bool]] = deque()
-        self.waiting = waiting  # type: ignore[assignment]
         for mean, scale in codes:
-            while not waiting[0][1]:
-                yield waiting.popleft()[0], None, None
-            yield waiting.popleft()[0], mean.tolist(), scale.tolist()
-        while waiting:
-            yield waiting.popleft()[0], None, None
+            while not self.waiting[0][1]:
+                yield self.waiting.popleft()[0], None, None
+            yield self.waiting.popleft()[0], mean.tolist(), scale.tolist()
+        while self.waiting:
+            yield self.waiting.popleft()[0], None, None
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -113,13 +113,12 @@ def _refuse(source: str, options: dict[str, Any]) -> None:
 
 def _licence(name: str) -> None:
     """Shown once: later calls would only train people to skip it."""
-    from seqvae_cli import files, places
+    from seqvae_cli import download
     from seqvae_cli.corpus import CORPORA
 
-    shown = places.home() / f"licence-{name}-shown"
-    if not shown.exists():
+    if download.licence_due(CORPORA[name]):
         display.comment(CORPORA[name].licence)
-        files.write(shown, CORPORA[name].licence.encode() + b"\n")
+        download.licence_shown(CORPORA[name])
 
 
 class _Watch:
