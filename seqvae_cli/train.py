@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqvae_cli import checkpoint, config, files, metrics, registry
 from seqvae_cli.batching import collate, epoch_order
@@ -31,16 +31,13 @@ from seqvae_cli.events import (
     StepEvent,
     WarningEvent,
 )
-from seqvae_cli.model import SentenceVAE
-from seqvae_cli.objective import Clock, Loss, Objective
+from seqvae_cli.learner import DIVERGED_HINT, Learner
+from seqvae_cli.objective import Clock, Loss
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import (
-    autocast,
     precision_name,
-    random_state,
     resolve_device,
     resolve_precision,
-    restore_random_state,
     set_threads,
     sum_type,
 )
@@ -151,24 +148,17 @@ class _Trainer:
         self.precision = resolve_precision(self.settings.runtime.precision, self.device)
         # Sums depend on how many threads share them: a resumed run takes as many as it began with.
         self.threads = set_threads(run.info.get("threads") or self.settings.runtime.threads)
-        torch.manual_seed(self.settings.seed)
-        self.model = SentenceVAE(self.settings.model, len(tokenizer)).to(self.device)
-        self.objective = Objective(self.settings.objective)
+        self.learner = Learner(self.settings, len(tokenizer), self.device, self.precision)
+        self.model, self.objective = self.learner.model, self.learner.objective
         self.train_split, self.valid_split = corpus.split("train"), corpus.split("valid")
         self.lengths = self.train_split.lengths
         if self.settings.train.max_len:
             self.lengths = self.lengths.clip(max=self.settings.train.max_len)
         self.progress = Progress(learning_rate=self.settings.train.lr)
-        self.optimizer = self.new_optimizer()
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
         self.sums = self.no_sums()
-        self.bad_step = torch.full((), math.inf, device=self.device)
         run.update(threads=self.threads, device=str(self.device), precision=precision_name(self.precision))
-
-    def new_optimizer(self) -> torch.optim.Optimizer:
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(self.model.parameters(), lr=self.progress.learning_rate, fused=fused)
 
     def epoch_order(self) -> list[Any]:
         train = self.settings.train
@@ -261,7 +251,7 @@ class _Trainer:
             steps += 1
             now = time.perf_counter()
             if steps == STEPS_PER_EVENT or progress.batch == len(self.order):
-                self.check_finite()
+                self.learner.check_finite()
                 distortion, rate = (since / sentences).tolist()
                 now = time.perf_counter()
                 progress.epoch_seconds += now - reported
@@ -286,30 +276,12 @@ class _Trainer:
         progress.epoch_seconds += time.perf_counter() - reported
 
     def step(self, rows: Any) -> Loss:
-        train = self.settings.train
-        batch = collate([self.train_split[int(i)] for i in rows], train.max_len).to(self.device)
-        with autocast(self.device, self.precision):
-            terms = self.model(batch)
-        loss: Loss = self.objective(terms, self.clock())
-        self.optimizer.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
-        self.optimizer.step()
+        batch = collate([self.train_split[int(i)] for i in rows], self.settings.train.max_len)
+        loss = self.learner.step(batch, self.clock(), self.progress.step + 1)
         self.progress.batch += 1
         self.progress.step += 1
         self.progress.sentences += len(rows)
-        # Kept on the device: asking for it every step would make the device wait.
-        finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
-        self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(self.progress.step))
         return loss
-
-    def check_finite(self) -> None:
-        step = float(self.bad_step)
-        if math.isfinite(step):
-            raise DivergedError(
-                f"the loss or its gradient is no finite number at step {int(step)} (epoch {self.progress.epoch})",
-                "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept",
-            )
 
     # --- after the steps of an epoch
 
@@ -321,16 +293,13 @@ class _Trainer:
                 raise Stopped
 
         progress = self.progress
-        self.check_finite()
+        self.learner.check_finite()
         self.model.eval()
         result = metrics.elbo(
             self.model, self.valid_split, seed=self.settings.seed, precision=self.precision, watch=watch
         )
         if not math.isfinite(result.neg_elbo):
-            raise DivergedError(
-                f"the validation -ELBO is no finite number after step {progress.step} (epoch {progress.epoch})",
-                "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept",
-            )
+            raise DivergedError(f"the validation -ELBO is no finite number after step {progress.step}", DIVERGED_HINT)
         distortion, rate = (self.sums / progress.sentences).tolist()
         return EvalEvent(
             epoch=progress.epoch,
@@ -390,23 +359,16 @@ class _Trainer:
                 break
         else:
             raise CheckpointError(f"{self.run.path / 'best'} has no checkpoint of step {progress.best_step}")
-        self.optimizer = self.new_optimizer()
+        self.learner.new_optimizer(progress.learning_rate)
         return PlateauEvent(progress.epoch, progress.learning_rate, progress.best_epoch)
 
     # --- saving and resuming
 
     def save(self) -> None:
-        self.check_finite()
+        self.learner.check_finite()
         self.progress.sums = self.sums.tolist()
-        training: dict[str, Tensor] = checkpoint.optimizer_tensors(self.model, self.optimizer)
-        training |= {f"random/{name}": state for name, state in random_state(self.device).items()}
-        checkpoint.write(
-            self.run.path / "last",
-            self.progress.step,
-            {"model": self.model.state_dict(), "training": training},
-            asdict(self.progress),
-            keep=2,
-        )
+        last, state = self.run.path / "last", asdict(self.progress)
+        checkpoint.write(last, self.progress.step, self.learner.tensors(), state, keep=2)
         self.write_metrics()
 
     def write_metrics(self) -> None:
@@ -422,13 +384,8 @@ class _Trainer:
             return
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
-        checkpoint.load_weights(self.model, path)
-        tensors = checkpoint.read_tensors(path / "training.safetensors")
         self.progress = _progress(files.read_json(path / "training.json"), str(path))
-        self.optimizer = self.new_optimizer()
-        checkpoint.restore_optimizer(self.model, self.optimizer, tensors)
-        random = {name.removeprefix("random/"): value for name, value in tensors.items() if name.startswith("random/")}
-        restore_random_state(random, self.device)
+        self.learner.restore(path, self.progress.learning_rate)
         self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
         self.order = self.epoch_order()
         self.write_metrics()

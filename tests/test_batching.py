@@ -158,6 +158,9 @@ def test_ties_are_kept_in_the_given_order() -> None:
     lengths = np.array([2, 1, 2, 1])
     assert [rows.tolist() for rows in by_length(lengths, 2)] == [[1, 3], [0, 2]]
     assert [rows.tolist() for rows in by_length(lengths, 2, order=np.array([3, 2, 1, 0]))] == [[3, 1], [2, 0]]
+    order = np.random.default_rng(0).permutation(500)
+    (rows,) = by_length(np.arange(500) % 2, 500, order=order)
+    assert rows.tolist() == [*order[order % 2 == 0], *order[order % 2 == 1]]
 
 
 def test_a_subset_may_be_ordered() -> None:

@@ -462,6 +462,10 @@ def test_dropout_works_before_and_after_the_lstm_in_training_alone() -> None:
     assert 0.3 < float((embedded[..., :5] == 0).float().mean()) < 0.7
     assert torch.equal(embedded[..., 5:], z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
     assert 0.3 < float((decoder.states(inputs, z) == 0).float().mean()) < 0.7
+    torch.manual_seed(0)
+    forced = decoder(inputs[:, :1], z)[:, 0]
+    torch.manual_seed(0)
+    torch.testing.assert_close(decoder.step(inputs[:, 0], decoder.start(z))[0], forced)  # also a step at a time
     decoder.eval()
     assert float((decoder.states(inputs, z) == 0).float().mean()) == 0
     assert torch.equal(decoder(inputs, z), decoder(inputs, z))

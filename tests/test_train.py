@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_finite_checkpoint(
     def poisoned(trainer: Any, rows: Any) -> Any:
         if trainer.progress.step == 14:
             with torch.no_grad():
-                next(trainer.model.parameters()).fill_(math.nan)
+                next(trainer.learner.model.parameters()).fill_(math.nan)
         return real_step(trainer, rows)
 
     def no_number(*arguments: Any, **options: Any) -> Any:

@@ -1,0 +1,72 @@
+"""One training step, and all tensors that have to be saved for the next one to be the same after a resume."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seqvae_cli import checkpoint
+from seqvae_cli.batching import Batch
+from seqvae_cli.config import Settings
+from seqvae_cli.errors import DivergedError
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.objective import Clock, Loss, Objective
+from seqvae_cli.runtime import autocast, random_state, restore_random_state
+
+DIVERGED_HINT = "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept"
+
+
+class Learner:
+    """The model, its objective and its optimizer on one device. Seeds and draws from torch's global random streams."""
+
+    def __init__(self, settings: Settings, vocabulary_size: int, device: torch.device, precision: torch.dtype) -> None:
+        self.clip, self.device, self.precision = settings.train.clip or math.inf, device, precision
+        torch.manual_seed(settings.seed)
+        self.model = SentenceVAE(settings.model, vocabulary_size).to(device)
+        self.objective = Objective(settings.objective)
+        self.optimizer = self.new_optimizer(settings.train.lr)
+        self.bad_step = torch.full((), math.inf, device=device)
+
+    def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        """Adam without memory. Every Adam comes from here."""
+        fused = self.device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate, fused=fused)
+        return self.optimizer
+
+    def step(self, batch: Batch, clock: Clock, number: int) -> Loss:
+        """Forward, backward, clip, Adam: the `number`-th step of the run."""
+        batch = batch.to(self.device)
+        with autocast(self.device, self.precision):
+            terms = self.model(batch)
+        loss: Loss = self.objective(terms, clock)
+        self.optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        # Kept on the device: asking for it every step would make the device wait.
+        finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
+        self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(number))
+        return loss
+
+    def check_finite(self) -> None:
+        """Raises `DivergedError` with the first step whose loss or gradient was no finite number."""
+        step = float(self.bad_step)
+        if math.isfinite(step):
+            raise DivergedError(f"the loss or its gradient is no finite number at step {int(step)}", DIVERGED_HINT)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Weights, and what training needs beside them: optimizer and random streams."""
+        training = checkpoint.optimizer_tensors(self.model, self.optimizer)
+        training |= {f"random/{name}": state for name, state in random_state(self.device).items()}
+        return {"model": self.model.state_dict(), "training": training}
+
+    def restore(self, path: Path, learning_rate: float) -> None:
+        """Undoes what happened since the verified checkpoint in `path`. Raises `CheckpointError`."""
+        checkpoint.load_weights(self.model, path)
+        tensors = checkpoint.read_tensors(path / "training.safetensors")
+        checkpoint.restore_optimizer(self.model, self.new_optimizer(learning_rate), tensors)
+        random = {name.removeprefix("random/"): value for name, value in tensors.items() if name.startswith("random/")}
+        restore_random_state(random, self.device)

@@ -1,0 +1,345 @@
+"""The commands as a user types them, on a tiny trained run."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqvae_cli import app, corpus, registry
+from tests.conftest import TINY, tiny_text
+
+pytestmark = pytest.mark.usefixtures("trained_home")
+
+SMALL = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+
+
+class Answer:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+class Seqvae:
+    """Calls the program in this process, as its console script does."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Answer:
+        stream = io.TextIOWrapper(io.BytesIO(stdin))
+        self.monkeypatch.setattr("sys.stdin", stream)
+        code = app.main(list(arguments))
+        captured = self.capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
+    return Seqvae(capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("command", [*app.COMMANDS, "runs list", "runs show", "runs path"])
+def test_every_command_has_help_with_an_example(seqvae: Seqvae, command: str) -> None:
+    answer = seqvae(*command.split(), "--help")
+    assert answer.code == 0
+    assert "Example" in answer.out
+    assert f"seqvae {command.split()[0]}" in answer.out
+
+
+# prepare
+
+
+def test_prepare_shows_a_table_and_is_done_at_once_the_second_time(seqvae: Seqvae, tmp_path: Path) -> None:
+    text = tmp_path / "My Notes.txt"
+    text.write_text("\n".join(tiny_text()))
+    first = seqvae("prepare", str(text), "--max-len", "4")
+    assert first.code == 0
+    header, train, valid, test = first.lines
+    assert header.split()[:3] == ["split", "sentences", "tokens"]
+    assert [line.split()[:2] for line in (train, valid, test)] == [["train", "90"], ["valid", "5"], ["test", "5"]]
+    assert int(train.split()[-2]) > 0  # truncated
+    assert "next: seqvae train --data my-notes" in first.err
+    second = seqvae("prepare", str(text), "--max-len", "4")
+    assert second.out == first.out
+    assert "prepared already" in second.err
+
+
+def test_prepare_reads_standard_input_and_answers_in_json(seqvae: Seqvae) -> None:
+    answer = seqvae("prepare", "-", "--name", "piped", "--json", stdin="\n".join(tiny_text()).encode())
+    assert answer.code == 0
+    info = json.loads(answer.out)
+    assert info["name"] == "piped"
+    assert info["fresh"] is True
+    assert corpus.find("piped").hash == info["hash"]
+
+
+def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
+    answer = seqvae("prepare", "toy", "--sentences", "100", "--json")
+    assert answer.code == 0
+    assert 20 < json.loads(answer.out)["entropy"] < 45
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["prepare", "nowhere.txt"], 4, "nowhere.txt"),
+        (["prepare", "ptb", "--from", "nowhere"], 4, "nowhere"),
+        (["prepare", "ptb", "--no-verify"], 2, "--from"),
+        (["prepare", "toy", "--sentences", "3"], 2, "100"),
+        (["prepare", "toy", "--lower"], 2, "--lower"),
+        (["prepare", "toy", "--tokenizer", "char"], 2, "--tokenizer"),
+        (["train", "--data", "toyy"], 3, "toyy"),
+        (["train", "--lr", "0"], 2, "above 0 to 10"),
+        (["train", "--lr", "nan"], 2, "nan"),
+        (["train", "--epochs", "many"], 2, "many"),
+        (["train", "--preset", "defualt"], 2, "default"),
+        (["train", "--set", "train.learning=1"], 2, "did you mean"),
+        (["train", "--set", "lr=1"], 2, "train.lr"),
+        (["train", "--set", "lr"], 2, "KEY=VALUE"),
+        (["train", "--config", "nowhere.yaml"], 4, "nowhere.yaml"),
+        (["train", "--device", "cuda:9"], 5, "devices: cpu"),
+        (["train", "--device", "tpu"], 2, "tpu"),
+        (["train", "--name", "../x"], 2, "'../x'"),
+        (["train", "--name", "tiny-run"], 2, "already"),
+        (["train", "--resume", "nothing"], 3, "nothing"),
+        (["train", "--resume", "auto"], 3, "interrupted"),
+        (["train", "--resume", "tiny-run", "--lr", "0.1"], 2, "--epochs"),
+        (["eval", "nothing"], 3, "nothing"),
+        (["eval", "--split", "dev"], 2, "valid"),
+        (["eval", "--samples", "0"], 2, "--samples"),
+        (["eval", "--device", "cuda:9"], 5, "devices: cpu"),
+        (["eval", "tiny-run", "-r", "other"], 2, "two runs"),
+        (["sample", "-n", "0"], 2, "--number"),
+        (["sample", "--start", "zebra"], 2, "zebra"),
+        (["sample", "--greedy", "--top-k", "3"], 2, "--top-k"),
+        (["sample", "--temperature", "nan"], 2, "--temperature"),
+        (["interpolate", "only one"], 2, "give two"),
+        (["interpolate", "the cat", "  "], 2, "empty"),
+        (["interpolate", "--random", "the cat", "a dog"], 2, "--random"),
+        (["interpolate", "a", "b", "--path", "curved"], 2, "spherical"),
+        (["interpolate", "a", "b", "--steps", "1"], 2, "--steps"),
+        (["encode", ""], 2, "empty"),
+        (["encode", "the cat", "-o", "codes.csv"], 2, ".npy"),
+        (["encode"], 2, ""),
+        (["runs", "show", "nothing"], 3, "nothing"),
+        (["runs", "path", "../../etc"], 2, "letters"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_its_exit_code(
+    seqvae: Seqvae, arguments: list[str], code: int, words: str
+) -> None:
+    before = registry.names()
+    answer = seqvae(*arguments)
+    assert answer.code == code, answer.err
+    assert answer.out == ""
+    assert words in answer.err
+    lines = [line for line in answer.err.splitlines() if "Linguistic Data Consortium" not in line]
+    assert lines[0].startswith("error: ")
+    assert len(lines) <= 2
+    assert "Traceback" not in answer.err
+    assert registry.names() == before
+
+
+# train
+
+
+def test_train_uses_the_last_corpus_and_names_the_next_commands(seqvae: Seqvae) -> None:
+    answer = seqvae("train", *SMALL, "--epochs", "1", "--json")
+    assert answer.code == 0
+    result = json.loads(answer.out)
+    assert result["run"] == "tiny-default-1"
+    assert result["status"] == "finished"
+    assert "epoch 1/1" in answer.err
+    assert f"seqvae eval {result['run']}" in answer.err
+    assert Path(result["path"], "best").is_dir()
+
+
+def test_flags_of_other_implementations_work(seqvae: Seqvae) -> None:
+    arguments = ["--batch_size", "16", "--bptt", "5", "--lr", "0.01", "--embed_size", "8", "--hidden_size", "8"]
+    answer = seqvae("train", *SMALL, *arguments, "--latent_size", "3", "--epochs", "1", "--name", "underscored", "-q")
+    assert answer.code == 0, answer.err
+    settings = json.loads(seqvae("runs", "show", "underscored", "--json").out)["settings"]
+    assert settings["train"]["max_len"] == 5
+    assert settings["train"]["batch_size"] == 16
+    assert settings["model"]["latent_size"] == 3
+
+
+def test_flags_beat_set_beats_config_beats_the_preset(seqvae: Seqvae, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("train:\n  lr: 3e-3\n  clip: 1.5\n  epochs: 1\n")
+    arguments = ["--config", str(config), "--set", "train.clip=2", "--set", "train.lr=0.5", "--lr", "0.02"]
+    arguments += ["--epochs", "1", "--preset", "seed"]
+    assert seqvae("train", *SMALL, *arguments, "--name", "layered", "-q").code == 0
+    settings = json.loads(seqvae("runs", "show", "layered", "--json").out)["settings"]
+    assert settings["train"]["lr"] == 0.02
+    assert settings["train"]["clip"] == 2
+    assert settings["model"]["latent_input"] is False
+    assert settings["objective"]["kl_schedule"] == "logistic"
+
+
+def test_resuming_a_finished_run_with_more_epochs_goes_on(seqvae: Seqvae) -> None:
+    answer = seqvae("train", "--resume", "tiny-run", "--epochs", "3")
+    assert answer.code == 0
+    assert [line["epoch"] for line in registry.find("tiny-run").metrics()] == [1, 2, 3]
+
+
+# eval
+
+
+def test_eval_gives_every_figure_with_its_signature(seqvae: Seqvae) -> None:
+    answer = seqvae("eval", "--samples", "20", "--json", "--split", "valid")
+    assert answer.code == 0
+    result = json.loads(answer.out)
+    names = "split sentences tokens neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples"
+    names += " mutual_information active_units bleu exact_match signature"
+    assert set(names.split()) <= result.keys()
+    assert "entropy" not in result
+    assert result["neg_elbo"] == pytest.approx(result["distortion"] + result["rate"])
+    assert result["iw_ppl"] == pytest.approx(math.exp(result["iw_nll"] * result["sentences"] / result["tokens"]))
+    assert seqvae("eval", "tiny-run", "--samples", "20", "--json", "--split", "valid").out == answer.out
+
+
+def test_eval_prints_a_table_and_on_toy_the_entropy(seqvae: Seqvae) -> None:
+    assert seqvae("prepare", "toy", "--sentences", "100", "-q").code == 0
+    arguments = ["--data", "toy", "--epochs", "1", "--batch-size", "50", "--name", "on-toy", "-q"]
+    assert seqvae("train", *SMALL, *arguments).code == 0
+    answer = seqvae("eval", "on-toy", "--samples", "2", "--split", "test")
+    assert answer.code == 0
+    assert "exact entropy of the source" in answer.out
+    assert "-ELBO" in answer.out
+    assert "signature: data:toy@" in answer.err
+
+
+# sample
+
+
+def test_sample_prints_a_sentence_a_line_the_same_at_any_batch_size(seqvae: Seqvae) -> None:
+    answer = seqvae("sample", "-n", "7", "--seed", "3", "--start", "the")
+    assert answer.code == 0
+    assert len(answer.lines) == 7
+    assert all(line.split()[0] == "the" for line in answer.lines)
+    assert seqvae("sample", "-n", "7", "--seed", "3", "--start", "the", "--batch-size", "2").out == answer.out
+    assert seqvae("sample", "-n", "7", "--seed", "4", "--start", "the").out != answer.out
+
+
+def test_sample_json_has_a_line_for_every_sentence(seqvae: Seqvae) -> None:
+    rows = [json.loads(line) for line in seqvae("sample", "-n", "3", "--json", "--top-p", "0.9").lines]
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    assert all(" ".join(row["tokens"]) == row["text"] for row in rows)
+
+
+# interpolate
+
+
+def test_interpolate_shows_both_originals_and_both_ends(seqvae: Seqvae) -> None:
+    answer = seqvae("interpolate", "the cat sees it", "a dog paints people", "--steps", "5")
+    assert answer.code == 0
+    labels = [line.split("\t")[0] for line in answer.lines]
+    assert labels == ["from", "0.00", "0.25", "0.50", "0.75", "1.00", "to"]
+    assert answer.lines[0] == "from\tthe cat sees it"
+    assert answer.lines[-1] == "to\ta dog paints people"
+    reverse = seqvae("interpolate", "a dog paints people", "the cat sees it", "--steps", "5")
+    ends = [line.split("\t")[1] for line in answer.lines[1:-1:4]]
+    assert [line.split("\t")[1] for line in reverse.lines[1:-1:4]] == ends[::-1]
+
+
+def test_interpolate_random_starts_with_the_start_word_and_takes_twenty_steps(seqvae: Seqvae) -> None:
+    answer = seqvae("interpolate", "--random", "--start", "the old", "--path", "spherical")
+    assert len(answer.lines) == 20
+    assert all(line.split("\t")[1].startswith("the old") for line in answer.lines)
+    answer = seqvae("interpolate", "--random", "--json", "--steps", "3")
+    assert [step["t"] for step in json.loads(answer.out)["steps"]] == [0, 0.5, 1]
+
+
+def test_unknown_words_are_read_as_unk_with_one_warning(seqvae: Seqvae) -> None:
+    answer = seqvae("interpolate", "the zebra sees it", "a gnu sees it")
+    assert answer.code == 0
+    assert answer.err.count("warning") == 1
+    assert "gnu, zebra" in answer.err
+
+
+# encode
+
+
+def test_encode_keeps_order_and_rows_whatever_the_output(seqvae: Seqvae, tmp_path: Path) -> None:
+    text = "the cat sees it\n\na dog paints the long road to town\r\nzebra\n"
+    path = tmp_path / "lines.txt"
+    path.write_bytes(text.encode())
+    answer = seqvae("encode", str(path))
+    assert answer.code == 0
+    rows = [json.loads(line) for line in answer.lines]
+    expected = ["the cat sees it", "", "a dog paints the long road to town", "zebra"]
+    assert [row["text"] for row in rows] == expected
+    assert rows[1]["mean"] is None
+    assert rows[1]["reason"] == "empty sentence"
+    assert "zebra" in answer.err
+    assert seqvae("encode", "-", stdin=text.encode()).out == answer.out
+    single = json.loads(seqvae("encode", "a dog paints the long road to town").out)
+    assert np.allclose(single["mean"], rows[2]["mean"], atol=1e-5)
+    assert len(single["scale"]) == 4
+    codes = tmp_path / "codes.npy"
+    assert seqvae("encode", str(path), "-o", str(codes)).out == ""
+    means = np.load(codes)
+    assert means.shape == (4, 4)
+    assert np.isnan(means[1]).all()
+    assert np.allclose(means[2], rows[2]["mean"], atol=1e-6)
+    table = tmp_path / "codes.tsv"
+    seqvae("encode", str(path), "-o", str(table))
+    lines = table.read_text().splitlines()
+    assert len(lines) == 5
+    assert {len(line.split("\t")) for line in lines} == {9}
+    jsonl = tmp_path / "codes.jsonl"
+    seqvae("encode", str(path), "-o", str(jsonl))
+    assert jsonl.read_text() == answer.out
+
+
+def test_encode_refuses_what_is_no_text_with_the_line(seqvae: Seqvae) -> None:
+    answer = seqvae("encode", "-", stdin=b"fine\nb\xe4d\n")
+    assert answer.code == 4
+    assert "line 2" in answer.err
+
+
+# runs
+
+
+def test_runs_lists_shows_and_finds(seqvae: Seqvae) -> None:
+    assert "tiny-run" in seqvae("runs", "list").out
+    (row,) = [json.loads(line) for line in seqvae("runs", "list", "--json").lines]
+    assert row["run"] == "tiny-run"
+    assert row["status"] == "finished"
+    shown = seqvae("runs", "show", "tiny").out
+    assert "model.latent_size" in shown
+    assert "0.001" in shown
+    assert seqvae("runs", "path", "best").lines == [str(registry.find("tiny-run").path)]
+
+
+def test_a_damaged_run_is_named_and_the_others_are_listed(seqvae: Seqvae) -> None:
+    folder = registry.find("tiny-run").path.parent / "hurt"
+    folder.mkdir()
+    (folder / "run.json").write_text("{")
+    answer = seqvae("runs", "list")
+    assert answer.code == 0
+    assert "tiny-run" in answer.out
+    assert "hurt" in answer.err
+
+
+def test_without_any_run_or_corpus_the_way_is_shown(
+    seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEQVAE_HOME", str(tmp_path / "empty"))
+    for command in (["eval"], ["sample"], ["encode", "x"], ["interpolate", "--random"], ["runs", "show"]):
+        answer = seqvae(*command)
+        assert answer.code == 3
+        assert "seqvae train" in answer.err
+    answer = seqvae("train")
+    assert answer.code == 3
+    assert "seqvae prepare" in answer.err
+    assert seqvae("runs", "list").code == 0
