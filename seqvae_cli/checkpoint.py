@@ -164,12 +164,17 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Te
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Loads `path/model.safetensors` into `module`. Raises `CheckpointError` where names or shapes differ."""
+    module.load_state_dict(_weights(module, path))
+
+
+def _weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The weights in `path`, checked against the names, shapes and types of `module`."""
     expected = module.state_dict()
     tensors = read_tensors(path / "model.safetensors", expected)
     for name, value in tensors.items():
         if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
             raise CheckpointError(f"{path}: {name!r} is {_kind(value)}, expected {_kind(expected[name])}")
-    module.load_state_dict(tensors)
+    return tensors
 
 
 def _kind(value: Tensor) -> str:
@@ -198,17 +203,20 @@ def load(name: str | Run = "latest", device: torch.device | str = "cpu") -> Bund
     folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
     if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    model = SentenceVAE(settings.model, len(tokenizer))
+    with torch.device("meta"):  # a stranger's settings must not take memory before the weights bear them out
+        shapes = SentenceVAE(settings.model, len(tokenizer))
     while True:
         there = generations(folder)
         try:
             path = newest(folder)
-            load_weights(model, path)
+            weights = _weights(shapes, path)
             step = step_of(path)
             break
         except DataError:
             if generations(folder) == there:  # else its training has just saved a newer one
                 raise
+    model = SentenceVAE(settings.model, len(tokenizer))
+    model.load_state_dict(weights)
     model.requires_grad_(False)
     return Bundle(settings, tokenizer, model.to(device).eval(), run, step)
 

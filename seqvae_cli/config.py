@@ -6,6 +6,7 @@ names the layer it came from; an unknown key fails and names the nearest one.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
@@ -24,6 +25,14 @@ MAX_SEED = 2**63 - 1
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` as a switch: `word_dropout: yes` must not become a rate of 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("a switch is no number")
+        return value
 
 
 class ModelSettings(_Section):
@@ -64,7 +73,7 @@ class TrainSettings(_Section):
     lr: float = Field(1e-3, gt=0, le=10, description="learning rate of Adam")
     clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0: no clipping")
     max_len: int = Field(
-        0, ge=0, le=2**31, description="training sentences are cut to so many tokens; 0: never (validation never is)"
+        0, ge=0, le=2**31, description="training sentences are cut to so many words; 0: never (validation never is)"
     )
     patience: int = Field(
         5, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before the lr is lowered; 0: never"
@@ -192,10 +201,24 @@ def resolve(preset: str = "default", file: Path | None = None, overrides: Mappin
     return Settings.model_validate(values)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which besides refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"{key.value!r} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def parse(text: str, source: str) -> dict[str, Any]:
     """YAML as a mapping. Python tags are refused. Raises `DataError` with the line."""
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -242,7 +265,7 @@ def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError],
         if key not in known:
             raise kind(f"{source}{key}: is a group of settings, such as {key}.{_first_of(key, known)}") from error
         field = known[key]
-        expected = _range(field) or _kind(field)
+        expected = ", ".join(part for part in (_kind(field), _range(field)) if part)
         if key == "runtime.device":
             expected = str(field.description)
         raise kind(
@@ -262,12 +285,16 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # A long list or a nest of aliases is never written out in full.
+    text = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
     """Also finds `lr` where `train.lr` is meant."""
+    if key in known:
+        group, _, name = key.partition(".")
+        return f"in a file groups are nested: `{group}: {{{name}: ...}}`"
     for full in known:
         if full.rpartition(".")[2] == key.rpartition(".")[2]:
             return f"did you mean {full!r}?"

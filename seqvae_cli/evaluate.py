@@ -64,7 +64,7 @@ def evaluate(
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
     model, count = bundle.model, len(data)
-    precision = resolve_precision(bundle.settings.runtime.precision, model.device)
+    precision = resolve_precision("auto", model.device)
     elbo = metrics.elbo(model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
     longest = int(data.lengths.max())
     watch = stage("reconstruction", count)

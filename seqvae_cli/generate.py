@@ -186,12 +186,14 @@ def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
 
     Straight where the directions are the same or opposite, since then there is no one great circle.
     """
-    cosine = torch.dot(first, last) / (first.norm() * last.norm()).clamp(min=1e-12)
-    if not -0.9999 < float(cosine) < 0.9999:
+    lengths = first.norm(), last.norm()
+    cosine = torch.dot(first, last) / (lengths[0] * lengths[1])
+    if not -0.9999 < float(cosine) < 0.9999:  # also where one of them is 0 and has no direction: NaN
         return linear_path(first, last, steps)
     t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
     angle = torch.acos(cosine)
-    path = (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(angle)
+    turned = torch.sin((1 - t) * angle) * (first / lengths[0]) + torch.sin(t * angle) * (last / lengths[1])
+    path: Tensor = torch.lerp(lengths[0], lengths[1], t) * turned / torch.sin(angle)
     path[0], path[-1] = first, last
     return path
 

@@ -43,9 +43,14 @@ def devices() -> list[str]:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 only where the device has a unit for it: elsewhere it is emulated, many times slower."""
+    """`auto` is bfloat16 only where the device has a unit for it: elsewhere it is emulated, many times slower.
+
+    Raises `MachineError` where the device cannot do it at all.
+    """
     if name == "auto":
         return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
+    if name == "bfloat16" and device.type == "cpu" and not _any_bfloat16():
+        raise MachineError("this CPU cannot compute an LSTM in bfloat16", "--precision float32")
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
@@ -56,6 +61,11 @@ def _fast_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
+
+
+def _any_bfloat16() -> bool:
+    """The CPU's LSTM can run in bfloat16 at all, however slowly."""
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def set_threads(count: int) -> int:

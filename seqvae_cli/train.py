@@ -61,7 +61,9 @@ class Progress:
     best_epoch: int = 0
     best_neg_elbo: float | None = None
     stale: int = 0
-    """Epochs since the best one, or since the last plateau."""
+    """Epochs at the full KL weight since the best one, or since the last plateau."""
+    unimproved: int = 0
+    """Epochs at the full KL weight since the best one."""
     decays: int = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
@@ -326,16 +328,17 @@ class _Trainer:
         if event.best:
             progress.best_step, progress.best_epoch = progress.step, progress.epoch
             progress.best_neg_elbo = event.neg_elbo
-            progress.stale = 0
+            progress.stale = progress.unimproved = 0
             checkpoint.write(self.run.path / "best", progress.step, {"model": self.model.state_dict()}, keep=2)
             self.run.update(best_neg_elbo=event.neg_elbo, best_epoch=event.epoch, epoch=event.epoch)
         else:
             progress.stale += annealed
+            progress.unimproved += annealed
             self.run.update(epoch=event.epoch)
         progress.history.append(asdict(event))
         if event.rate < COLLAPSED and annealed:
             yield CollapseEvent(event.epoch, event.rate)
-        if train.early_stop and annealed and progress.epoch - progress.best_epoch >= train.early_stop:
+        if train.early_stop and progress.unimproved >= train.early_stop:
             progress.done = True
         elif train.patience and progress.stale >= train.patience:
             progress.stale = 0

@@ -594,13 +594,13 @@ def test_a_run_without_digests_of_its_parts_does_not_load(digests: Any, trained_
 def test_a_run_loads_while_its_training_saves_a_better_one(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = trained_home / "runs" / "tiny-run" / "best"
     weights = checkpoint.read_tensors(checkpoint.newest(best) / "model.safetensors")
-    load_weights = checkpoint.load_weights
+    read = checkpoint._weights
 
-    def overtaken(module: nn.Module, path: Path) -> None:
-        monkeypatch.setattr(checkpoint, "load_weights", load_weights)
+    def overtaken(module: nn.Module, path: Path) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(checkpoint, "_weights", read)
         checkpoint.write(best, 1000, {"model": weights})
         assert not path.exists()
-        load_weights(module, path)
+        return read(module, path)
 
-    monkeypatch.setattr(checkpoint, "load_weights", overtaken)
+    monkeypatch.setattr(checkpoint, "_weights", overtaken)
     assert checkpoint.load("tiny-run").step == 1000

@@ -79,7 +79,14 @@ def test_auto_precision_is_bfloat16_only_where_the_cpu_has_a_unit(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert runtime.resolve_precision("auto", CPU) == expected
     assert runtime.resolve_precision("float32", CPU) == torch.float32
+
+
+def test_bfloat16_is_refused_where_the_cpu_cannot_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_any_bfloat16", lambda: True)
     assert runtime.resolve_precision("bfloat16", CPU) == torch.bfloat16
+    monkeypatch.setattr(runtime, "_any_bfloat16", lambda: False)
+    with pytest.raises(MachineError, match="bfloat16"):
+        runtime.resolve_precision("bfloat16", CPU)
 
 
 def test_auto_precision_is_float32_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def encode(
     from seqvae_cli import generate
     from seqvae_cli.runtime import resolve_precision
 
-    precision = resolve_precision(bundle.settings.runtime.precision, bundle.model.device)
+    precision = resolve_precision("auto", bundle.model.device)
     source_rows = _Sentences(lines, bundle.tokenizer)
     codes = generate.encode(bundle.model, source_rows.ids(), batch_size=batch_size, precision=precision)
     rows = source_rows.with_codes(codes)

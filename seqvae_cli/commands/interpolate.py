@@ -69,7 +69,7 @@ def interpolate(
 
     bundle = open_bundle(None, run_option, device, threads)
     model, tokenizer = bundle.model, bundle.tokenizer
-    precision = resolve_precision(bundle.settings.runtime.precision, model.device)
+    precision = resolve_precision("auto", model.device)
     if random:
         ends = generate.prior_codes([stream(seed, 0), stream(seed, 1)], model.settings.latent_size).unbind(0)
     else:

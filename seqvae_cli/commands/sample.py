@@ -79,7 +79,7 @@ def sample(
         start=start_ids(bundle.tokenizer, start),
         max_len=max_len,
         batch_size=batch_size,
-        precision=resolve_precision(bundle.settings.runtime.precision, bundle.model.device),
+        precision=resolve_precision("auto", bundle.model.device),
     )
     for index, ids in enumerate(sentences):
         text = bundle.tokenizer.decode(ids)

@@ -90,7 +90,7 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
         try:
             values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
     return values
 
