@@ -171,6 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
+    # Threads that wait must sleep, not spin: beside another busy program on the same cores, spinning makes torch
+    # several times slower. OpenMP reads this once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = program()
     if os.environ.get("_SEQVAE_COMPLETE"):  # set by the shell's completion script
         command.main(arguments, prog_name="seqvae")

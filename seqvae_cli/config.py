@@ -48,15 +48,15 @@ class ModelSettings(_Section):
     word_dropout: float = Field(
         0.0, ge=0, le=1, description="rate of decoder input words replaced by <unk>; 1 is the inputless decoder"
     )
-    tied: bool = Field(False, description="the output weights are the word embeddings")
+    tied: bool = Field(True, description="the output weights are the word embeddings")
 
 
 class ObjectiveSettings(_Section):
     kl_schedule: Literal["none", "linear", "logistic", "cyclical"] = Field(
         "linear", description="how the KL weight rises"
     )
-    kl_hold: float = Field(0.0, ge=0, le=1e6, description="epochs at KL weight 0 before it rises (linear, logistic)")
-    kl_warmup: float = Field(2.0, gt=0, le=1e6, description="epochs in which the KL weight rises (linear, logistic)")
+    kl_hold: float = Field(0.5, ge=0, le=1e6, description="epochs at KL weight 0 before it rises (linear, logistic)")
+    kl_warmup: float = Field(1.5, gt=0, le=1e6, description="epochs in which the KL weight rises (linear, logistic)")
     kl_cycles: int = Field(4, ge=1, le=10000, description="cycles of the cyclical schedule in all epochs together")
     kl_ratio: float = Field(0.5, gt=0, le=1, description="part of a cycle in which the KL weight rises")
     beta: float = Field(1.0, ge=0, le=1000, description="the full KL weight")
@@ -70,13 +70,13 @@ class TrainSettings(_Section):
     batch_tokens: int = Field(
         0, ge=0, le=100_000_000, description="tokens a step, padding counted; 0: batches by sentences"
     )
-    lr: float = Field(1e-3, gt=0, le=10, description="learning rate of Adam")
+    lr: float = Field(2e-3, gt=0, le=10, description="learning rate of Adam")
     clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0: no clipping")
     max_len: int = Field(
         0, ge=0, le=2**31, description="training sentences are cut to so many words; 0: never (validation never is)"
     )
     patience: int = Field(
-        5, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before the lr is lowered; 0: never"
+        2, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before the lr is lowered; 0: never"
     )
     lr_decay: float = Field(0.5, gt=0, lt=1, description="factor that lowers the learning rate on a plateau")
     max_decays: int = Field(5, ge=0, le=1000, description="plateaus after which training stops")

@@ -65,7 +65,7 @@ def _fast_bfloat16(device: torch.device) -> bool:
 
 def _any_bfloat16() -> bool:
     """The CPU's LSTM can run in bfloat16 at all, however slowly."""
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def set_threads(count: int) -> int:

@@ -36,6 +36,16 @@ def given(context: typer.Context) -> dict[str, Any]:
     return values
 
 
+def complete_corpus(incomplete: str) -> list[str]:
+    """For the shell: names of prepared corpora."""
+    from seqvae_cli import corpus
+
+    return [name for name in corpus.known_names() if name.startswith(incomplete)]
+
+
+COMPLETIONS = {"data": complete_corpus}
+
+
 def _options() -> list[Any]:
     from seqvae_cli import config
 
@@ -55,6 +65,7 @@ def _options() -> list[Any]:
             expose_value=False,
             metavar=None if flag.kind == "BOOLEAN" else flag.kind,
             show_default=False,
+            autocompletion=COMPLETIONS.get(flag.key),
         )
         kind: Any = bool | None if flag.kind == "BOOLEAN" else str | None
 

@@ -12,23 +12,38 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli import display
+from seqvae_cli.commands._model import complete_run
 from seqvae_cli.commands._settings import SettingsCommand, given
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
 
 
+def complete_preset(incomplete: str) -> list[str]:
+    """For the shell: names of presets."""
+    from seqvae_cli import config
+
+    return [name for name in config.preset_names() if name.startswith(incomplete)]
+
+
 @app.command(cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
 def train(
     context: typer.Context,
-    preset: Annotated[str, typer.Option(help="A recipe: default, seed.", show_default=True)] = "default",
+    preset: Annotated[
+        str, typer.Option(help="A recipe: default, seed.", show_default=True, autocompletion=complete_preset)
+    ] = "default",
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.lr=0.002.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: CORPUS-PRESET-N].")] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN|auto", help="Go on with a run; auto: the last one that was interrupted.")
+        str | None,
+        typer.Option(
+            metavar="RUN|auto",
+            help="Go on with a run; auto: the last one that was interrupted.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document about the run at the end.")] = False,
 ) -> None:
