@@ -107,7 +107,7 @@ def fit(
     """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
 
     Seeds and uses torch's global random streams. With `resume` it goes on from the newest checkpoint that verifies;
-    `epochs` then replaces the number of epochs in all. Stopped, it saves first. Raises `DivergedError` when the loss
+    `epochs` then replaces the number of epochs in all, for later resumes too. Stopped, it saves first. Raises `DivergedError` when the loss
     is no number (the last finite checkpoint stays), `MachineError`, `CheckpointError`, `DataError`.
     """
     run.check_corpus(corpus.path.name, corpus.hash)
@@ -121,8 +121,8 @@ def fit(
             if resume:
                 yield from trainer.resume()
             yield from trainer.train()
-        except DivergedError:
-            run.update(status="diverged", holder=None)
+        except DivergedError as error:
+            _mark(run, "diverged", error.message)
             raise
         except BaseException as error:
             # Also where the consumer stops listening (GeneratorExit) or a second Ctrl-C ends it at once.
@@ -143,6 +143,7 @@ class _Trainer:
     def __init__(self, run: Run, corpus: Corpus, stop: Callable[[], bool], epochs: int | None) -> None:
         self.run, self.corpus, self.stop = run, corpus, stop
         self.settings, tokenizer = checkpoint.load_parts(run)
+        epochs = epochs or run.info.get("epochs")
         if epochs is not None:
             train = self.settings.train.model_copy(update={"epochs": epochs})
             self.settings = self.settings.model_copy(update={"train": train})
@@ -160,7 +161,8 @@ class _Trainer:
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
         self.sums = self.no_sums()
-        run.update(threads=self.threads, device=str(self.device), precision=precision_name(self.precision))
+        facts = {"threads": self.threads, "device": str(self.device), "precision": precision_name(self.precision)}
+        run.update(**facts, epochs=self.epochs)
 
     def epoch_order(self) -> list[Any]:
         train = self.settings.train

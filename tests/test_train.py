@@ -151,7 +151,9 @@ def test_more_epochs_continue_a_finished_run(tiny_corpus: Corpus) -> None:
     fit(longer, tiny_corpus)
     run = new_run(tiny_corpus, "shorter")
     fit(run, tiny_corpus)
-    events = fit(run, tiny_corpus, resume=True, epochs=3)
+    events = fit(run, tiny_corpus, resume=True, epochs=3, stop=Stopper(5))
+    assert events[-1].reason == "interrupted"
+    events = fit(run, tiny_corpus, resume=True)
     assert events[-1].reason == "finished"
     assert_same_run(longer, run)
 

@@ -153,19 +153,31 @@ def _report(prepared: Any, json: bool) -> None:
     if json:
         display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
         return
-    columns = ["split", "sentences", "tokens", "unknown %", "length p50", "p90", "p99", "max", "truncated", "dropped"]
+    columns = [
+        "split",
+        "sentences",
+        "tokens",
+        "types",
+        "unknown %",
+        "length p50",
+        "p90",
+        "p99",
+        "max",
+        "truncated",
+        "dropped",
+    ]
     rows = []
     for split, counts in info["splits"].items():
         lengths = counts["lengths"]
         unknown = 100 * counts["unknown"] / max(1, counts["words"])
         dropped = counts["too_long"] + counts["empty"]
         rows.append(
-            [split, counts["sentences"], counts["tokens"], unknown]
+            [split, counts["sentences"], counts["tokens"], info["types"] if split == "train" else None, unknown]
             + [lengths[key] for key in ("p50", "p90", "p99", "max")]
             + [counts["truncated"], dropped]
         )
-    note = "tokens: with <eos>; length: words a sentence; dropped: blank or over-long lines"
-    display.table(f"{info['name']}: {info['types']:,} word types", columns, rows, note=note)
+    note = "tokens: with <eos>; types: word types; length: words a sentence; dropped: blank or over-long lines"
+    display.table(str(info["name"]), columns, rows, note=note)
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
