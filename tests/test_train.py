@@ -273,8 +273,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def long_run(corpus: Corpus, name: str) -> Run:
-    """A few seconds of steps, with a checkpoint every tenth of a second, so that kills land within saves too."""
-    return new_run(corpus, name, train__epochs=16, train__batch_size=2, train__save_every=0.0017)
+    """Seconds of steps, with a checkpoint every 50 milliseconds beside those of epochs: kills land within saves too."""
+    return new_run(corpus, name, train__epochs=8, train__batch_size=4, train__save_every=0.0008)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -284,8 +284,9 @@ def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(tiny_corpus: 
     killed = long_run(tiny_corpus, "killed")
     moments = random.Random(seed)
     process = subprocess.Popen(command("--resume", "killed", "-q"))
-    wait_for(lambda: registry.find("killed").status == "running")
-    time.sleep(moments.uniform(0.1, 1.5))
+    epochs = moments.randrange(6)
+    wait_for(lambda: registry.find("killed").status == "running" and len(registry.find("killed").metrics()) >= epochs)
+    time.sleep(moments.uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert registry.find("killed").status == "interrupted"
