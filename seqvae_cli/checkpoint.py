@@ -36,6 +36,7 @@ from seqvae_cli.config import Settings
 from seqvae_cli.errors import CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.registry import Run
+from seqvae_cli.runtime import resolve_precision
 from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -52,6 +53,12 @@ class Bundle:
     run: Run
     step: int
     """The step of the weights."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """That of the training; float32 where this device is slow in it."""
+        fast = resolve_precision("auto", self.model.device)
+        return torch.float32 if self.run.info.get("precision") == "float32" else fast
 
 
 def write(

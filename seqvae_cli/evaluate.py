@@ -9,7 +9,7 @@ from seqvae_cli import __version__, generate, metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import UsageError
-from seqvae_cli.runtime import precision_name, resolve_precision
+from seqvae_cli.runtime import precision_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Evaluation:
     signature: str
 
     def to_json(self) -> dict[str, object]:
-        return {name: value for name, value in asdict(self).items() if name != "entropy" or value is not None}
+        """As JSON has it: no entropy where none is known, null for a perplexity that overflows."""
+        values = {name: value for name, value in asdict(self).items() if name != "entropy" or value is not None}
+        return {name: metrics.finite(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
 Stage = Callable[[str, int], metrics.Watch]
@@ -64,7 +66,7 @@ def evaluate(
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
     model, count = bundle.model, len(data)
-    precision = resolve_precision("auto", model.device)
+    precision = bundle.precision
     elbo = metrics.elbo(model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
     longest = int(data.lengths.max())
     watch = stage("reconstruction", count)
@@ -89,7 +91,7 @@ def evaluate(
     signature = "|".join(
         [
             f"data:{corpus.name}@{corpus.hash[:12]}",
-            f"split:{split}",
+            f"split:{split}@{data.hash[:12]}",
             f"run:{bundle.run.name}@{bundle.step}",
             f"K:{samples}",
             f"elbo_samples:{elbo_samples}",

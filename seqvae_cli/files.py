@@ -71,13 +71,17 @@ def write_json(path: Path, value: Any) -> str:
 def read_json(path: Path) -> Any:
     """The JSON in `path`. Raises `DataError` where it is missing, unreadable or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except OSError as error:
         raise MachineError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no valid JSON: {error}") from error
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def sha256(path: Path, watch: Callable[[int], None] | None = None) -> str:

@@ -16,7 +16,7 @@ from seqvae_cli.model import SentenceVAE
 from seqvae_cli.objective import Clock, Loss, Objective
 from seqvae_cli.runtime import autocast, random_state, restore_random_state
 
-DIVERGED_HINT = "lower --lr, or --clip the gradient harder; the last finite checkpoint is kept"
+DIVERGED_HINT = "lower --lr, or --clip the gradient harder; a finite checkpoint is kept where there was one"
 
 
 class Learner:
@@ -27,7 +27,7 @@ class Learner:
         torch.manual_seed(settings.seed)
         self.model = SentenceVAE(settings.model, vocabulary_size).to(device)
         self.objective = Objective(settings.objective)
-        self.optimizer = self.new_optimizer(settings.train.lr)
+        self.new_optimizer(settings.train.lr)
         self.bad_step = torch.full((), math.inf, device=device)
 
     def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:

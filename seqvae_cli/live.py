@@ -50,7 +50,7 @@ COLUMNS = (
 )
 
 COLLAPSE_HINT = (
-    "anneal the KL weight more slowly, or try free bits (--free-bits 0.25) or word dropout (--word-dropout 0.3)"
+    "anneal the KL weight more slowly (--kl-warmup), more free bits (--free-bits), or word dropout (--word-dropout 0.3)"
 )
 
 

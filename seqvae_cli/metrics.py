@@ -24,6 +24,9 @@ from seqvae_cli.runtime import autocast, stream
 TOKENS_AT_ONCE = 2048
 """Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
 
+BLOCK = 2**21
+"""Pairs of a code and a posterior that are compared at once."""
+
 Watch = Callable[[int], None]
 """Told how many sentences (or sentence samples) were just done; may raise to stop."""
 
@@ -57,6 +60,11 @@ class Elbo:
     @property
     def elbo_ppl(self) -> float:
         return perplexity(self.neg_elbo, self.sentences, self.tokens)
+
+
+def finite(value: float) -> float | None:
+    """None for what JSON has no number for."""
+    return value if math.isfinite(value) else None
 
 
 def perplexity(nll: float, sentences: int, tokens: int) -> float:
@@ -101,7 +109,7 @@ def elbo(
         tokens=int(split.lengths.sum()) + len(split),
         distortion=distortion / len(split),
         rate=float(rates.sum()),
-        mutual_information=mutual_information(posterior, z.double()),
+        mutual_information=mutual_information(posterior, z.double(), watch),
         active_units=active_units(means),
         rate_by_dimension=tuple(rates.tolist()),
     )
@@ -159,23 +167,27 @@ def _decoded(
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 
-def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> float:
+def mutual_information(posterior: DiagonalGaussian, z: Tensor, watch: Watch | None = None) -> float:
     """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
     2016), by Monte Carlo with one z [N, L] a sentence. At most ln N: what noise puts above it is cut."""
     rate = kl(posterior, standard_normal(posterior.mean)).sum(1).mean()
-    estimate = rate - (aggregate_log_prob(posterior, z) - standard_normal(z).log_prob(z)).mean()
+    estimate = rate - (aggregate_log_prob(posterior, z, watch=watch) - standard_normal(z).log_prob(z)).mean()
     return min(float(estimate), math.log(len(z)))
 
 
-def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 512) -> Tensor:
-    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. In blocks of `rows`, as two matrix products."""
+def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 0, watch: Watch | None = None) -> Tensor:
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats.
+
+    Two matrix products a block of `rows` z (0: as many as keep it small); `watch` is called after each.
+    """
     precision = (-posterior.log_variance).exp()
     scaled = posterior.mean * precision
     constant = (posterior.mean * scaled + posterior.log_variance + LOG_2PI).sum(1)
-    blocks = [
-        (block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1)
-        for block in torch.split(z, rows)
-    ]
+    blocks = []
+    for block in torch.split(z, rows or max(1, BLOCK // len(posterior.mean))):
+        blocks.append((block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1))
+        if watch:
+            watch(0)
     return torch.cat(blocks) - math.log(len(posterior.mean))
 
 

@@ -32,7 +32,9 @@ from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
-RESERVED = ("latest", "best")
+MEANT = ("latest", "best")
+"""Names that stand for whichever run it is."""
+RESERVED = (*MEANT, "auto")
 STATUSES = ("created", "running", "finished", "interrupted", "failed", "diverged")
 
 
@@ -114,11 +116,18 @@ class Run:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise DataError(f"{path} has lines that are no metrics")
+    return lines
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_name(name: str) -> str:
@@ -134,7 +143,7 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
     Raises `UsageError` where `name` is taken or no name.
     """
     root = places.runs()
-    if name and (root / check_name(name)).exists():
+    if name is not None and (root / check_name(name)).exists():
         raise _taken(name)
     with files.claimed(root, "run") as draft:
         digests = {
@@ -203,7 +212,7 @@ def find(name: str = "latest", *, trained: bool = False) -> Run:
     `best` has the lowest validation -ELBO of all runs on the corpus of the latest one. `trained` passes over runs
     without a checkpoint in `latest`. Raises `NotFoundError`, `UsageError` for an ambiguous prefix.
     """
-    if name in RESERVED:
+    if name in MEANT:
         found = [run for run in runs()[0] if run.has_checkpoint() or not trained]
         if not found:
             raise NotFoundError("there is no run yet" if not names() else "no run has a checkpoint yet", "seqvae train")
@@ -227,9 +236,13 @@ def find(name: str = "latest", *, trained: bool = False) -> Run:
 
 
 def resumable() -> Run:
-    """The latest run that was stopped before its end. Raises `NotFoundError`."""
-    for run in reversed(runs()[0]):
-        if run.status in ("interrupted", "failed", "diverged"):
+    """The latest run that was interrupted, else the latest that failed with a checkpoint. Raises `NotFoundError`."""
+    newest = list(reversed(runs()[0]))
+    for run in newest:
+        if run.status == "interrupted":
+            return run
+    for run in newest:
+        if run.status == "failed" and run.has_checkpoint():
             return run
     raise NotFoundError("no run was interrupted", "name the one to resume: seqvae runs list")
 
@@ -243,9 +256,14 @@ def _read_info(path: Path) -> dict[str, Any]:
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
         raise DataError(f"{path / 'run.json'} describes no run")
+    sizes = [("threads", 4096), ("epochs", 10**6), ("epoch", 10**6)]
+    counts = all(info.get(key) is None or _whole(info[key], 0, most) for key, most in sizes)
     best = info.get("best_neg_elbo", 0.0)
-    if not all(isinstance(corpus.get(key), str) for key in ("name", "folder", "hash")) or (
-        best is not None and not isinstance(best, int | float)
+    if (
+        not all(isinstance(corpus.get(key), str) for key in ("name", "folder", "hash"))
+        or (best is not None and not isinstance(best, int | float))
+        or not counts
+        or not _whole(info["created"], 0, 2**63)
     ):
         raise DataError(f"{path / 'run.json'} describes no run")
     return info

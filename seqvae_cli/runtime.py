@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -96,11 +96,6 @@ def precision_name(precision: torch.dtype) -> str:
 def stream(seed: int, index: int) -> np.random.Generator:
     """The random stream of sentence `index`: it depends on the two numbers alone, so not on batches or devices."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
-
-
-def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise of `shape` for each sentence, from the beginning of its stream: [len(indices), *shape]."""
-    return torch.from_numpy(np.stack([stream(seed, int(i)).standard_normal(shape, dtype=np.float32) for i in indices]))
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

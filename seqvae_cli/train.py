@@ -72,6 +72,8 @@ class Progress:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Distortion and rate, summed over this epoch's sentences."""
     sentences: int = 0
+    collapsed: bool = False
+    """The collapse was told."""
     done: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     """The lines of `metrics.jsonl`."""
@@ -83,8 +85,9 @@ class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
 
 def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: str | None = None) -> Run:
     """A new run folder for `settings` on `corpus`. Raises where training could not begin: before any data is read."""
-    resolve_device(settings.runtime.device)
+    resolve_precision(settings.runtime.precision, resolve_device(settings.runtime.device))
     _check_splits(corpus)
+    corpus.verify()
     settings = settings.model_copy(update={"data": corpus.path.name})
     return registry.create(
         f"{corpus.name}-{preset}",
@@ -107,8 +110,10 @@ def fit(
     """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
 
     Seeds and uses torch's global random streams. With `resume` it goes on from the newest checkpoint that verifies;
-    `epochs` then replaces the number of epochs in all, for later resumes too. Stopped, it saves first. Raises `DivergedError` when the loss
-    is no number (the last finite checkpoint stays), `MachineError`, `CheckpointError`, `DataError`.
+    `epochs` then replaces the number of epochs in all, for later resumes too. Stopped, it saves first.
+
+    Raises `DivergedError` when the loss is no number (the last finite checkpoint stays), `MachineError`,
+    `CheckpointError`, `DataError`.
     """
     run.check_corpus(corpus.path.name, corpus.hash)
     corpus.verify()
@@ -143,6 +148,8 @@ class _Trainer:
     def __init__(self, run: Run, corpus: Corpus, stop: Callable[[], bool], epochs: int | None) -> None:
         self.run, self.corpus, self.stop = run, corpus, stop
         self.settings, tokenizer = checkpoint.load_parts(run)
+        if epochs is not None and epochs < int(run.info.get("epoch") or 0):
+            raise UsageError(f"run {run.name} has {run.info['epoch']} epochs already", "give more --epochs")
         epochs = epochs or run.info.get("epochs")
         if epochs is not None:
             train = self.settings.train.model_copy(update={"epochs": epochs})
@@ -229,7 +236,7 @@ class _Trainer:
         )
         yield EndEvent(
             reason,
-            min(progress.epoch, self.epochs),
+            len(progress.history),
             progress.step,
             progress.best_epoch,
             math.inf if progress.best_neg_elbo is None else progress.best_neg_elbo,
@@ -337,8 +344,10 @@ class _Trainer:
             progress.stale += annealed
             progress.unimproved += annealed
             self.run.update(epoch=event.epoch)
-        progress.history.append(asdict(event))
-        if event.rate < COLLAPSED and annealed:
+        line = asdict(event)
+        progress.history.append(line | {"elbo_ppl": metrics.finite(event.elbo_ppl)})
+        if event.rate < COLLAPSED and annealed and not progress.collapsed:
+            progress.collapsed = True
             yield CollapseEvent(event.epoch, event.rate)
         if train.early_stop and progress.unimproved >= train.early_stop:
             progress.done = True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from seqvae_cli import runtime
 from seqvae_cli.corpus import Corpus
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: threads would only wait for each other
@@ -80,3 +84,10 @@ def tiny_corpus(trained_home: Path) -> Corpus:
 
     assert trained_home.is_dir()
     return corpus.find("tiny")
+
+
+def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise of `shape` for each sentence, from the beginning of its stream: [len(indices), *shape]."""
+    return torch.from_numpy(
+        np.stack([runtime.stream(seed, int(i)).standard_normal(shape, dtype=np.float32) for i in indices])
+    )

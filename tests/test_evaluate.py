@@ -86,7 +86,7 @@ def test_the_signature_names_everything_that_the_figures_depend_on(bundle: Bundl
     parts = dict(part.split(":", 1) for part in result.signature.split("|"))
     assert parts == {
         "data": f"tiny@{tiny_corpus.hash[:12]}",
-        "split": "valid",
+        "split": f"valid@{tiny_corpus.split('valid').hash[:12]}",
         "run": f"tiny-run@{bundle.step}",
         "K": "3",
         "elbo_samples": "2",

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli import metrics, runtime
+from seqvae_cli import metrics
 from seqvae_cli.batching import collate
 from seqvae_cli.config import ModelSettings
 from seqvae_cli.latent import DiagonalGaussian, kl, standard_normal
 from seqvae_cli.metrics import active_units, aggregate_log_prob, bleu, elbo, iw_nll, mutual_information, perplexity
 from seqvae_cli.model import SentenceVAE
+from tests.conftest import normal_noise
 
 WORDS = 9
 """Ids of the tiny vocabulary, the four special ones counted."""
@@ -52,7 +53,12 @@ def tiny_model(latent_size: int = 1, *, uses_z: bool = True, seed: int = 0) -> S
     A wide posterior keeps the importance weights bounded, so that the bound comes close to the exact value.
     """
     settings = ModelSettings(
-        embed_size=5, hidden_size=6, latent_size=latent_size, latent_state=uses_z, latent_input=uses_z
+        embed_size=5,
+        hidden_size=6,
+        latent_size=latent_size,
+        latent_state=uses_z,
+        latent_input=uses_z,
+        tied=False,
     )
     model = SentenceVAE(settings, WORDS).eval()
     random = torch.Generator().manual_seed(seed)
@@ -151,7 +157,7 @@ def test_iw_bound_with_one_sample_shares_its_z_with_the_elbo() -> None:
     for i, ids in enumerate(split.sentences):
         with torch.no_grad():
             q = model.encoder(collate([ids]))
-            z = q.rsample(runtime.normal_noise(5, [i], (2,)))
+            z = q.rsample(normal_noise(5, [i], (2,)))
             expected = -on_grid(model, ids, z) - standard_normal(z).log_prob(z) + q.log_prob(z)
         assert bound[i] == pytest.approx(float(expected), abs=1e-5)
 
@@ -249,7 +255,7 @@ def test_elbo_is_that_of_one_sentence_after_another(samples: int) -> None:
     value = elbo(model, split, seed=3, samples=samples)
     distortion = rate = 0.0
     for i, ids in enumerate(split.sentences):
-        noise = runtime.normal_noise(3, [i], (samples, 3))[0]
+        noise = normal_noise(3, [i], (samples, 3))[0]
         for one in noise:
             with torch.no_grad():
                 terms = model(collate([ids]), one[None])

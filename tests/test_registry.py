@@ -346,11 +346,11 @@ def test_those_who_only_look_never_see_each_other() -> None:
     assert seen == {"interrupted"}
 
 
-def test_resumable_is_the_latest_that_did_not_finish() -> None:
-    for name, status in {"a": "interrupted", "b": "failed", "c": "finished", "d": "finished"}.items():
+def test_resumable_is_the_latest_that_was_interrupted() -> None:
+    for name, status in {"a": "interrupted", "b": "failed", "c": "finished", "d": "diverged"}.items():
         create(name).update(status=status)
-    assert registry.resumable().name == "b"
-    registry.find("c").update(status="diverged")
+    assert registry.resumable().name == "a"
+    registry.find("c").update(status="interrupted")
     assert registry.resumable().name == "c"
 
 

@@ -10,6 +10,7 @@ import torch
 
 from seqvae_cli import runtime
 from seqvae_cli.errors import MachineError, SeqvaeError
+from tests.conftest import normal_noise
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -143,7 +144,7 @@ def test_a_stream_depends_on_seed_and_index_alone() -> None:
 
 
 def test_streams_of_neighbours_are_not_correlated() -> None:
-    noise = runtime.normal_noise(0, range(100), (200,)).double()
+    noise = normal_noise(0, range(100), (200,)).double()
     correlation = torch.corrcoef(noise).fill_diagonal_(0)
     assert float(correlation.abs().max()) < 0.4  # 5.7 standard deviations of 1 / sqrt(200)
     assert abs(float(noise.mean())) < 0.03
@@ -151,11 +152,11 @@ def test_streams_of_neighbours_are_not_correlated() -> None:
 
 
 def test_noise_of_a_sentence_depends_neither_on_the_others_nor_on_how_much_is_drawn() -> None:
-    noise = runtime.normal_noise(3, [5, 0, 9], (4, 2))
+    noise = normal_noise(3, [5, 0, 9], (4, 2))
     assert noise.dtype == torch.float32
     assert noise.shape == (3, 4, 2)
-    assert torch.equal(runtime.normal_noise(3, np.array([9]), (4, 2))[0], noise[2])
-    assert torch.equal(runtime.normal_noise(3, [0], (400, 2))[0, :4], noise[1])
+    assert torch.equal(normal_noise(3, np.array([9]), (4, 2))[0], noise[2])
+    assert torch.equal(normal_noise(3, [0], (400, 2))[0, :4], noise[1])
 
 
 def test_the_random_state_comes_back() -> None:

@@ -23,7 +23,7 @@ def complete_run(incomplete: str) -> list[str]:
     """For the shell: names of runs."""
     from seqvae_cli import registry
 
-    return [name for name in [*registry.names(), *registry.RESERVED] if name.startswith(incomplete)]
+    return [name for name in [*registry.names(), *registry.MEANT] if name.startswith(incomplete)]
 
 
 RunArgument = Annotated[
@@ -46,10 +46,11 @@ def open_bundle(argument: str | None, option: str | None, device: str, threads: 
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
     from seqvae_cli import checkpoint, config, runtime
 
+    given = next((name for name in (argument, option) if name is not None), "latest")
     name = config.resolve(overrides={"runtime.device": device}).runtime.device
     chosen = runtime.resolve_device(name)
     runtime.set_threads(threads)
-    bundle = checkpoint.load(argument or option or "latest", chosen)
+    bundle = checkpoint.load(given, chosen)
     display.detail(f"run {bundle.run.name}, weights of step {bundle.step}, on {chosen}")
     return bundle
 

@@ -51,25 +51,32 @@ def encode(
         seqvae encode sentences.txt -o codes.npy
         cat sentences.txt | seqvae encode - | jq -c .mean
     """
+    if output == Path("-"):
+        output = None
     if output is not None and output.suffix not in (".jsonl", ".tsv", ".npy"):
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
-    from_stream = len(text) == 1 and (text[0] == "-" or Path(text[0]).is_file())
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+    from_stream = len(text) == 1 and (text[0] == "-" or _names_a_file(text[0]))
     if not from_stream:
         for sentence in text:
             if not sentence.strip():
                 raise UsageError("an empty sentence has no code", "give a sentence, FILE or -")
+            if any("\ud800" <= character <= "\udfff" for character in sentence):
+                raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
+        if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
+            raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
+    from seqvae_cli import text as texts
+
+    texts.check_encoding(encoding)
     bundle = open_bundle(None, run_option, device, threads)
     lines: Iterable[str] = text
     if from_stream:
-        from seqvae_cli import text as texts
-
-        texts.check_encoding(encoding)
         source = sys.stdin.buffer if text[0] == "-" else Path(text[0])
         lines = texts.read_lines(source, encoding, keep_blank=True)
     from seqvae_cli import generate
-    from seqvae_cli.runtime import resolve_precision
 
-    precision = resolve_precision("auto", bundle.model.device)
+    precision = bundle.precision
     source_rows = _Sentences(lines, bundle.tokenizer)
     codes = generate.encode(bundle.model, source_rows.ids(), batch_size=batch_size, precision=precision)
     rows = source_rows.with_codes(codes)
@@ -84,6 +91,14 @@ def encode(
     warn_unknown(source_rows.unknown)
     if source_rows.empty:
         display.warn(f"{source_rows.empty} empty sentences have no code; their rows are kept")
+
+
+def _names_a_file(text: str) -> bool:
+    """A file, pipe or device; not a sentence too long for a name."""
+    try:
+        return Path(text).exists() and not Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 class _Sentences:

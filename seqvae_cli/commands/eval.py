@@ -9,6 +9,7 @@ import typer
 
 from seqvae_cli import display
 from seqvae_cli.commands._model import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
+from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
 
@@ -40,13 +41,15 @@ def evaluate(
     from seqvae_cli import corpus as corpora
     from seqvae_cli.evaluate import evaluate as library
 
+    if split not in ("train", "valid", "test"):
+        raise UsageError(f"no split {split!r}", "known: train, valid, test")
     bundle = open_bundle(run, run_option, device, threads)
     corpus = corpora.find(bundle.run.info["corpus"]["folder"])
     with ExitStack() as stack:
 
         def stage(name: str, total: int) -> display.Advance:
             stack.close()
-            return stack.enter_context(display.progress(name, total, "sentences"))
+            return stack.enter_context(display.progress(name, total, "samples" if "bound" in name else "sentences"))
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
     if json:

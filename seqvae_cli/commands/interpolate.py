@@ -65,11 +65,11 @@ def interpolate(
         if not text.strip():
             raise UsageError("an empty sentence has no code", "give two sentences, or --random")
 
-    from seqvae_cli.runtime import resolve_precision, stream
+    from seqvae_cli.runtime import stream
 
     bundle = open_bundle(None, run_option, device, threads)
     model, tokenizer = bundle.model, bundle.tokenizer
-    precision = resolve_precision("auto", model.device)
+    precision = bundle.precision
     if random:
         ends = generate.prior_codes([stream(seed, 0), stream(seed, 1)], model.settings.latent_size).unbind(0)
     else:

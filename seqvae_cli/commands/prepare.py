@@ -69,7 +69,10 @@ def prepare(
             _refuse("toy", text_options | {"--from": from_dir, "--tokenizer": tokenizer, "--max-len": max_len})
             _refuse("toy", {"--lower": lower or None, "--min-count": None if min_count == 1 else min_count})
             prepared = library.prepare_toy(
-                sentences=20_000 if sentences is None else sentences, seed=seed, name=name or "toy", watch=watch
+                sentences=20_000 if sentences is None else sentences,
+                seed=seed,
+                name="toy" if name is None else name,
+                watch=watch,
             )
         elif source in CORPORA:
             _refuse(source, text_options | {"--sentences": sentences, "--name": name})
@@ -91,7 +94,7 @@ def prepare(
             text = sys.stdin.buffer if source == "-" else Path(source)
             prepared = library.prepare_text(
                 sources.text_source(text, valid, test),
-                name or sources.name_of(source),
+                sources.name_of(source) if name is None else name,
                 tokenizer=tokenizer or "word",
                 lower=lower,
                 min_count=min_count,
@@ -153,19 +156,7 @@ def _report(prepared: Any, json: bool) -> None:
     if json:
         display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
         return
-    columns = [
-        "split",
-        "sentences",
-        "tokens",
-        "types",
-        "unknown %",
-        "length p50",
-        "p90",
-        "p99",
-        "max",
-        "truncated",
-        "dropped",
-    ]
+    columns = ["split", "sentences", "tokens", "types", "unk %", "p50", "p90", "p99", "max", "cut", "dropped"]
     rows = []
     for split, counts in info["splits"].items():
         lengths = counts["lengths"]
@@ -176,7 +167,7 @@ def _report(prepared: Any, json: bool) -> None:
             + [lengths[key] for key in ("p50", "p90", "p99", "max")]
             + [counts["truncated"], dropped]
         )
-    note = "tokens: with <eos>; types: word types; length: words a sentence; dropped: blank or over-long lines"
+    note = "tokens: with <eos>; p50 to max: words a sentence; cut: truncated; dropped: blank or over-long"
     display.table(str(info["name"]), columns, rows, note=note)
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"

@@ -37,7 +37,7 @@ def list_(json: Json = False) -> None:
     if not runs:
         display.say("there is no run yet: seqvae train")
         return
-    columns = ["run", "status", "corpus", "epoch", "validation -ELBO", "created"]
+    columns = ["run", "status", "corpus", "epoch", "val -ELBO", "created"]
     rows = [
         [
             run.name,
@@ -63,7 +63,7 @@ def show(run: RunArgument = None, json: Json = False) -> None:
     """
     from seqvae_cli import checkpoint, config, registry
 
-    found = registry.find(run or "latest")
+    found = registry.find("latest" if run is None else run)
     settings, _ = checkpoint.load_parts(found)
     metrics = found.metrics()
     if json:
@@ -74,15 +74,17 @@ def show(run: RunArgument = None, json: Json = False) -> None:
     flat += [(key, _shown(settings.model_dump(), key)) for key, _ in config.fields()]
     display.table("", ["", "value"], flat)
     if metrics:
-        columns = ["epoch", "KL weight", "reconstruction", "KL", "-ELBO", "perplexity", "MI", "active units", "best"]
+        columns = ["epoch", "KL wt", "recon", "KL", "-ELBO", "PPL", "MI", "AU", "best"]
         keys = ["epoch", "kl_weight", "distortion", "rate", "neg_elbo", "elbo_ppl", "mutual_information"]
-        keys += ["active_units", "best"]
+        keys += ["active_units"]
+        best = found.info.get("best_epoch")
+        rows = [[*(line.get(key) for key in keys), "*" if line.get("epoch") == best else ""] for line in metrics]
         display.out("")
-        display.table("validation", columns, [[line[key] for key in keys] for line in metrics])
+        display.table("validation", columns, rows)
 
 
 @app.command()
-def path(run: RunArgument = None) -> None:
+def path(run: RunArgument = None, json: Json = False) -> None:
     """Print the folder of a run.
 
     Example:
@@ -91,7 +93,11 @@ def path(run: RunArgument = None) -> None:
     """
     from seqvae_cli import registry
 
-    display.out(str(registry.find(run or "latest").path))
+    found = registry.find("latest" if run is None else run)
+    if json:
+        display.out_json({"run": found.name, "path": str(found.path)})
+    else:
+        display.out(str(found.path))
 
 
 def _summary(run: Run) -> dict[str, Any]:
@@ -102,6 +108,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "corpus": info["corpus"]["folder"],
         "created": info["created"],
         "epoch": info.get("epoch"),
+        "epochs": info.get("epochs"),
         "best_epoch": info.get("best_epoch"),
         "best_neg_elbo": info.get("best_neg_elbo"),
         "seconds": info.get("seconds"),

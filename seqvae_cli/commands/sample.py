@@ -62,7 +62,6 @@ def sample(
         given = ", ".join(option for option, value in choices.items() if value is not None)
         raise UsageError(f"--greedy does not go with {given}", "leave one out")
     from seqvae_cli import generate
-    from seqvae_cli.runtime import resolve_precision
 
     bundle = open_bundle(run, run_option, device, threads)
     strategy = generate.Strategy(
@@ -79,7 +78,7 @@ def sample(
         start=start_ids(bundle.tokenizer, start),
         max_len=max_len,
         batch_size=batch_size,
-        precision=resolve_precision("auto", bundle.model.device),
+        precision=bundle.precision,
     )
     for index, ids in enumerate(sentences):
         text = bundle.tokenizer.decode(ids)

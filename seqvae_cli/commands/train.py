@@ -30,8 +30,8 @@ def complete_preset(incomplete: str) -> list[str]:
 def train(
     context: typer.Context,
     preset: Annotated[
-        str, typer.Option(help="A recipe: default, seed.", show_default=True, autocompletion=complete_preset)
-    ] = "default",
+        str | None, typer.Option(help="A recipe: default, seed [default: default].", autocompletion=complete_preset)
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.lr=0.002.")
@@ -66,13 +66,14 @@ def train(
     overrides = _assignments(set_ or []) | given(context)
     epochs = None
     if resume is not None:
-        if set(overrides) - {"train.epochs"} or config or name:
+        if set(overrides) - {"train.epochs"} or config or name is not None or preset is not None:
             raise UsageError("a resumed run keeps its settings", "only --epochs may be given with --resume")
         run = registry.resumable() if resume == "auto" else registry.find(resume)
         if overrides:
             epochs = schema.resolve(overrides=overrides).train.epochs
         corpus = corpora.find(run.info["corpus"]["folder"])
     else:
+        preset = "default" if preset is None else preset
         settings = schema.resolve(preset, config, overrides)
         corpus = corpora.find(settings.data) if settings.data else corpora.latest()
         run = library.start(settings, corpus, preset=preset, name=name)
@@ -117,8 +118,10 @@ def _stop_on_signals() -> Iterator[list[int]]:
 
     def ask(number: int, _: FrameType | None) -> None:
         if stop:
-            signal.signal(number, before[number])
-            raise KeyboardInterrupt
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+            signal.raise_signal(number)
+            return
         stop.append(number)
         display.comment("stopping: saving the checkpoint (again to end at once)")
 

@@ -317,7 +317,7 @@ def test_runs_lists_shows_and_finds(seqvae: Seqvae) -> None:
     assert row["status"] == "finished"
     shown = seqvae("runs", "show", "tiny").out
     assert "model.latent_size" in shown
-    assert "0.001" in shown
+    assert "0.002" in shown
     assert seqvae("runs", "path", "best").lines == [str(registry.find("tiny-run").path)]
 
 
