@@ -33,7 +33,7 @@ LAST = 1 - 2.0**-24
 def build(seed: int = 0, **changed: Any) -> SentenceVAE:
     """A model that says much, and sometimes ends."""
     torch.manual_seed(seed)
-    sizes = {"embed_size": 5, "hidden_size": 6, "latent_size": LATENT, "dropout": 0.0}
+    sizes = {"embed_size": 5, "hidden_size": 6, "latent_size": LATENT, "dropout": 0.0, "tied": False}
     model = SentenceVAE(ModelSettings(**{**sizes, **changed}), VOCABULARY).eval()
     with torch.no_grad():
         for weight in model.parameters():

@@ -47,7 +47,7 @@ every_variant = pytest.mark.parametrize("name", [*VARIANTS])
 def build(seed: int = 0, **settings: Any) -> SentenceVAE:
     """A small model whose weights are large enough for every input to matter."""
     torch.manual_seed(seed)
-    sizes = {"embed_size": 5, "hidden_size": 5, "latent_size": LATENT, "dropout": 0.0}
+    sizes = {"embed_size": 5, "hidden_size": 5, "latent_size": LATENT, "dropout": 0.0, "tied": False}
     model = SentenceVAE(ModelSettings(**{**sizes, **settings}), VOCABULARY)
     with torch.no_grad():
         for weight in model.parameters():
