@@ -14,7 +14,7 @@ step seqvae prepare toy --sentences 10000
 step seqvae train --data toy --epochs 4
 step seqvae eval --samples 20
 step seqvae sample -n 5
-step seqvae interpolate "the council applauds the budget ." "did the young striker not miss the final ?"
+step seqvae interpolate "the council applauds the budget ." "did the young striker not reject the contract ?"
 step seqvae interpolate --random --start the --steps 7
 step seqvae encode "the council applauds the budget ."
 
