@@ -64,6 +64,7 @@ def prepare(
 
     text_options = {"--valid": valid, "--test": test, "--valid-fraction": valid_fraction}
     text_options |= {"--test-fraction": test_fraction}
+    _conflicts(source, text_options, None if verify else False, None if encoding == "utf-8" else encoding)
     with _Watch() as watch:
         if source == "toy":
             _refuse("toy", text_options | {"--from": from_dir, "--tokenizer": tokenizer, "--max-len": max_len})
@@ -106,6 +107,18 @@ def prepare(
                 watch=watch,
             )
     _report(prepared, json)
+
+
+def _conflicts(source: str, texts: dict[str, Any], no_verify: bool | None, encoding: str | None) -> None:
+    from seqvae_cli.corpus import CORPORA
+
+    if source == "toy" or source in CORPORA:
+        _refuse(source, {"--encoding": encoding})
+    if source not in CORPORA:
+        _refuse("toy" if source == "toy" else "text", {"--no-verify": no_verify})
+    for split in ("valid", "test"):
+        if texts[f"--{split}"] is not None and texts[f"--{split}-fraction"] is not None:
+            raise UsageError(f"--{split} and --{split}-fraction exclude each other", "give one of them")
 
 
 def _refuse(source: str, options: dict[str, Any]) -> None:

@@ -96,6 +96,9 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["prepare", "toy", "--sentences", "3"], 2, "100"),
         (["prepare", "toy", "--lower"], 2, "--lower"),
         (["prepare", "toy", "--tokenizer", "char"], 2, "--tokenizer"),
+        (["prepare", "toy", "--encoding", "latin-1"], 2, "--encoding"),
+        (["prepare", "toy", "--no-verify"], 2, "--no-verify"),
+        (["prepare", "x.txt", "--valid", "y.txt", "--valid-fraction", "0.1"], 2, "--valid-fraction"),
         (["train", "--data", "toyy"], 3, "toyy"),
         (["train", "--lr", "0"], 2, "above 0 to 10"),
         (["train", "--lr", "nan"], 2, "nan"),
@@ -129,6 +132,12 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["encode", ""], 2, "empty"),
         (["encode", "the cat", "-o", "codes.csv"], 2, ".npy"),
         (["encode"], 2, ""),
+        (["encode", "nowhere.txt"], 2, "nowhere.txt"),
+        (["encode", "the cat", "-o", "nowhere/codes.npy"], 2, "nowhere"),
+        (["train", "--name", ""], 2, "''"),
+        (["train", "--name", "auto"], 2, "auto"),
+        (["train", "--resume", "tiny-run", "--epochs", "1"], 2, "epochs already"),
+        (["sample", ""], 2, "''"),
         (["runs", "show", "nothing"], 3, "nothing"),
         (["runs", "path", "../../etc"], 2, "letters"),
     ],
@@ -299,6 +308,19 @@ def test_encode_keeps_order_and_rows_whatever_the_output(seqvae: Seqvae, tmp_pat
     jsonl = tmp_path / "codes.jsonl"
     seqvae("encode", str(path), "-o", str(jsonl))
     assert jsonl.read_text() == answer.out
+
+
+def test_encode_takes_one_sentence_longer_than_a_file_name(seqvae: Seqvae) -> None:
+    answer = seqvae("encode", "the cat sees " * 500)
+    assert answer.code == 0
+    assert len(answer.lines) == 1
+
+
+def test_a_perplexity_that_overflows_is_null_and_training_goes_on(seqvae: Seqvae) -> None:
+    wild = ["--lr", "10", "--clip", "0", "--kl-schedule", "none", "--epochs", "2", "--name", "wild", "-q"]
+    answer = seqvae("train", *SMALL, *wild)
+    assert answer.code in (0, 6), answer.err
+    assert seqvae("eval", "wild", "--samples", "2", "--json").code in (0, 3)
 
 
 def test_encode_refuses_what_is_no_text_with_the_line(seqvae: Seqvae) -> None:
