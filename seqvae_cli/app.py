@@ -32,6 +32,14 @@ COMMANDS = {
 
 MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len; in eval --samples"
 
+ENVIRONMENT = {
+    # Threads that wait sleep soon: beside a busy program on the same cores, spinning makes torch several times slower.
+    "GOMP_SPINCOUNT": "2000",
+    # Large tensors in huge pages.
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
+"""Read once, when torch is imported; what the user has set stays. docs/performance.md has the figures."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. Whatever cleans up after Ctrl-C cleans up after this, too."""
@@ -171,9 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    # Threads that wait must sleep, not spin: beside another busy program on the same cores, spinning makes torch
-    # several times slower. OpenMP reads this once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     command = program()
     if os.environ.get("_SEQVAE_COMPLETE"):  # set by the shell's completion script
         command.main(arguments, prog_name="seqvae")

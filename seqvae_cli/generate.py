@@ -117,7 +117,7 @@ def sample(
     seed: int = 0,
     start: Sequence[int] = (),
     max_len: int = MAX_LEN,
-    batch_size: int = 64,
+    batch_size: int = 256,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
     """Sentences decoded from draws of the prior. The same for any `batch_size`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ class Learner:
         # Kept on the device: asking for it every step would make the device wait.
         finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
         self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(number))
-        return loss
+        # Without its graph: the memory of this step's tensors is free for the next.
+        return replace(loss, total=loss.total.detach())
 
     def check_finite(self) -> None:
         """Raises `DivergedError` with the first step whose loss or gradient was no finite number."""

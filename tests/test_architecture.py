@@ -16,7 +16,7 @@ PACKAGE = Path(seqvae_cli.__file__).parent
 LAYERS = {
     0: {"errors", "places", "files", "text", "events", "config", "tokenizer", "toy", "toy_grammar", "toy_lexicon"}
     | {"corpus", "registry", "download", "sources", "prepare"},
-    1: {"latent", "batching", "runtime"},
+    1: {"latent", "batching", "runtime", "cross_entropy"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
     4: {"display", "live", "learner", "train", "evaluate"},

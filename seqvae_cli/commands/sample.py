@@ -41,7 +41,7 @@ def sample(
     max_len: Annotated[
         int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)
     ] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 256,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,

@@ -1,0 +1,118 @@
+"""-log p of words given the states that predict them: a linear layer over the vocabulary and its cross entropy, as one.
+
+The layer is most of a training step on a CPU. As one function it keeps a single N x V matrix, softmax(logits) - onehot,
+where separate operations make and walk four; `reference` says what it computes.
+
+Shapes: N tokens, H the width of a state, V words.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CACHED_ROWS = 256
+"""Tokens whose logits a CPU's cache holds."""
+
+SMALL = 1e-30
+"""A probability below is not read from the softmax, where it would soon be 0."""
+
+
+def reference(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax(W h + b) of each target [N], for states [N, H], weight [V, H], bias [V]: [N] nats."""
+    return F.cross_entropy(F.linear(states, weight, bias).float(), targets, reduction="none")
+
+
+def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """What `reference` computes, faster on a CPU. Differentiable once, in states, weight and bias."""
+    if states.device.type != "cpu":
+        return reference(states, weight, bias, targets)
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        states, weight, bias = states.to(dtype), weight.to(dtype), bias.to(dtype)
+    if torch.is_grad_enabled():
+        losses: Tensor = _CrossEntropy.apply(states, weight, bias, targets)  # type: ignore[no-untyped-call]
+        return losses
+    # Without a gradient to keep them for, logits need not leave the cache.
+    parts = zip(torch.split(states, CACHED_ROWS), torch.split(targets, CACHED_ROWS), strict=True)
+    return torch.cat([_neg_log_prob(*_logits(h, weight, bias), words) for h, words in parts])
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """With E = softmax(logits) - onehot and g the gradient of each loss: dh = g E W, dW = Eᵀ (g h), db = Eᵀ g."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        ctx.lease = _Lease(len(states) * len(weight), states.dtype)
+        logits, dim = _logits(states, weight, bias, ctx.lease.memory)
+        errors = torch.softmax(logits, dim, out=logits)
+        index = targets.unsqueeze(dim)
+        picked = errors.gather(dim, index)
+        losses = -picked.squeeze(dim).to(_sum_type(picked)).log()
+        small = (picked.squeeze(dim) < SMALL).nonzero()[:, 0]
+        if len(small):
+            losses[small] = _neg_log_prob(*_logits(states[small], weight, bias), targets[small])
+        errors.scatter_(dim, index, picked - 1)
+        ctx.save_for_backward(states, weight, errors if dim else errors.t())
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        states, weight, errors = ctx.saved_tensors
+        gradient = gradient.to(errors.dtype)
+        grad_states = torch.mm(errors, weight).mul_(gradient[:, None])
+        grad_weight = torch.mm(errors.t(), states * gradient[:, None])
+        return grad_states, grad_weight, torch.mv(errors.t(), gradient), None
+
+
+def _logits(states: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> tuple[Tensor, int]:
+    """Logits, into the memory of `out` where it is given, and the dimension of the words: [V, N], 0 or [N, V], 1.
+
+    With words as rows the float32 product took two thirds of the time (docs/performance.md); the bfloat16 softmax
+    wants them as columns.
+    """
+    if states.dtype == torch.bfloat16:
+        out = None if out is None else out.view(len(states), len(weight))
+        return torch.mm(states, weight.t(), out=out).add_(bias), 1
+    out = None if out is None else out.view(len(weight), len(states))
+    return torch.mm(weight, states.t(), out=out).add_(bias[:, None]), 0
+
+
+def _neg_log_prob(logits: Tensor, dim: int, targets: Tensor) -> Tensor:
+    """log Σ exp(logits) - logit of each target: exact where the probability itself is too small for a number.
+
+    Overwrites the logits.
+    """
+    logits = logits.to(_sum_type(logits))
+    picked = logits.gather(dim, targets.unsqueeze(dim)).squeeze(dim)
+    top = logits.amax(dim, keepdim=True)
+    return logits.sub_(top).exp_().sum(dim).log_() + top.squeeze(dim) - picked
+
+
+def _sum_type(values: Tensor) -> torch.dtype:
+    return torch.float32 if values.dtype == torch.bfloat16 else values.dtype
+
+
+class _Lease:
+    """Memory for `count` numbers, kept for the next lease once the graph that holds this one is gone.
+
+    Fresh memory of this size would cost the system's clearing of every page, each step anew.
+    """
+
+    spare: ClassVar[list[Tensor]] = []
+
+    def __init__(self, count: int, dtype: torch.dtype) -> None:
+        self.whole = torch.empty(0, dtype=dtype)
+        while self.spare and (len(self.whole) < count or self.whole.dtype != dtype):
+            self.whole = self.spare.pop()
+        if len(self.whole) < count or self.whole.dtype != dtype:
+            self.whole = torch.empty(count, dtype=dtype)
+        self.memory = self.whole[:count]
+
+    def __del__(self) -> None:
+        self.spare.append(self.whole)
