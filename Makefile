@@ -1,10 +1,13 @@
-# make demo: a first run; make test, make lint: what must pass. Needs Python 3.11 or newer, nothing else.
+# make demo: a first run; make test, make lint: what must pass; make bench: how fast it is.
+# Needs Python 3.11 or newer, nothing else.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint
+BENCH ?=
+
+.PHONY: demo test lint bench
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed
@@ -17,6 +20,9 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+bench: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks $(BENCH)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

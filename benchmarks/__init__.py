@@ -1,0 +1,1 @@
+"""Speed, measured: `make bench`, or one subject as `python -m benchmarks.training --help`."""

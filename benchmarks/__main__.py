@@ -1,0 +1,163 @@
+"""All subjects, paired in turn with what they are compared with; a table, and JSON with the machine and versions.
+
+make bench                                   on the built-in corpus
+make bench BENCH="--ptb DIR --full"          on the Penn Treebank in DIR, and with texts of 100 million words
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.measure import Result, median, paired, run
+
+
+@dataclass
+class Row:
+    subject: str
+    ours: str
+    compared: str
+    value: float
+    unit: str
+    target: str
+
+
+class Bench:
+    def __init__(self, arguments: argparse.Namespace, corpus: str, model: str) -> None:
+        self.arguments, self.corpus, self.model = arguments, corpus, model
+        self.rows: list[Row] = []
+        self.raw: dict[str, Any] = {}
+
+    def on(self, module: str, way: str, *rest: object) -> tuple[str, Any]:
+        common = ("--corpus", self.corpus, "--run", self.model, "--threads", self.arguments.threads)
+        return " ".join(map(str, (module, way, *rest))), lambda: run(module, "--way", way, *common, *rest)
+
+    def add(self, subject: str, ours: str, compared: str, value: float, unit: str, target: str) -> None:
+        self.rows.append(Row(subject, ours, compared, value, unit, target))
+        row = self.rows[-1]
+        print(f"{row.subject}: {row.ours}; {row.compared}; {row.value:.3g} {row.unit}", file=sys.stderr, flush=True)
+
+    def pairs(self, *measurements: tuple[str, Any]) -> list[list[Result]]:
+        results = paired(self.arguments.rounds, measurements)
+        self.raw |= results
+        return list(results.values())
+
+    def training(self) -> float:
+        steps = self.arguments.steps
+        float32 = ("--precision", "float32", "--steps", steps)
+        ours, large, half, naive, plain = self.pairs(
+            self.on("training", "ours", *float32),
+            self.on("training", "ours", "--batch-size", 128, "--precision", "float32", "--steps", max(1, steps // 4)),
+            self.on("training", "ours", "--batch-size", 128, "--steps", max(1, steps // 4)),
+            self.on("training", "naive", "--steps", max(1, steps // 3)),
+            self.on("training", "plain", "--steps", steps),
+        )
+        speeds = [median(results, "tokens_per_second") for results in (ours, large, half, naive, plain)]
+        shown = [f"{speed:,.0f} tokens/s" for speed in speeds]
+        self.add("training, batch 32, float32", shown[0], f"naive {shown[3]}", speeds[0] / speeds[3], "x", "4.5 x")
+        self.add("training, batch 128, float32", shown[1], f"naive {shown[3]}", speeds[1] / speeds[3], "x", "4.5 x")
+        self.add("training, batch 32, float32", shown[0], f"plain {shown[4]}", speeds[0] / speeds[4], "x", "5 x")
+        if half[0]["precision"] == "bfloat16":
+            self.add("training, batch 128, bfloat16", shown[2], f"naive {shown[3]}", speeds[2] / speeds[3], "x", "16 x")
+        return speeds[0]
+
+    def sampling(self) -> None:
+        ours, single = self.pairs(self.on("sampling", "ours"), self.on("sampling", "single"))
+        self.speed("sample, greedy, 10,000 sentences", ours, single, "50 x")
+
+    def encoding(self) -> None:
+        ours, single = self.pairs(self.on("encoding", "ours"), self.on("encoding", "single"))
+        self.speed("encode, test split", ours, single, "30 x")
+
+    def speed(self, subject: str, ours: list[Result], single: list[Result], target: str) -> None:
+        fast, slow = (median(results, "sentences_per_second") for results in (ours, single))
+        self.add(subject, f"{fast:,.0f} sentences/s", f"one at a time {slow:,.0f}", fast / slow, "x", target)
+
+    def evaluation(self, training: float) -> None:
+        (bound,) = self.pairs(self.on("evaluation", "ours"))
+        speed = median(bound, "tokens_per_second")
+        compared = f"training {training:,.0f}"
+        self.add("IW bound, K = 500", f"{speed:,.0f} tokens/s", compared, speed / training, "x", "2.5 x")
+
+    def preparing(self) -> None:
+        if self.arguments.ptb:
+            (ptb,) = self.pairs(self.on("preparing", "ours", "--ptb", self.arguments.ptb))
+            seconds = median(ptb, "seconds")
+            self.add("prepare ptb --from", f"{seconds:.2f} s", "", seconds, "s", "2.5 s")
+        sizes = [1_000_000, 10_000_000] + [100_000_000] * self.arguments.full
+        results = [self.on("preparing", "ours", "--words", size) for size in sizes]
+        texts = [measurement() for _, measurement in results]
+        self.raw |= {name: [text] for (name, _), text in zip(results, texts, strict=True)}
+        for size, text in zip(sizes, texts, strict=True):
+            each = text["seconds"] / size * 1e6
+            compared = f"{each:.2f} s a million words"
+            ours = f"{text['seconds']:.1f} s, {text['megabytes']:.0f} MB"
+            self.add(f"prepare, {size / 1e6:,.0f} million words", ours, compared, text["megabytes"], "MB", "400 MB")
+
+    def startup(self) -> None:
+        (start,) = self.pairs(self.on("startup", "ours"))
+        for key, name, target in (
+            ("help", "seqvae --help", "0.3 s"),
+            ("runs_list", "runs list, 2,000 runs", "1 s"),
+        ):
+            seconds = median(start, key)
+            self.add(name, f"{seconds:.2f} s", "", seconds, "s", target)
+
+    def table(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("what", "ours", "compared with", "figure", "target")
+        for row in self.rows:
+            table.add_row(row.subject, row.ours, row.compared, f"{row.value:.3g} {row.unit}", row.target)
+        Console(width=None if sys.stdout.isatty() else 130).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--ptb", default="", help="a folder with the Penn Treebank's files")
+    parser.add_argument("--full", action="store_true", help="texts of 100 million words, too (some minutes)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each way, in turn; the median counts")
+    parser.add_argument("--steps", type=int, default=60, help="training steps a measurement")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
+    parser.add_argument("--home", default="", help="a home that has the corpus and a trained run already")
+    parser.add_argument("--run", default="", help="that run")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results.json"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SEQVAE_HOME"] = arguments.home or folder
+        corpus, model = ("ptb" if arguments.ptb else "toy"), arguments.run
+        if not model:
+            source = ["--from", arguments.ptb] if arguments.ptb else []
+            measure.command([*measure.PROGRAM, "prepare", corpus, *source])
+            model = "bench"
+            settings = ["--preset", "seed", "--batch-size", "128", "--lr", "0.003", "--epochs", "1"]
+            measure.command([*measure.PROGRAM, "train", "--data", corpus, "--name", model, *settings])
+        bench = Bench(arguments, corpus, model)
+        speed = bench.training()
+        bench.sampling()
+        bench.encoding()
+        bench.evaluation(speed)
+        bench.startup()
+        bench.preparing()
+    bench.table()
+    report = {
+        "machine": measure.machine(),
+        "corpus": corpus,
+        "rounds": arguments.rounds,
+        "table": [asdict(row) for row in bench.rows],
+        "measurements": bench.raw,
+    }
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {arguments.output}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Encoding: sentences a second of the test split, ours in batches against one sentence at a time.
+
+python -m benchmarks.encoding --way ours
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import measure, reference
+
+
+def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import checkpoint, corpus, generate, registry
+
+    measure.use_threads(arguments.threads)
+    model = checkpoint.load(registry.find(arguments.run)).model
+    sentences = list(corpus.find(arguments.corpus).split("test"))
+    list(generate.encode(model, sentences[:256]))
+    took = measure.seconds(lambda: list(generate.encode(model, sentences)))
+    return {"sentences": len(sentences), "sentences_per_second": len(sentences) / took, "seconds": took}
+
+
+def single(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import checkpoint, corpus, registry
+
+    measure.use_threads(arguments.threads)
+    model = checkpoint.load(registry.find(arguments.run)).model
+    sentences = list(corpus.find(arguments.corpus).split("test"))[:: arguments.every]
+    reference.encode(model, sentences[0])
+    took = measure.seconds(lambda: [reference.encode(model, words) for words in sentences])
+    return {"sentences": len(sentences), "sentences_per_second": len(sentences) / took, "seconds": took}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--every", type=int, default=4, help="one at a time: every n-th sentence")
+
+
+if __name__ == "__main__":
+    measure.main(__doc__, {"ours": ours, "single": single}, options)

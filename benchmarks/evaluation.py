@@ -1,0 +1,51 @@
+"""The importance-weighted bound: decoder tokens a second on the test split (every n-th sentence of it).
+
+python -m benchmarks.evaluation --samples 500 --every 40
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from benchmarks import measure
+
+
+class _Part:
+    """Every n-th sentence of a split."""
+
+    def __init__(self, split: object, every: int) -> None:
+        self.sentences = list(split)[::every]  # type: ignore[call-overload]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> np.typing.NDArray[np.int64]:
+        ids: np.typing.NDArray[np.int64] = self.sentences[index]
+        return ids
+
+    @property
+    def lengths(self) -> np.typing.NDArray[np.int64]:
+        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
+
+
+def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import checkpoint, corpus, metrics, registry
+
+    measure.use_threads(arguments.threads)
+    model = checkpoint.load(registry.find(arguments.run)).model
+    part = _Part(corpus.find(arguments.corpus).split("test"), arguments.every)
+    metrics.iw_nll(model, part, samples=2)
+    took = measure.seconds(lambda: metrics.iw_nll(model, part, samples=arguments.samples))
+    tokens = (int(part.lengths.sum()) + len(part)) * arguments.samples
+    return {"samples": arguments.samples, "tokens": tokens, "tokens_per_second": tokens / took, "seconds": took}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--every", type=int, default=40)
+
+
+if __name__ == "__main__":
+    measure.main(__doc__, {"ours": ours}, options)

@@ -1,0 +1,53 @@
+"""Sampling: sentences a second, greedy, ours in batches against one sentence at a time.
+
+python -m benchmarks.sampling --way ours --sentences 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import measure, reference
+
+
+def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import checkpoint, generate, registry
+
+    measure.use_threads(arguments.threads)
+    model = checkpoint.load(registry.find(arguments.run)).model
+    list(generate.sample(model, 256, generate.GREEDY))
+    words: list[int] = []
+    took = measure.seconds(lambda: words.extend(map(len, generate.sample(model, arguments.sentences, generate.GREEDY))))
+    return _result(words, took)
+
+
+def single(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import checkpoint, generate, registry
+    from seqvae_cli.runtime import stream
+
+    measure.use_threads(arguments.threads)
+    model = checkpoint.load(registry.find(arguments.run)).model
+    # The first of the very codes that ours decodes.
+    codes = generate.prior_codes((stream(0, i) for i in range(arguments.singles)), model.settings.latent_size)
+    reference.greedy(model, codes[0], generate.MAX_LEN)
+    words: list[int] = []
+    took = measure.seconds(lambda: words.extend(len(reference.greedy(model, code, generate.MAX_LEN)) for code in codes))
+    return _result(words, took)
+
+
+def _result(words: list[int], took: float) -> measure.Result:
+    return {
+        "sentences": len(words),
+        "words_per_sentence": sum(words) / len(words),
+        "sentences_per_second": len(words) / took,
+        "seconds": took,
+    }
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sentences", type=int, default=10_000)
+    parser.add_argument("--singles", type=int, default=300, help="sentences of the way one at a time")
+
+
+if __name__ == "__main__":
+    measure.main(__doc__, {"ours": ours, "single": single}, options)
