@@ -26,7 +26,9 @@ from seqvae_cli.errors import MachineError, SeqvaeError, UsageError, nearest
 
 COMMANDS = {
     name: f"seqvae_cli.commands.{name}"
-    for name in ("prepare", "train", "eval", "sample", "interpolate", "encode", "runs")
+    for name in (
+        *("prepare", "train", "eval", "sample", "interpolate", "encode", "decode", "reconstruct", "score", "runs"),
+    )
 }
 """Command -> its module, in the order of the help."""
 

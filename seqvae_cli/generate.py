@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli.batching import length_sorted
+from seqvae_cli.batching import Batch, collate, length_sorted
 from seqvae_cli.latent import DiagonalGaussian
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream, sum_type
@@ -22,6 +24,9 @@ from seqvae_cli.tokenizer import BOS, EOS, PAD
 
 MAX_LEN = 100
 """Tokens after which a sentence that has found no end is cut."""
+
+BEAM_ROWS = 256
+"""Hypotheses that are decoded at once."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Strategy:
     """Only the k likeliest words; 0: all."""
     top_p: float = 1.0
     """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
+    beam: int = 0
+    """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
@@ -53,6 +60,8 @@ class Strategy:
 
 
 GREEDY = Strategy(greedy=True)
+ANCESTRAL = Strategy()
+"""Each word drawn from the model's own distribution."""
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -77,6 +86,8 @@ def decode(
 
     `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which is not greedy chooses by.
     """
+    if strategy.beam:
+        return beam_search(model, z, strategy.beam, start=start, max_len=max_len, precision=precision)
     decoder, device = model.decoder, model.device
     count = len(z)
     if uniforms is None:
@@ -93,8 +104,7 @@ def decode(
             if position < len(start):
                 tokens = words[rows, position]
                 continue
-            logits = logits.float()
-            logits[:, [PAD, BOS]] = -torch.inf
+            logits = _sayable(logits)
             tokens = strategy.choose(logits, uniforms[rows, position])
             words[rows, position] = tokens
             alive = (tokens != EOS).nonzero()[:, 0]
@@ -109,10 +119,98 @@ def _cut(words: list[int]) -> list[int]:
     return words[: words.index(EOS)] if EOS in words else words
 
 
+def _sayable(logits: Tensor) -> Tensor:
+    """float32 logits [B, V] that never choose what is no word of a sentence."""
+    logits = logits.float()
+    logits[:, [PAD, BOS]] = -torch.inf
+    return logits
+
+
+@torch.inference_mode()
+def beam_search(
+    model: SentenceVAE,
+    z: Tensor,
+    width: int,
+    *,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> list[list[int]]:
+    """The likeliest sentence that `width` hypotheses find for each row of z [B, L], as `decode` gives it.
+
+    Sentences of different lengths are compared by log p a token, `<eos>` counted. A row is done when `width` of its
+    hypotheses have ended, or at `max_len` words.
+    """
+    found: list[list[int]] = []
+    for codes in torch.split(z, max(1, BEAM_ROWS // width)):
+        found += _beam_search(model, codes.to(model.device), width, list(start)[:max_len], max_len, precision)
+    return found
+
+
+def _beam_search(
+    model: SentenceVAE, z: Tensor, width: int, start: list[int], max_len: int, precision: torch.dtype
+) -> list[list[int]]:
+    decoder, count = model.decoder, len(z)
+    first = torch.arange(count, device=z.device)[:, None] * width
+    scores = torch.full((count, width), -torch.inf, device=z.device)
+    scores[:, 0] = 0  # all hypotheses of a row are the same at first
+    words = torch.tensor(start, dtype=torch.long, device=z.device).expand(count * width, -1)
+    ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(count)]
+    with autocast(z.device, precision):
+        state = decoder.start(z.repeat_interleave(width, 0))
+        tokens = torch.full((count * width,), BOS, dtype=torch.long, device=z.device)
+        for word in start:
+            _, state = decoder.step(tokens, state)
+            tokens = torch.full_like(tokens, word)
+        for length in range(1, max_len - len(start) + 1):
+            logits, state = decoder.step(tokens, state)
+            log_p = _sayable(logits).log_softmax(-1).view(count, width, -1)
+            # Twice the width: enough to go on with even where every other continuation is an end.
+            best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
+            parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)
+            ends = tokens == EOS
+            ends[:, width:] = False  # what is not among the best `width` is no hypothesis
+            for row, column in (ends & best.isfinite()).nonzero().tolist():
+                if len(ended[row]) < width:
+                    sentence = words[parents[row, column]].tolist()
+                    ended[row].append((float(best[row, column]) / length, sentence))
+            scores, order = best.masked_fill(tokens == EOS, -torch.inf).topk(width)
+            parents, tokens = parents.gather(1, order).flatten(), tokens.gather(1, order).flatten()
+            words = torch.cat([words[parents], tokens[:, None]], 1)
+            state = decoder.reorder(state, parents)
+            if all(len(hypotheses) >= width for hypotheses in ended):
+                break
+    length = max(1, max_len - len(start))
+    for row, hypotheses in enumerate(ended):
+        if len(hypotheses) < width:  # cut at `max_len`
+            cut = zip(scores[row].tolist(), words[row * width : (row + 1) * width].tolist(), strict=True)
+            hypotheses += [(score / length, sentence) for score, sentence in cut]
+    return [max(hypotheses, key=lambda one: one[0])[1] for hypotheses in ended]
+
+
+@torch.inference_mode()
+def log_probs(
+    model: SentenceVAE,
+    z: Tensor,
+    sentences: Sequence[Sequence[int]],
+    *,
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> Tensor:
+    """log p(x|z) of decoded sentences at their z [B, L]: [B] nats; `<eos>` counts unless one was cut at `max_len`."""
+    batch = collate([np.array(words, dtype=np.int64) for words in sentences])
+    rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
+    lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
+    batch = Batch(batch.tokens, lengths, ragged=True).to(model.device)
+    with autocast(model.device, precision):
+        log_p: Tensor = model.decoder.log_prob(model.inputs(batch), batch, z.to(model.device))
+    return log_p.cpu()
+
+
 def sample(
     model: SentenceVAE,
     count: int,
-    strategy: Strategy | None = None,
+    strategy: Strategy = ANCESTRAL,
     *,
     seed: int = 0,
     start: Sequence[int] = (),
@@ -121,13 +219,27 @@ def sample(
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
     """Sentences decoded from draws of the prior. The same for any `batch_size`."""
+    options: dict[str, Any] = {"start": start, "max_len": max_len, "batch_size": batch_size, "precision": precision}
+    return (words for _, batch in sample_batches(model, count, strategy, seed=seed, **options) for words in batch)
+
+
+def sample_batches(
+    model: SentenceVAE,
+    count: int,
+    strategy: Strategy = ANCESTRAL,
+    *,
+    seed: int = 0,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    batch_size: int = 256,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[tuple[Tensor, list[list[int]]]]:
+    """What `sample` gives, a batch at a time, with the draws z [B, L]."""
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
         z = prior_codes(streams, model.settings.latent_size)
         uniforms = torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
-        yield from decode(
-            model, z, strategy or Strategy(), start=start, uniforms=uniforms, max_len=max_len, precision=precision
-        )
+        yield z, decode(model, z, strategy, start=start, uniforms=uniforms, max_len=max_len, precision=precision)
 
 
 def prior_codes(streams: Iterable[np.random.Generator], latent_size: int) -> Tensor:
@@ -159,20 +271,16 @@ def encode(
 def reconstruct(
     model: SentenceVAE,
     sentences: Iterable[NDArray[np.int64]],
+    strategy: Strategy = GREEDY,
     *,
     max_len: int = MAX_LEN,
     batch_size: int = 128,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """What the model makes of each sentence: the greedy decoding of its posterior mean, in order."""
-    held: list[Tensor] = []
-    for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision):
-        held.append(mean)
-        if len(held) == batch_size:
-            yield from decode(model, torch.stack(held), max_len=max_len, precision=precision)
-            held = []
-    if held:
-        yield from decode(model, torch.stack(held), max_len=max_len, precision=precision)
+    """What the model makes of each sentence: the decoding of its posterior mean, in order."""
+    means = (mean for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
+    while held := list(islice(means, batch_size)):
+        yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)
 
 
 def linear_path(first: Tensor, last: Tensor, steps: int) -> Tensor:

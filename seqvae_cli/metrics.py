@@ -7,8 +7,9 @@ Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -132,18 +133,74 @@ def iw_nll(
     result = np.empty(len(split))
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
         streams = [stream(seed, int(i)) for i in rows]
-        batch = batch.to(model.device)
-        with autocast(model.device, precision):
-            posterior = model.encoder(batch)
-        q = DiagonalGaussian(posterior.mean[:, None], posterior.log_variance[:, None])
-        total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
-        for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
-            weights = log_p + standard_normal(z).log_prob(z) - q.log_prob(z)
-            total = torch.logaddexp(total, weights.cpu().double().logsumexp(1))
-            if watch:
-                watch(log_p.numel())
-        result[rows] = (math.log(samples) - total).numpy()
+        _, _, result[rows] = _bounds(model, batch.to(model.device), streams, samples, precision, watch)
     return result
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely one sentence is, in nats."""
+
+    tokens: int
+    """Predicted tokens, `<eos>` counted."""
+    distortion: float
+    rate: float
+    iw_nll: float
+    """The importance-weighted bound on -log p(x)."""
+
+    @property
+    def neg_elbo(self) -> float:
+        return self.distortion + self.rate
+
+
+@torch.inference_mode()
+def score(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    window: int = 2048,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[Score]:
+    """Both bounds of each sentence (word ids), in order, from the same `samples` z; batched by length in a window."""
+    stream_of = iter(sentences)
+    first = 0
+    while held := list(islice(stream_of, window)):
+        found: list[Score | None] = [None] * len(held)
+        lengths = np.array([len(ids) for ids in held], dtype=np.int64)
+        for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):
+            batch = collate([held[i] for i in rows]).to(model.device)
+            streams = [stream(seed, first + int(i)) for i in rows]
+            bounds = _bounds(model, batch, streams, samples, precision, None)
+            for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
+                found[i] = Score(int(lengths[i]) + 1, *map(float, values))
+        yield from (one for one in found if one is not None)
+        first += len(held)
+
+
+def _bounds(
+    model: SentenceVAE,
+    batch: Batch,
+    streams: Sequence[np.random.Generator],
+    samples: int,
+    precision: torch.dtype,
+    watch: Watch | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
+    with autocast(model.device, precision):
+        posterior = model.encoder(batch)
+    q = DiagonalGaussian(posterior.mean[:, None], posterior.log_variance[:, None])
+    total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
+    distortion = torch.zeros(len(batch), dtype=torch.float64)
+    for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+        weights = log_p + standard_normal(z).log_prob(z) - q.log_prob(z)
+        total = torch.logaddexp(total, weights.cpu().double().logsumexp(1))
+        distortion -= log_p.cpu().double().sum(1) / samples
+        if watch:
+            watch(log_p.numel())
+    rate = kl(posterior, standard_normal(posterior.mean)).cpu().double().sum(1)
+    return distortion.numpy(), rate.numpy(), (math.log(samples) - total).numpy()
 
 
 def _decoded(

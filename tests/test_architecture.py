@@ -15,11 +15,11 @@ PACKAGE = Path(seqvae_cli.__file__).parent
 
 LAYERS = {
     0: {"errors", "places", "files", "text", "events", "config", "tokenizer", "toy", "toy_grammar", "toy_lexicon"}
-    | {"corpus", "registry", "download", "sources", "prepare"},
+    | {"corpus", "registry", "download", "sources", "prepare", "codes"} | {"comparison", "trash"},
     1: {"latent", "batching", "runtime", "cross_entropy"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
-    4: {"display", "live", "learner", "train", "evaluate"},
+    4: {"display", "live", "learner", "train", "evaluate", "library", "plots"} | {"archive", "doctor"},
     5: {"commands"},
     6: {"app", "__main__"},
 }
@@ -28,7 +28,8 @@ LAYERS = {
 TERMINAL = {"display", "live", "commands", "app", "__main__"}
 """What may know Rich or Typer, print, and exit; the rest is the library."""
 
-WITHIN_A_LAYER = {("live", "display"), ("train", "learner"), ("__main__", "app")}
+WITHIN_A_LAYER = {("live", "display"), ("train", "learner"), ("__main__", "app")} | {
+    ("library", "train"), ("library", "evaluate")}
 """Imports allowed inside a layer above 0. Layer 0 may import itself, without cycles."""
 
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}

@@ -414,3 +414,95 @@ def test_the_two_ends_can_be_swapped(path: str) -> None:
     first, last = codes(2)
     there, back = generate.PATHS[path](first, last, 7), generate.PATHS[path](last, first, 7)
     torch.testing.assert_close(there, back.flip(0))
+
+
+# beam search, log-probabilities
+
+
+def log_p_by_hand(model: SentenceVAE, z: Tensor, words: list[int], *, ended: bool = True) -> float:
+    """Word by word, of what may be said."""
+    total = 0.0
+    for i, word in enumerate([*words, EOS] if ended else words):
+        total += float(next_logits(model, z, words[:i]).log_softmax(-1)[word])
+    return total
+
+
+def test_a_beam_of_one_is_greedy(model: SentenceVAE) -> None:
+    z = codes(20)
+    expected = generate.decode(model, z, max_len=LENGTH)
+    assert generate.beam_search(model, z, 1, max_len=LENGTH) == expected
+    assert generate.decode(model, z, Strategy(beam=1), max_len=LENGTH) == expected
+
+
+def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(model: SentenceVAE) -> None:
+    """By log p a token, `<eos>` counted, of every sentence of one word or none, and of two, where it is cut."""
+    sayable = [word for word in range(VOCABULARY) if word not in (PAD, BOS, EOS)]
+    sentences = [[], *([a] for a in sayable), *([a, b] for a in sayable for b in sayable)]
+    found = []
+    for z in codes(6, seed=8):
+        best = max(
+            sentences, key=lambda words: log_p_by_hand(model, z, words, ended=len(words) < 2) / min(2, len(words) + 1)
+        )
+        assert generate.beam_search(model, z[None], 200, max_len=2) == [best]
+        found.append(tuple(best))
+    assert len(set(found)) > 1
+
+
+@pytest.mark.parametrize("start", [(), (9,), (9, UNK, 4)])
+def test_a_wider_beam_rarely_finds_less(model: SentenceVAE, start: tuple[int, ...]) -> None:
+    def worth(width: int) -> list[float]:
+        found = generate.beam_search(model, z, width, start=start, max_len=LENGTH)
+        assert all(tuple(words[: len(start)]) == start for words in found)
+        worths = []
+        for code, words in zip(z, found, strict=True):
+            ended = len(words) < LENGTH
+            said = log_p_by_hand(model, code, words, ended=ended) - log_p_by_hand(model, code, list(start), ended=False)
+            worths.append(said / (len(words) + ended - len(start)))
+        return worths
+
+    z = codes(12)
+    narrow, wide = worth(1), worth(6)
+    assert sum(b >= a - 1e-6 for a, b in zip(narrow, wide, strict=True)) >= 10
+
+
+def test_a_beam_does_not_depend_on_what_else_is_decoded(model: SentenceVAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    z = codes(30)
+    together = generate.beam_search(model, z, 4, max_len=LENGTH)
+    monkeypatch.setattr(generate, "BEAM_ROWS", 4)
+    assert generate.beam_search(model, z, 4, max_len=LENGTH) == together
+
+
+@pytest.mark.parametrize("max_len", [1, 2, 5])
+def test_a_beam_is_cut_at_max_len(model: SentenceVAE, max_len: int) -> None:
+    never = build()
+    with torch.no_grad():
+        never.decoder.vocabulary.bias[EOS] = -1000
+    assert {len(words) for words in generate.beam_search(never, codes(5), 3, max_len=max_len)} == {max_len}
+    assert generate.beam_search(model, codes(2), 3, start=[9, 4, 5], max_len=2) == [[9, 4]] * 2
+
+
+def test_a_beam_wider_than_the_vocabulary(model: SentenceVAE) -> None:
+    assert generate.beam_search(model, codes(3), 10 * VOCABULARY, max_len=1) in (
+        [[words] for words in ()],
+        generate.beam_search(model, codes(3), 20 * VOCABULARY, max_len=1),
+    )
+
+
+def test_log_probs_are_those_of_the_words_and_their_end() -> None:
+    plain = build()
+    with torch.no_grad():
+        plain.decoder.vocabulary.bias[[PAD, BOS]] -= 1000  # so that by hand nothing need be left out
+    z, sentences = codes(5), [[], [4], [9, UNK, 4], [7] * LENGTH, [5, 6]]
+    found = generate.log_probs(plain, z, sentences, max_len=LENGTH)
+    expected = [log_p_by_hand(plain, c, w, ended=len(w) < LENGTH) for c, w in zip(z, sentences, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_batches_of_a_sample_hold_their_codes(model: SentenceVAE) -> None:
+    batches = list(generate.sample_batches(model, 10, seed=3, max_len=LENGTH, batch_size=4))
+    assert [len(z) for z, _ in batches] == [4, 4, 2]
+    expected = generate.prior_codes((stream(3, i) for i in range(10)), LATENT)
+    assert torch.equal(torch.cat([z for z, _ in batches]), expected)
+    assert [words for _, batch in batches for words in batch] == list(
+        generate.sample(model, 10, seed=3, max_len=LENGTH)
+    )

@@ -389,3 +389,39 @@ def test_bleu_is_that_of_sacrebleu_on_tokens() -> None:
 def test_bleu_of_empty_outputs_is_0() -> None:
     assert bleu(["", ""], ["a b c d", "e"]) == 0
     assert 0 < bleu(["", "the cat sees a red house"], ["a b", "the cat sees a red house"]) < 100
+
+
+# scores
+
+
+def test_scores_are_the_bounds_of_the_split_in_its_order() -> None:
+    """The same noise, so the very figures that the evaluation averages."""
+    model, split = tiny_model(2), tiny_split(25)
+    scores = list(metrics.score(model, iter(split.sentences), samples=7, seed=3))
+    np.testing.assert_allclose([one.iw_nll for one in scores], iw_nll(model, split, samples=7, seed=3), rtol=1e-6)
+    whole = elbo(model, split, samples=7, seed=3)
+    assert np.mean([one.distortion for one in scores]) == pytest.approx(whole.distortion, rel=1e-6)
+    assert np.mean([one.rate for one in scores]) == pytest.approx(whole.rate, rel=1e-6)
+    assert np.mean([one.neg_elbo for one in scores]) == pytest.approx(whole.neg_elbo, rel=1e-6)
+    assert [one.tokens for one in scores] == [len(ids) + 1 for ids in split.sentences]
+
+
+def test_scores_do_not_depend_on_the_window() -> None:
+    model, split = tiny_model(2), tiny_split(25)
+    made = [
+        [one.iw_nll for one in metrics.score(model, split.sentences, samples=3, window=window)] for window in (1, 4, 99)
+    ]
+    np.testing.assert_allclose(made[0], made[1], rtol=1e-6)
+    np.testing.assert_allclose(made[0], made[2], rtol=1e-6)
+
+
+def test_the_importance_weighted_score_of_one_sample_is_the_elbo_on_average() -> None:
+    model = tiny_model(1)
+    sentences = [np.array([4, 5, 6])] * 4000
+    scores = list(metrics.score(model, sentences, samples=1))
+    gap = np.array([one.iw_nll - one.neg_elbo for one in scores])
+    assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(len(gap))
+
+
+def test_nothing_is_scored_as_nothing() -> None:
+    assert list(metrics.score(tiny_model(), [])) == []

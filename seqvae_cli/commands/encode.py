@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from seqvae_cli import display
-from seqvae_cli.commands._model import Device, Json, RunOption, Threads, open_bundle, warn_unknown
+from seqvae_cli.commands._model import Device, Json, RunOption, Threads, open_bundle
+from seqvae_cli.commands._sentences import Encoding, Sentences, Text, open_lines
 from seqvae_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from seqvae_cli.tokenizer import Tokenizer
 
 app = typer.Typer()
 
@@ -28,13 +21,13 @@ Row = tuple[str, list[float] | None, list[float] | None]
 
 @app.command()
 def encode(
-    text: Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")],
+    text: Text,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy [default: stdout]."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
-    encoding: Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)] = "utf-8",
+    encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -57,29 +50,16 @@ def encode(
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
-    from_stream = len(text) == 1 and (text[0] == "-" or _names_a_file(text[0]))
-    if not from_stream:
-        for sentence in text:
-            if not sentence.strip():
-                raise UsageError("an empty sentence has no code", "give a sentence, FILE or -")
-            if any("\ud800" <= character <= "\udfff" for character in sentence):
-                raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
-        if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
-            raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
-    from seqvae_cli import text as texts
-
-    texts.check_encoding(encoding)
+    lines = open_lines(text, encoding)
     bundle = open_bundle(None, run_option, device, threads)
-    lines: Iterable[str] = text
-    if from_stream:
-        source = sys.stdin.buffer if text[0] == "-" else Path(text[0])
-        lines = texts.read_lines(source, encoding, keep_blank=True)
     from seqvae_cli import generate
 
-    precision = bundle.precision
-    source_rows = _Sentences(lines, bundle.tokenizer)
-    codes = generate.encode(bundle.model, source_rows.ids(), batch_size=batch_size, precision=precision)
-    rows = source_rows.with_codes(codes)
+    sentences = Sentences(lines, bundle.tokenizer)
+    codes = generate.encode(bundle.model, sentences.ids(), batch_size=batch_size, precision=bundle.precision)
+    rows = (
+        (line, *((None, None) if code is None else (code[0].tolist(), code[1].tolist())))
+        for line, code in sentences.joined(codes)
+    )
     latent = bundle.settings.model.latent_size
     if output is None:
         for row in rows:
@@ -88,49 +68,6 @@ def encode(
         from seqvae_cli import files
 
         files.write(output, WRITERS[output.suffix](rows, latent))
-    warn_unknown(source_rows.unknown)
-    if source_rows.empty:
-        display.warn(f"{source_rows.empty} empty sentences have no code; their rows are kept")
-
-
-def _names_a_file(text: str) -> bool:
-    """A file, pipe or device; not a sentence too long for a name."""
-    try:
-        return Path(text).exists() and not Path(text).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-class _Sentences:
-    """Sentences on their way through the encoder: those without words go around it and come back in their place."""
-
-    def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
-        self.lines, self.tokenizer = lines, tokenizer
-        self.waiting: deque[tuple[str, bool]] = deque()
-        """Lines that were read and not yet given back, each with whether it has words."""
-        self.unknown: set[str] = set()
-        self.empty = 0
-
-    def ids(self) -> Iterator[NDArray[np.int64]]:
-        import numpy as np
-
-        for line in self.lines:
-            ids = self.tokenizer.encode(line)
-            self.waiting.append((line, bool(ids)))
-            if not ids:
-                self.empty += 1
-                continue
-            if len(self.unknown) < 1000:  # enough to name; a stream must not fill the memory
-                self.unknown.update(self.tokenizer.unknown(line))
-            yield np.array(ids, dtype=np.int64)
-
-    def with_codes(self, codes: Iterator[Any]) -> Iterator[Row]:
-        for mean, scale in codes:
-            while not self.waiting[0][1]:
-                yield self.waiting.popleft()[0], None, None
-            yield self.waiting.popleft()[0], mean.tolist(), scale.tolist()
-        while self.waiting:
-            yield self.waiting.popleft()[0], None, None
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -365,3 +365,114 @@ def test_without_any_run_or_corpus_the_way_is_shown(
     assert answer.code == 3
     assert "seqvae prepare" in answer.err
     assert seqvae("runs", "list").code == 0
+
+
+# decode, reconstruct, score
+
+
+SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
+
+
+def test_encode_and_decode_are_reconstruct(seqvae: Seqvae, tmp_path: Path) -> None:
+    expected = seqvae("reconstruct", *SENTENCES)
+    assert expected.code == 0
+    assert len(expected.lines) == 3
+    lines = seqvae("encode", *SENTENCES).out
+    assert seqvae("decode", stdin=lines.encode()).lines == expected.lines
+    assert seqvae("decode", "-", stdin=lines.encode()).lines == expected.lines
+    for name in ("codes.npy", "codes.jsonl"):
+        assert seqvae("encode", *SENTENCES, "-o", str(tmp_path / name)).code == 0
+        assert seqvae("decode", str(tmp_path / name)).lines == expected.lines
+        piped = seqvae("decode", stdin=(tmp_path / name).read_bytes())
+        assert piped.lines == expected.lines
+        assert piped.err == ""
+
+
+def test_rows_without_a_sentence_keep_their_place_through_every_command(seqvae: Seqvae, tmp_path: Path) -> None:
+    text = f"{SENTENCES[0]}\n\n{SENTENCES[1]}\n \n".encode()
+    made = seqvae("reconstruct", "-", stdin=text)
+    assert len(made.lines) == 4
+    assert made.lines[1] == made.lines[3] == ""
+    assert "2 empty sentences" in made.err
+    codes = seqvae("encode", "-", stdin=text).out
+    assert seqvae("decode", "-", stdin=codes.encode()).lines == made.lines
+    seqvae("encode", "-", "-o", str(tmp_path / "codes.npy"), stdin=text)
+    assert seqvae("decode", str(tmp_path / "codes.npy")).lines == made.lines
+    rows = [json.loads(line) for line in seqvae("decode", "-", "--json", stdin=codes.encode()).lines]
+    assert [row["text"] for row in rows] == [made.lines[0], None, made.lines[2], None]
+    assert rows[1] == {"index": 1, "text": None, "reason": "no code"}
+    rows = [json.loads(line) for line in seqvae("reconstruct", "-", "--json", stdin=text).lines]
+    assert [row["reconstruction"] for row in rows] == [made.lines[0], None, made.lines[2], None]
+    scores = seqvae("score", "-", stdin=text).lines
+    assert [line.split("\t")[0] != "" for line in scores] == [True, False, True, False]
+    rows = [json.loads(line) for line in seqvae("score", "-", "--json", stdin=text).lines]
+    assert [row["nll"] is None for row in rows] == [False, True, False, True]
+
+
+def test_decode_with_noise_is_seeded_and_does_not_depend_on_the_batch(seqvae: Seqvae) -> None:
+    codes = seqvae("encode", *SENTENCES * 4).out.encode()
+    bold = ["decode", "--temperature", "3", "--seed", "5"]
+    made = [seqvae(*bold, "--batch-size", size, stdin=codes).lines for size in ("1", "5", "256")]
+    assert made[0] == made[1] == made[2]
+    assert len(set(made[0])) > 3
+    assert seqvae("decode", "--temperature", "3", "--seed", "6", stdin=codes).lines != made[0]
+
+
+def test_beams_answer(seqvae: Seqvae) -> None:
+    assert len(seqvae("reconstruct", "--beam", "4", *SENTENCES).lines) == 3
+    assert seqvae("reconstruct", "--beam", "1", *SENTENCES).lines == seqvae("reconstruct", *SENTENCES).lines
+    assert seqvae("sample", "-n", "3", "--beam", "1").lines == seqvae("sample", "-n", "3", "--greedy").lines
+
+
+def test_sample_in_json_has_the_log_probability(seqvae: Seqvae) -> None:
+    rows = [json.loads(line) for line in seqvae("sample", "-n", "5", "--json", "--batch-size", "2").lines]
+    assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]
+    assert all(row["log_prob"] < 0 for row in rows)
+    greedy = [json.loads(line) for line in seqvae("sample", "-n", "5", "--greedy", "--json").lines]
+    assert sum(row["log_prob"] / (len(row["tokens"]) + 1) for row in greedy) > sum(
+        row["log_prob"] / (len(row["tokens"]) + 1) for row in rows
+    )
+
+
+def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
+    odd = "sea the the sees cat town town town"
+    answer = seqvae("score", *SENTENCES, odd, "--samples", "20")
+    columns = [line.split("\t") for line in answer.lines]
+    assert [row[-1] for row in columns] == [*SENTENCES, odd]
+    bound = [json.loads(line) for line in seqvae("score", *SENTENCES, "--json", "--samples", "20").lines]
+    for row, line in zip(bound, columns, strict=False):
+        assert row["nll"] == row["iw_nll"] == pytest.approx(float(line[0]), abs=1e-3)
+        assert row["nats_per_token"] == pytest.approx(row["nll"] / row["tokens"])
+    plain = [json.loads(line) for line in seqvae("score", *SENTENCES, "--json").lines]
+    for row in plain:
+        assert row["nll"] == row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
+        assert "iw_nll" not in row
+
+
+def test_score_counts_unknown_words_and_flattens_tabs(seqvae: Seqvae) -> None:
+    answer = seqvae("score", "-", stdin=b"the\tzebra sees the unicorn\n")
+    assert answer.lines[0].split("\t")[3:] == ["2", "the zebra sees the unicorn"]
+    assert "unicorn, zebra" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "words"),
+    [
+        (["decode", "-"], b"the cat\n", 4, "line 1 is no JSON"),
+        (["decode", "-"], b"[1, 2]\n", 4, "has 2 numbers"),
+        (["decode", "nowhere.npy"], b"", 5, "nowhere.npy"),
+        (["decode", "--beam", "3", "--temperature", "2"], b"", 2, "--temperature"),
+        (["decode", "--beam", "0"], b"", 2, "--beam"),
+        (["sample", "--greedy", "--beam", "3"], b"", 2, "--beam"),
+        (["sample", "--beam", "3", "--top-p", "0.5"], b"", 2, "--top-p"),
+        (["score", ""], b"", 2, "empty"),
+        (["score", "the cat", "--samples", "0"], b"", 2, "--samples"),
+        (["reconstruct", "nowhere.txt"], b"", 2, "nowhere.txt"),
+        (["reconstruct", "the cat", "-r", "nothing"], b"", 3, "nothing"),
+    ],
+)
+def test_wrong_use_of_the_streams(seqvae: Seqvae, arguments: list[str], stdin: bytes, code: int, words: str) -> None:
+    answer = seqvae(*arguments, stdin=stdin)
+    assert answer.code == code
+    assert words in answer.err
+    assert answer.out == ""

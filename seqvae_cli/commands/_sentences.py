@@ -1,0 +1,90 @@
+"""What the commands share that read sentences, a line each: where they come from, and what becomes of empty ones."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from seqvae_cli import display
+from seqvae_cli.commands._model import warn_unknown
+from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from seqvae_cli.tokenizer import Tokenizer
+
+T = TypeVar("T")
+
+Text = Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
+
+
+def open_lines(text: list[str], encoding: str) -> Iterable[str]:
+    """The sentences that are meant: stdin, the lines of a file, or the arguments themselves; checked, not yet read."""
+    from seqvae_cli import text as texts
+
+    texts.check_encoding(encoding)
+    if text == ["-"]:
+        return texts.read_lines(sys.stdin.buffer, encoding, keep_blank=True)
+    if len(text) == 1 and names_a_file(text[0]):
+        return texts.read_lines(Path(text[0]), encoding, keep_blank=True)
+    for sentence in text:
+        if not sentence.strip():
+            raise UsageError("an empty sentence has no code", "give a sentence, FILE or -")
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
+    if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
+        raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
+    return text
+
+
+def names_a_file(text: str) -> bool:
+    """A file, pipe or device; not a sentence too long for a name."""
+    try:
+        return Path(text).exists() and not Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+class Sentences:
+    """Sentences on their way through a model: those without words go around it and come back in their place."""
+
+    def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
+        self.lines, self.tokenizer = lines, tokenizer
+        self.waiting: deque[tuple[str, bool]] = deque()
+        """Lines that were read and not yet given back, each with whether it has words."""
+        self.unknown: set[str] = set()
+        self.empty = 0
+
+    def ids(self) -> Iterator[NDArray[np.int64]]:
+        """Word ids of each sentence that has words."""
+        import numpy as np
+
+        for line in self.lines:
+            ids = self.tokenizer.encode(line)
+            self.waiting.append((line, bool(ids)))
+            if not ids:
+                self.empty += 1
+                continue
+            if len(self.unknown) < 1000:  # enough to name; a stream must not fill the memory
+                self.unknown.update(self.tokenizer.unknown(line))
+            yield np.array(ids, dtype=np.int64)
+
+    def joined(self, results: Iterable[T]) -> Iterator[tuple[str, T | None]]:
+        """Every line with its result, None where it has no words; then warns of those, and of unknown words."""
+        for result in results:
+            while not self.waiting[0][1]:
+                yield self.waiting.popleft()[0], None
+            yield self.waiting.popleft()[0], result
+        while self.waiting:
+            yield self.waiting.popleft()[0], None
+        warn_unknown(self.unknown)
+        if self.empty:
+            display.warn(f"{self.empty} empty sentences; their rows are kept")

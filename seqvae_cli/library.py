@@ -1,0 +1,182 @@
+"""The library's front door: a trained model as one object, sentences in and out as plain strings.
+
+    from seqvae_cli import load
+
+    model = load("latest")
+    codes = model.encode(["stock prices rose", "the president resigned"])
+    model.decode(codes.mean(0))
+
+What it offers is what the commands of the same names do; errors are those of `seqvae_cli.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from seqvae_cli import checkpoint, config, corpus, generate, metrics, prepare, runtime, sources, train
+from seqvae_cli.checkpoint import Bundle
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluate import Evaluation, evaluate
+from seqvae_cli.events import Event
+from seqvae_cli.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
+from seqvae_cli.metrics import Score
+from seqvae_cli.registry import Run
+
+__all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
+
+
+class Model:
+    """A trained sentence VAE. L is the number of its latent dimensions."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def __repr__(self) -> str:
+        return f"<seqvae model {self.run.name}, step {self.bundle.step}, {self.latent_size} latent dimensions>"
+
+    @property
+    def run(self) -> Run:
+        """The run it comes from: `run.metrics()` are its epochs, `run.path` its folder."""
+        return self.bundle.run
+
+    @property
+    def latent_size(self) -> int:
+        return self.bundle.settings.model.latent_size
+
+    def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """The posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
+        return self.posterior(sentences)[0]
+
+    def posterior(self, sentences: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The posterior means and standard deviations of N sentences: two of [N, L]."""
+        codes = list(generate.encode(self.bundle.model, self._ids(sentences), precision=self.bundle.precision))
+        empty = np.empty((0, self.latent_size), np.float32)
+        means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
+        return means, scales
+
+    def decode(
+        self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
+    ) -> list[str]:
+        """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
+        z = np.atleast_2d(np.asarray(codes, dtype=np.float32))
+        if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
+            raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
+        uniforms = [runtime.stream(seed, i).random(max_len, dtype=np.float32) for i in range(len(z))]
+        decoded = generate.decode(
+            self.bundle.model,
+            torch.from_numpy(z),
+            strategy,
+            uniforms=torch.from_numpy(np.stack(uniforms)) if uniforms else None,
+            max_len=max_len,
+            precision=self.bundle.precision,
+        )
+        return self._texts(decoded)
+
+    def reconstruct(
+        self, sentences: Sequence[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
+    ) -> list[str]:
+        """What the model makes of each sentence: the decoding of its posterior mean."""
+        return self.decode(self.encode(sentences), strategy, max_len=max_len) if sentences else []
+
+    def sample(
+        self,
+        count: int = 10,
+        strategy: Strategy = ANCESTRAL,
+        *,
+        start: str = "",
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+    ) -> list[str]:
+        """Sentences decoded from draws of the prior, each beginning with the words of `start`."""
+        precision, first = self.bundle.precision, self._start(start)
+        sampled = generate.sample(
+            self.bundle.model, count, strategy, seed=seed, start=first, max_len=max_len, precision=precision
+        )
+        return self._texts(sampled)
+
+    def interpolate(
+        self, first: str, last: str, steps: int = 11, *, path: str = "linear", max_len: int = MAX_LEN
+    ) -> list[str]:
+        """The sentences along the path between two posterior means, both ends included."""
+        if path not in generate.PATHS or steps < 2:
+            raise UsageError(f"no path {path!r} of {steps} steps", f"at least 2 steps; {', '.join(generate.PATHS)}")
+        a, b = torch.from_numpy(self.encode([first, last]))
+        return self.decode(generate.PATHS[path](a, b, steps), max_len=max_len)
+
+    def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
+        """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""
+        precision = self.bundle.precision
+        ids = self._ids(sentences)
+        return list(metrics.score(self.bundle.model, ids, samples=samples, seed=seed, precision=precision))
+
+    def evaluate(self, split: str = "test", *, samples: int = 500, elbo_samples: int = 1, seed: int = 0) -> Evaluation:
+        """All figures on a split of the corpus that the model was trained on."""
+        data = corpus.find(str(self.run.info["corpus"]["folder"]))
+        return evaluate(self.bundle, data, split, samples=samples, elbo_samples=elbo_samples, seed=seed)
+
+    def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
+        if isinstance(sentences, str):
+            raise UsageError("one sentence is given where several are meant", "put it in a list")
+        ids = [np.array(self.bundle.tokenizer.encode(sentence), dtype=np.int64) for sentence in sentences]
+        if any(not len(words) for words in ids):
+            raise UsageError("an empty sentence has no code", "leave it out")
+        return ids
+
+    def _start(self, start: str) -> list[int]:
+        if unknown := self.bundle.tokenizer.unknown(start):
+            raise UsageError(f"start {unknown[0]!r}: the model does not know this word")
+        return self.bundle.tokenizer.encode(start)
+
+    def _texts(self, decoded: Iterable[list[int]]) -> list[str]:
+        return [self.bundle.tokenizer.decode(words) for words in decoded]
+
+
+def load(run: str = "latest", *, device: str = "auto") -> Model:
+    """The best checkpoint of a run: its name, a unique prefix of it, `latest` or `best`; verified before it is read.
+
+    Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
+    """
+    return Model(checkpoint.load(run, runtime.resolve_device(device)))
+
+
+def prepare_corpus(
+    source: str | Path, *, name: str | None = None, sentences: int = 20_000, from_folder: str | Path | None = None
+) -> Corpus:
+    """A prepared corpus: `toy` (built in, of so many `sentences`), one that is known such as `ptb`, or a text file.
+
+    Only a known corpus uses the network, and not where `from_folder` has its files.
+    """
+    if source == "toy":
+        return prepare.prepare_toy(sentences=sentences, name=name or "toy").corpus
+    if isinstance(source, str) and source in corpus.CORPORA:
+        return prepare.prepare_known(source, from_dir=None if from_folder is None else Path(from_folder)).corpus
+    return prepare.prepare_text(sources.text_source(Path(source)), name or sources.name_of(str(source))).corpus
+
+
+def train_model(
+    settings: Mapping[str, Any] | None = None,
+    *,
+    data: str | Corpus | None = None,
+    preset: str = "default",
+    name: str | None = None,
+    callback: Callable[[Event], object] = lambda _: None,
+) -> Model:
+    """Trains a new run and gives its best model. `settings` have dotted names, such as {"train.epochs": 5}.
+
+    `callback` is told each event of the training (`seqvae_cli.events`); what it raises ends the training, saved as of
+    the last checkpoint. `data` is a prepared corpus or its name; None: the last one prepared.
+    """
+    chosen = data if isinstance(data, Corpus) else corpus.find(data) if data else corpus.latest()
+    resolved = config.resolve(preset, overrides=settings)
+    run = train.start(resolved, chosen, preset=preset, name=name)
+    for event in train.fit(run, chosen):
+        callback(event)
+    return load(run.name, device=resolved.runtime.device)

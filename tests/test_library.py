@@ -1,0 +1,136 @@
+"""The library's front door gives what the commands give, from strings to strings."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import seqvae_cli
+from seqvae_cli import Model, Strategy, app, load, prepare_corpus, train_model
+from seqvae_cli.errors import NotFoundError, UsageError
+from seqvae_cli.events import EvalEvent, Event, StepEvent
+from tests.conftest import TINY, tiny_text
+
+SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
+
+
+@pytest.fixture
+def model(trained_home: Path) -> Model:
+    assert trained_home.is_dir()
+    return load("tiny-run")
+
+
+def test_codes_are_the_posterior_means(model: Model) -> None:
+    codes = model.encode(SENTENCES)
+    assert codes.shape == (3, model.latent_size)
+    assert codes.dtype == np.float32
+    means, scales = model.posterior(SENTENCES)
+    assert np.array_equal(codes, means)
+    assert (scales > 0).all()
+    np.testing.assert_allclose(model.encode(SENTENCES[1:2])[0], codes[1], rtol=1e-5)
+    assert model.encode([]).shape == (0, model.latent_size)
+
+
+def test_decoding_takes_arrays_lists_tensors_and_single_codes(model: Model) -> None:
+    codes = model.encode(SENTENCES)
+    expected = model.reconstruct(SENTENCES)
+    assert len(expected) == 3
+    assert model.decode(codes) == model.decode(codes.tolist()) == model.decode(torch.from_numpy(codes)) == expected
+    assert model.decode(codes[0]) == expected[:1]
+    assert model.decode(np.empty((0, model.latent_size))) == []
+
+
+def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model) -> None:
+    path = model.interpolate(SENTENCES[0], SENTENCES[2], steps=5)
+    assert len(path) == 5
+    assert [path[0], path[-1]] == model.reconstruct([SENTENCES[0], SENTENCES[2]])
+    assert len(model.interpolate(SENTENCES[0], SENTENCES[2], steps=2, path="spherical")) == 2
+
+
+def test_samples_are_those_of_the_command(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["sample", "tiny-run", "-n", "4", "--seed", "3", "--start", "the"]) == 0
+    assert model.sample(4, seed=3, start="the") == capsys.readouterr().out.splitlines()
+    assert app.main(["sample", "tiny-run", "-n", "4", "--beam", "3"]) == 0
+    assert model.sample(4, Strategy(beam=3)) == capsys.readouterr().out.splitlines()
+
+
+def test_scores_and_evaluation_are_those_of_the_commands(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["score", "-r", "tiny-run", "--samples", "5", "--json", *SENTENCES]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.iw_nll for one in model.score(SENTENCES, samples=5)] == [line["nll"] for line in lines]
+    assert app.main(["eval", "tiny-run", "--samples", "5", "--json"]) == 0
+    found = model.evaluate("test", samples=5).to_json()
+    assert found == json.loads(capsys.readouterr().out)
+
+
+def test_training_tells_of_its_events_and_gives_the_model(home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("\n".join(tiny_text()))
+    corpus = prepare_corpus(text)
+    events: list[Event] = []
+    model = train_model(TINY, data=corpus, name="mine", callback=events.append)
+    assert model.run.name == "mine"
+    assert model.run.path.is_relative_to(home)
+    assert any(isinstance(event, StepEvent) for event in events)
+    told = [event.neg_elbo for event in events if isinstance(event, EvalEvent)]
+    assert told == [line["neg_elbo"] for line in model.run.metrics()]
+    assert len(told) == TINY["train.epochs"]
+    assert "mine" in repr(model)
+    assert train_model(TINY | {"train.epochs": 1}, data="notes").run.name.startswith("notes-default")
+
+
+@pytest.mark.usefixtures("tiny_corpus")
+def test_a_callback_that_raises_ends_the_training() -> None:
+    def refuse(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_model(TINY, name="refused", callback=refuse)
+
+
+def test_the_built_in_corpus(home: Path) -> None:
+    assert prepare_corpus("toy", sentences=200).entropy is not None
+    assert home.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda model: model.encode("the cat"), "in a list"),
+        (lambda model: model.encode(["the cat", "  "]), "empty"),
+        (lambda model: model.decode([[1.0, 2.0]]), r"\(1, 2\)"),
+        (lambda model: model.decode(np.full((1, 4), np.nan)), "finite"),
+        (lambda model: model.sample(1, start="zebra"), "zebra"),
+        (lambda model: model.interpolate("the cat", "a dog", steps=1), "2 steps"),
+        (lambda model: model.interpolate("the cat", "a dog", path="curved"), "spherical"),
+        (lambda model: model.evaluate("dev"), "dev"),
+    ],
+)
+def test_wrong_use_is_refused_with_the_value(model: Model, call: object, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call(model)  # type: ignore[operator]
+    assert re.search(words, f"{caught.value.message} {caught.value.hint}")
+
+
+def test_what_is_not_there(home: Path) -> None:
+    assert not home.exists()
+    with pytest.raises(NotFoundError):
+        load("nothing")
+    with pytest.raises(NotFoundError):
+        train_model(TINY, data="nothing")
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = seqvae_cli.lod  # type: ignore[attr-defined]
+
+
+def test_the_names_are_loaded_when_they_are_used() -> None:
+    code = "import sys, seqvae_cli; assert 'torch' not in sys.modules; seqvae_cli.load; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in seqvae_cli.__all__:
+        assert getattr(seqvae_cli, name) is not None
