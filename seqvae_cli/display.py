@@ -197,8 +197,8 @@ def progress(description: str, total: int | None = None, unit: str = "items") ->
             nonlocal done
             done += amount
             if pace.due():
-                of = f" of {_amount(total, unit)} ({100 * done // total}%)" if total else ""
-                comment(safe(f"{description}: {_amount(done, unit)}{of}"))
+                of = f" of {quantity(total, unit)} ({100 * done // total}%)" if total else ""
+                comment(safe(f"{description}: {quantity(done, unit)}{of}"))
 
         yield advance_plainly
 
@@ -252,7 +252,8 @@ def _plain(columns: Sequence[str], cells: list[list[str]], right: list[bool]) ->
         yield "  ".join(padded).rstrip()
 
 
-def _amount(count: int, unit: str) -> str:
+def quantity(count: int, unit: str) -> str:
+    """`12.3 MB` where `unit` is `bytes`, else `1,234 sentences`."""
     if unit != "bytes":
         return f"{count:,} {unit}"
     value, name = float(count), "B"

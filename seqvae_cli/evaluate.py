@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from seqvae_cli import __version__, generate, metrics
+from seqvae_cli import __version__, comparison, files, generate, metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import UsageError
+from seqvae_cli.registry import Run
 from seqvae_cli.runtime import precision_name
 
 
@@ -120,3 +124,18 @@ def evaluate(
         entropy=corpus.entropy,
         signature=signature,
     )
+
+
+def store(run: Run, step: int, evaluation: Evaluation) -> Path:
+    """Keeps the evaluation of the weights of `step` in the run folder, in a file of its own: its signature names it.
+
+    The same evaluation again overwrites itself, and no other. Raises `MachineError` where the folder takes nothing.
+    """
+    name = hashlib.sha256(evaluation.signature.encode()).hexdigest()[:16]
+    path = run.path / "evaluations" / f"{name}.json"
+    with files.machine_errors(path):
+        # Not its parents: a run that was removed meanwhile must not come back in parts.
+        path.parent.mkdir(exist_ok=True)
+    head = {"format": comparison.FORMAT, "step": step, "recorded": time.time_ns()}
+    files.write_json(path, head | evaluation.to_json())
+    return path

@@ -1,10 +1,12 @@
-"""Run folders: create, find, list. The folders are the truth; no database has to agree with them.
+"""Run folders: create, find, list, tag. The folders are the truth; no database has to agree with them.
 
 HOME/runs/NAME/
     run.json         status, lineage, versions, the corpus and its hash, digests of the two files below
     config.yaml      the resolved settings
     tokenizer.json
     metrics.jsonl    a line an epoch
+    tags.json        apart from run.json, which the training process writes anew from what it remembers
+    evaluations/     what `eval` found, a file each
     best/ last/      checkpoints
     lock             held by the process that trains
 """
@@ -19,7 +21,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from seqvae_cli import __version__, files, places
-from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
+from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
 
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -56,38 +58,13 @@ class Run:
 
     def locked(self) -> bool:
         """Some process holds the lock of this run."""
-        path = self.path / "lock"
-        if not path.exists():
-            return False
-        try:
-            if sys.platform == "win32":
-                with FileLock(path, timeout=0):
-                    return False
-            import fcntl
-
-            # Shared, so that those who only look do not take each other for the one who trains.
-            with open(path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        return False
+        return held(self.path / "lock")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run for this process. Raises `MachineError` naming the holder where another one has it."""
-        lock = FileLock(self.path / "lock", timeout=2)  # `locked` of others holds it for a moment
-        with files.machine_errors(self.path / "lock"):
-            try:
-                lock.acquire()
-            except Timeout as error:  # an OSError too
-                holder = _read_info(self.path).get("holder") or {}
-                who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
-                message = f"run {self.name} is being trained by {who}"
-                raise MachineError(message, "wait for it, or stop it first") from error
-        try:
+        with hold(self.path):
             yield
-        finally:
-            lock.release()
 
     def update(self, **values: Any) -> None:
         """Changes `run.json` on disk."""
@@ -110,8 +87,79 @@ class Run:
         """The lines of `metrics.jsonl`, an epoch each."""
         return read_metrics(self.path / "metrics.jsonl")
 
+    def tags(self) -> list[str]:
+        """Raises `DataError` where `tags.json` is damaged."""
+        return read_tags(self.path)
+
+    def tag(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
+        """Adds and removes tags; returns those that the run has then. Raises `UsageError` for what can be no tag."""
+        add, remove = [check_tag(tag) for tag in add], [check_tag(tag) for tag in remove]
+        # Two at once must not lose each other's; `lock` is no help, since a run is tagged while it trains, too.
+        with files.machine_errors(self.path), FileLock(self.path / "tags.lock", timeout=10):
+            tags = self.tags()
+            if missing := sorted(set(remove).difference(tags)):
+                raise UsageError(f"run {self.name} has no tag {missing[0]!r}", nearest(missing[0], tags))
+            tags = sorted({*tags, *add}.difference(remove))
+            files.write_json(self.path / "tags.json", tags)
+        return tags
+
     def has_checkpoint(self) -> bool:
         return any(next((self.path / folder).glob("*/manifest.json"), None) for folder in ("best", "last"))
+
+
+def held(lock: Path) -> bool:
+    """Some process holds the file `lock`."""
+    if not lock.exists():
+        return False
+    try:
+        if sys.platform == "win32":
+            with FileLock(lock, timeout=0):
+                return False
+        import fcntl
+
+        # Shared, so that those who only look do not take each other for the one who works.
+        with open(lock, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Holds the run folder `path`, damaged or not, for this process. Raises `MachineError` where another one has it."""
+    lock = FileLock(path / "lock", timeout=2)  # `held` of others has it for a moment
+    with files.machine_errors(path / "lock"):
+        try:
+            lock.acquire()
+        except Timeout as error:  # an OSError too
+            raise in_use(path) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def in_use(path: Path) -> MachineError:
+    """The error that names who trains the run in `path`."""
+    try:
+        holder = _read_info(path).get("holder")
+    except SeqvaeError:
+        holder = None
+    known = holder if isinstance(holder, dict) else {}
+    who = f"process {known.get('pid', '?')} on {known.get('host', '?')}"
+    return MachineError(f"run {path.name} is being trained by {who}", "wait for it, or stop it first")
+
+
+def read_tags(path: Path) -> list[str]:
+    """The tags of the run in `path`. Raises `DataError`."""
+    file = path / "tags.json"
+    if not file.exists():
+        return []
+    tags = files.read_json(file)
+    if not isinstance(tags, list) or not all(isinstance(tag, str) and NAME.fullmatch(tag) for tag in tags):
+        raise DataError(f"{file} holds no tags", "delete it, then tag the run again")
+    return tags
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -137,6 +185,13 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_tag(tag: str) -> str:
+    """Raises `UsageError` with the rule."""
+    if not NAME.fullmatch(tag):
+        raise UsageError(f"{tag!r} is no tag", NAME_RULE)
+    return tag
+
+
 def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any], name: str | None = None) -> Run:
     """A new run folder: `name`, else `prefix-N` with the first free N. Safe beside other processes.
 
@@ -159,14 +214,22 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
         }
         files.write_json(draft / "run.json", info)
-        with files.machine_errors(root):
-            path = _publish(draft, root, name, prefix)
-            files.sync_directory(root)
-    return Run(path)
+        return Run(publish(draft, name, prefix))
 
 
-def _publish(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
-    """Renames the whole folder into place, so that nobody sees half a run; a taken name cannot be renamed to."""
+def publish(draft: Path, name: str | None, prefix: str = "") -> Path:
+    """Renames a whole folder into place, so that nobody sees half a run; a taken name cannot be renamed to.
+
+    It is named `name`, else `prefix-N`. Raises `UsageError` where `name` is taken.
+    """
+    root = places.runs()
+    with files.machine_errors(root):
+        path = _renamed(draft, root, name, prefix)
+        files.sync_directory(root)
+    return path
+
+
+def _renamed(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
     taken = [re.fullmatch(re.escape(prefix) + r"-(\d{1,9})", path.name) for path in root.iterdir()]
     number = 1 + max((int(match[1]) for match in taken if match), default=0)
     while True:
@@ -206,6 +269,22 @@ def runs() -> tuple[list[Run], list[tuple[str, str]]]:
     return sorted(good, key=lambda run: (run.info["created"], run.name)), bad
 
 
+def locate(name: str) -> Path:
+    """The folder of the run of that name or unique prefix, which may be damaged.
+
+    Raises `NotFoundError`, `UsageError` for an ambiguous prefix or no name.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a run", NAME_RULE)
+    known = names()
+    matches = [name] if name in known else [other for other in known if other.startswith(name)]
+    if len(matches) > 1:
+        raise UsageError(f"{name!r} could be {', '.join(matches[:8])}", "write more of the name")
+    if not matches:
+        raise NotFoundError(f"no run {name!r}", nearest(name, known) or "seqvae train")
+    return places.runs() / matches[0]
+
+
 def find(name: str = "latest", *, trained: bool = False) -> Run:
     """The run that is meant: a name, a unique prefix, `latest`, or `best`.
 
@@ -224,15 +303,7 @@ def find(name: str = "latest", *, trained: bool = False) -> Run:
         if not scored:
             raise NotFoundError("no run has been validated yet", "name one: seqvae runs list")
         return min(scored, key=lambda run: float(run.info["best_neg_elbo"]))
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a run", NAME_RULE)
-    known = names()
-    matches = [name] if name in known else [other for other in known if other.startswith(name)]
-    if len(matches) > 1:
-        raise UsageError(f"{name!r} could be {', '.join(matches[:8])}", "write more of the name")
-    if not matches:
-        raise NotFoundError(f"no run {name!r}", nearest(name, known) or "seqvae train")
-    return Run(places.runs() / matches[0])
+    return Run(locate(name))
 
 
 def resumable() -> Run:

@@ -452,3 +452,77 @@ def test_update_keeps_the_rest_and_is_on_disk() -> None:
     assert again == run.info
     assert again["holder"]["pid"] == os.getpid()
     assert {**before, **{k: again[k] for k in ("status", "holder", "failure", "updated", "epoch")}} == again
+
+
+# Tags
+
+
+def test_tags_are_sorted_kept_once_and_survive_every_update() -> None:
+    run = create("x")
+    assert run.tags() == []
+    assert run.tag(["b", "a", "b"]) == run.tags() == ["a", "b"]
+    snapshot = registry.Run(run.path)
+    assert run.tag(["c"], remove=["a"]) == ["b", "c"]
+    snapshot.update(status="finished")  # a training writes what it remembers
+    assert registry.find("x").tags() == ["b", "c"]
+    assert run.tag(remove=["b", "c"]) == []
+
+
+@pytest.mark.parametrize("tag", [tag for tag in BAD if tag not in registry.RESERVED], ids=lambda tag: repr(tag)[:12])
+def test_a_bad_tag_is_wrong_usage_with_the_rule(tag: str) -> None:
+    run = create("x")
+    for arguments in ({"add": ["good", tag]}, {"remove": [tag]}):
+        with pytest.raises(UsageError) as caught:
+            run.tag(**arguments)
+        assert registry.NAME_RULE in caught.value.hint
+        assert caught.value.message.isprintable()
+    assert run.tags() == []
+
+
+def test_removing_a_tag_that_is_not_there_names_the_nearest_and_changes_nothing() -> None:
+    run = create("x")
+    run.tag(["paper", "old"])
+    with pytest.raises(UsageError) as caught:
+        run.tag(["new"], remove=["papre"])
+    assert "'paper'" in caught.value.hint
+    assert run.tags() == ["old", "paper"]
+
+
+@pytest.mark.parametrize("data", ["{", "{}", "5", '["a", 5]', '["Two Words"]', '["\\u001b[31m"]'])
+def test_damaged_tags_are_a_data_error_and_are_not_written_over(data: str) -> None:
+    run = create("x")
+    (run.path / "tags.json").write_text(data)
+    for act in (run.tags, lambda: run.tag(["a"])):
+        with pytest.raises(DataError, match=r"tags\.json"):
+            act()
+    assert (run.path / "tags.json").read_text() == data
+    assert listed() == ["x"]
+
+
+def test_threads_that_tag_at_once_lose_nothing() -> None:
+    run = create("x")
+    tags = [f"t{i}" for i in range(8)]
+    threads = [threading.Thread(target=registry.Run(run.path).tag, args=([tag],)) for tag in tags]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run.tags() == tags
+
+
+def test_a_lock_names_no_holder_where_the_run_is_damaged() -> None:
+    run = create("x")
+    with holder(run):
+        (run.path / "run.json").write_text("{")
+        with pytest.raises(MachineError, match="run x is being trained by process"), run.lock():
+            pytest.fail("two hold one lock")
+
+
+def test_a_damaged_run_can_be_located_by_name_or_prefix() -> None:
+    run = create("x-1")
+    (run.path / "run.json").unlink()
+    assert registry.locate("x-1") == registry.locate("x") == run.path
+    with pytest.raises(NotFoundError):
+        registry.locate("y")
+    with pytest.raises(UsageError):
+        registry.locate("../x-1")

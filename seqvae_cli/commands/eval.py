@@ -9,7 +9,7 @@ import typer
 
 from seqvae_cli import display
 from seqvae_cli.commands._model import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import MachineError, UsageError
 
 app = typer.Typer()
 
@@ -32,6 +32,8 @@ def evaluate(
 ) -> None:
     """Evaluate a run: -ELBO, importance-weighted bound, mutual information, active units, reconstruction.
 
+    The result is kept in the run folder, for `runs compare` and `runs best`.
+
     Examples:
 
         seqvae eval
@@ -40,6 +42,7 @@ def evaluate(
     """
     from seqvae_cli import corpus as corpora
     from seqvae_cli.evaluate import evaluate as library
+    from seqvae_cli.evaluate import store
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
@@ -52,6 +55,10 @@ def evaluate(
             return stack.enter_context(display.progress(name, total, "samples" if "bound" in name else "sentences"))
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
+    try:
+        store(bundle.run, bundle.step, result)
+    except MachineError as error:  # a run of somebody else, say: the figures are as good
+        display.warn(f"the result is not kept: {error.message}")
     if json:
         display.out_json(result.to_json())
         return

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqvae_cli import display
-from seqvae_cli.commands._model import Json, RunArgument
+from seqvae_cli.commands._model import RUN_HELP, Json, RunArgument, complete_run
+from seqvae_cli.commands._plot import plot
+from seqvae_cli.commands._runs_archive import export, import_
+from seqvae_cli.commands._runs_compare import best, compare
+from seqvae_cli.commands._runs_doctor import doctor
+from seqvae_cli.commands._runs_shown import setting, table, tags, when
+from seqvae_cli.commands._runs_trash import restore, rm, show_trash
 
 if TYPE_CHECKING:
     from seqvae_cli.registry import Run
 
-app = typer.Typer(help="List, show and find runs.\n\nExample:\n\n    seqvae runs list", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, compare, tag, move, check and carry runs.\n\nExample:\n\n    seqvae runs list",
+    no_args_is_help=True,
+)
 
 
 @app.command("list")
-def list_(json: Json = False) -> None:
+def list_(
+    trash: Annotated[bool, typer.Option("--trash", help="List what `runs rm` has moved to the trash.")] = False,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
+    json: Json = False,
+) -> None:
     """List all runs, oldest first.
 
     Examples:
 
         seqvae runs list
-        seqvae runs list --json | jq -r .run
+        seqvae runs list --tag paper --json | jq -r .run
     """
     from seqvae_cli import registry
 
+    if tag is not None:
+        registry.check_tag(tag)
+    if trash:
+        show_trash(tag, json)
+        return
     runs, damaged = registry.runs()
     for name, reason in damaged:
         display.warn(f"run {display.safe(name)} cannot be read: {reason}")
+    tagged = [(run, own) for run in runs if tag in (own := tags(run.path)) or tag is None]
     if json:
-        for run in runs:
-            display.out_jsonl(_summary(run))
+        for run, own in tagged:
+            display.out_jsonl(_summary(run, own))
         return
-    if not runs:
-        display.say("there is no run yet: seqvae train")
+    if not tagged:
+        display.say(f"no run is tagged {tag}" if runs else "there is no run yet: seqvae train")
         return
-    columns = ["run", "status", "corpus", "epoch", "val -ELBO", "created"]
+    columns = ["run", "status", "corpus", "epoch", "val -ELBO", "tags", "created"]
     rows = [
         [
             run.name,
@@ -45,11 +63,12 @@ def list_(json: Json = False) -> None:
             run.info["corpus"]["name"],
             run.info.get("epoch"),
             run.info.get("best_neg_elbo"),
-            _time(run.info["created"]),
+            ", ".join(own),
+            when(run.info["created"]),
         ]
-        for run in runs
+        for run, own in tagged
     ]
-    display.table("", columns, rows)
+    table(columns, rows, optional="tags")
 
 
 @app.command()
@@ -65,11 +84,11 @@ def show(run: RunArgument = None, json: Json = False) -> None:
 
     found = registry.find("latest" if run is None else run)
     settings, _ = checkpoint.load_parts(found)
-    metrics = found.metrics()
+    metrics, own = found.metrics(), tags(found.path)
     if json:
-        display.out_json(_summary(found) | {"settings": settings.model_dump(), "metrics": metrics})
+        display.out_json(_summary(found, own) | {"settings": settings.model_dump(), "metrics": metrics})
         return
-    summary = _summary(found) | {"created": _time(found.info["created"])}
+    summary = _summary(found, own) | {"created": when(found.info["created"]), "tags": ", ".join(own) or None}
     flat = [(key, value) for key, value in summary.items() if value is not None]
     flat += [(key, _shown(settings.model_dump(), key)) for key, _ in config.fields()]
     display.table("", ["", "value"], flat)
@@ -83,7 +102,6 @@ def show(run: RunArgument = None, json: Json = False) -> None:
         display.table("validation", columns, rows)
 
 
-@app.command()
 def path(run: RunArgument = None, json: Json = False) -> None:
     """Print the folder of a run.
 
@@ -100,11 +118,38 @@ def path(run: RunArgument = None, json: Json = False) -> None:
         display.out(str(found.path))
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def tag(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_run)],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags to add, or to remove.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
+    json: Json = False,
+) -> None:
+    """Tag a run, and print the tags that it has then, a line each.
+
+    A tag is 1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first.
+
+    Examples:
+
+        seqvae runs tag latest baseline paper
+        seqvae runs tag latest paper --remove
+    """
+    from seqvae_cli import registry
+
+    found = registry.find(run)
+    then = found.tag(remove=tags) if remove else found.tag(add=tags)
+    if json:
+        display.out_json({"run": found.name, "tags": then})
+    else:
+        for name in then:
+            display.out(name)
+
+
+def _summary(run: Run, own: list[str]) -> dict[str, Any]:
     info = run.info
     return {
         "run": run.name,
         "status": run.status,
+        "tags": own,
         "corpus": info["corpus"]["folder"],
         "created": info["created"],
         "epoch": info.get("epoch"),
@@ -120,12 +165,20 @@ def _summary(run: Run) -> dict[str, Any]:
     }
 
 
-def _time(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
 def _shown(settings: dict[str, Any], key: str) -> Any:
     value: Any = settings
     for part in key.split("."):
         value = value[part]
-    return f"{value:g}" if isinstance(value, float) else value  # a learning rate has more than two digits
+    return setting(value)
+
+
+app.command()(compare)
+app.command()(best)
+app.command()(tag)
+app.command()(rm)
+app.command()(restore)
+app.command()(path)
+app.command()(plot)
+app.command()(export)
+app.command("import")(import_)
+app.command()(doctor)

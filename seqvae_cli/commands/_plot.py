@@ -1,0 +1,120 @@
+"""`seqvae runs plot`: the learning curves of one or several runs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqvae_cli import display
+from seqvae_cli.commands._model import RUN_HELP, Json, complete_run
+from seqvae_cli.errors import NotFoundError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from seqvae_cli.plots import Runs
+    from seqvae_cli.registry import Run
+
+
+def plot(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help=f"{RUN_HELP} 8 at most [default: latest]", autocompletion=complete_run),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help=".png, .svg or .pdf; -: PNG to stdout [default: RUN.png here, runs.png for several].",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PANEL", help="One panel: kl, reconstruction, kl-reconstruction or elbo [default: all four]."
+        ),
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Draw in the terminal, with plain characters.")] = False,
+    json: Json = False,
+) -> None:
+    """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
+
+    Every epoch is a point, in nats a sentence. A file that is there is replaced. Pictures need matplotlib
+    (pip install 'seqvae[plot]'), --text does not.
+
+    Examples:
+
+        seqvae runs plot
+        seqvae runs plot toy-default-1 toy-default-2 -o compare.svg
+        seqvae runs plot best --only kl -o - > kl.png
+        seqvae runs plot --text
+    """
+    from seqvae_cli import plots
+
+    if only is not None and only not in plots.PANELS:
+        raise UsageError(f"no panel {only!r}", nearest(only, plots.PANELS))
+    panels = list(plots.PANELS) if only is None else [only]
+    if text and (output is not None or json):
+        raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
+    if output is not None:
+        _check_output(output, json, plots.FORMATS)
+    runs = _curves(run or ["latest"], plots.MOST)
+    if text:
+        size = shutil.get_terminal_size()
+        for line in plots.text(runs, panels, width=size.columns, height=size.lines - 1):
+            display.out(line)
+        return
+    if output == Path("-"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(plots.picture(runs, panels))
+        return
+    if output is None:
+        stem = next(iter(runs)) if len(runs) == 1 else "runs"
+        output = Path(f"{stem}.png" if only is None else f"{stem}-{only}.png")
+        _check_output(output, json, plots.FORMATS)
+    from seqvae_cli import files
+
+    files.write(output, plots.picture(runs, panels, output.suffix[1:].lower()))
+    if json:
+        display.out_json({"path": str(output.absolute()), "runs": list(runs), "panels": panels})
+    else:
+        display.say(f"written: {output}")
+
+
+def _check_output(output: Path, json: bool, formats: tuple[str, ...]) -> None:
+    """Refuses an output that cannot be written, before anything is read or drawn."""
+    if output == Path("-"):
+        if json:
+            raise UsageError("--json does not go with -o -, where stdout is the picture", "leave one out")
+        if sys.stdout.isatty():
+            raise UsageError("a picture cannot be shown by a terminal", "send it to a file or a pipe, or use --text")
+        return
+    if output.suffix[1:].lower() not in formats:
+        endings = ", ".join(f".{kind}" for kind in formats)
+        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+
+
+def _curves(names: list[str], most: int) -> Runs:
+    """The metrics of the runs that are meant, each once, in the order of the command line."""
+    from seqvae_cli import registry
+
+    found = {run.name: run for run in map(registry.find, names)}
+    if len(found) > most:
+        raise UsageError(f"{len(found)} runs are too many for one picture", f"name {most} at most")
+    curves = {name: run.metrics() for name, run in found.items()}
+    for name, lines in curves.items():
+        if not lines:
+            raise NotFoundError(f"run {name} has no finished epoch yet", _remedy(found[name]))
+    return curves
+
+
+def _remedy(run: Run) -> str:
+    if run.status in ("running", "created"):
+        return "wait until its first epoch is over, or name another: seqvae runs list"
+    return f"train it on: seqvae train --resume {run.name}; or name another: seqvae runs list"
