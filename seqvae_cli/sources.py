@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seqvae_cli import files, places
-from seqvae_cli.corpus import SPLITS
+from seqvae_cli.corpus import CORPORA, SPLITS
 from seqvae_cli.download import Watch
-from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.errors import DataError, UsageError, nearest
 from seqvae_cli.text import read_lines
 
 _SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
@@ -48,7 +48,7 @@ def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | N
         if isinstance(path, Path):
             with files.machine_errors(path):
                 if not path.exists():
-                    raise DataError(f"{path} does not exist")
+                    raise DataError(f"{path} does not exist", nearest(str(path), ("toy", *CORPORA)))
                 if _is_folder(path):
                     raise DataError(f"{path} is a folder", "name a file of text")
     ordered = {split: found[split] for split in SPLITS if split in found}

@@ -1,0 +1,177 @@
+"""What users can rely on everywhere: the rules of the command line, held over every command there is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqvae_cli import app
+from tests.cli.test_commands import SMALL, Answer, Seqvae, seqvae
+
+__all__ = ["seqvae"]  # the fixture
+
+TEXT = b"the cat sees the sea\na dog likes it\n"
+CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
+
+CALLS: dict[str, tuple[list[str], bytes]] = {
+    "prepare": (["-", "--name", "piped"], TEXT * 50),
+    "train": (["--data", "tiny", "--name", "again", *SMALL, "--kl-warmup", "50"], b""),
+    "eval": (["tiny-run", "--samples", "2"], b""),
+    "sample": (["-n", "3"], b""),
+    "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
+    "encode": (["-"], TEXT),
+    "decode": (["-"], CODES),
+    "reconstruct": (["-"], TEXT),
+    "score": (["-"], TEXT),
+    "runs list": ([], b""),
+    "runs show": ([], b""),
+    "runs compare": ([], b""),
+    "runs best": ([], b""),
+    "runs tag": (["tiny-run", "kept"], b""),
+    "runs rm": (["tiny-run"], b""),
+    "runs restore": (["gone"], b""),
+    "runs path": ([], b""),
+    "runs plot": (["-o", "curves.svg"], b""),
+    "runs export": (["tiny-run", "run.tar.gz"], b""),
+    "runs import": (["carried.tar.gz", "--name", "carried"], b""),
+    "runs doctor": ([], b""),
+}
+"""A call of each command that works in the tests' home, and what it reads."""
+
+STREAMS = {"sample", "encode", "decode", "reconstruct", "score", "runs list"}
+"""Commands whose JSON may be several lines, a document each."""
+
+
+def every_command() -> Iterator[str]:
+    group = app.program()
+    for name in app.COMMANDS:
+        below: dict[str, Any] = getattr(group.get_command(None, name), "commands", {})
+        yield from (f"{name} {sub}" for sub in below) if below else (name,)
+
+
+@pytest.fixture
+def ready(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqvae: Seqvae) -> Seqvae:
+    """A home in which every call works, in a folder of its own."""
+    assert trained_home.is_dir()
+    monkeypatch.chdir(tmp_path)
+    assert seqvae("runs", "export", "tiny-run", "carried.tar.gz").code == 0
+    assert seqvae("runs", "import", "carried.tar.gz", "--name", "gone").code == 0
+    assert seqvae("runs", "rm", "gone").code == 0
+    return seqvae
+
+
+def call(seqvae: Seqvae, command: str, *more: str) -> Answer:
+    arguments, stdin = CALLS[command]
+    return seqvae(*command.split(), *arguments, *more, stdin=stdin)
+
+
+def test_the_table_has_every_command() -> None:
+    assert list(CALLS) == list(every_command())
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_help_has_an_example(seqvae: Seqvae, command: str) -> None:
+    answer = seqvae(*command.split(), "--help")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert "Example" in answer.out
+    assert f"seqvae {command}" in answer.out
+    assert all(option in answer.out for option in ("--json", "--quiet", "--no-color", "--help"))
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_the_answer_is_on_stdout_and_plain(ready: Seqvae, command: str) -> None:
+    """Off a terminal, and whatever NO_COLOR says: no escape codes, no carriage returns."""
+    answer = call(ready, command)
+    assert answer.code == 0, answer.err
+    for text in (answer.out, answer.err):
+        assert "\x1b" not in text
+        assert "\r" not in text
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_json_has_stdout_to_itself(ready: Seqvae, command: str) -> None:
+    answer = call(ready, command, "--json")
+    assert answer.code == 0, answer.err
+    documents = [json.loads(line) for line in answer.lines] if command in STREAMS else [json.loads(answer.out)]
+    assert documents
+    for line in answer.err.splitlines():
+        assert not line.startswith(("{", "["))
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_quiet_leaves_the_same_answer_and_nothing_else(ready: Seqvae, command: str) -> None:
+    answer = call(ready, command, "--json", "--quiet")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert answer.out
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_colour_is_refused_where_it_is_forced_and_forbidden(
+    ready: Seqvae, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    answer = call(ready, command)
+    assert answer.code == 0
+    assert "\x1b[3" not in answer.out + answer.err  # no colour; bold and the like may stay
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize("command", CALLS)
+def test_a_reader_that_leaves_early_ends_it_quietly(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments, stdin = CALLS[command]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        code = app.main([*command.split(), *arguments, "--json", "--quiet"])
+        monkeypatch.undo()
+    assert code == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_an_unknown_option_is_wrong_usage_in_two_lines(seqvae: Seqvae, command: str) -> None:
+    answer = seqvae(*command.split(), "--no-such-option")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert "--no-such-option" in answer.err
+    assert "Traceback" not in answer.err
+    assert len(answer.err.splitlines()) <= 2
+
+
+@pytest.mark.usefixtures("trained_home")
+@pytest.mark.parametrize(
+    ("arguments", "code", "nearest"),
+    [
+        (["smaple"], 2, "sample"),
+        (["runs", "lsit"], 2, "list"),
+        (["train", "--preset", "defualt"], 2, "default"),
+        (["train", "--set", "train.epoch=1"], 2, "train.epochs"),
+        (["train", "--data", "tyni"], 3, "tiny"),
+        (["eval", "tiny-rnu"], 3, "tiny-run"),
+        (["sample", "-r", "tiny-rnu"], 3, "tiny-run"),
+        (["runs", "show", "tiny-rnu"], 3, "tiny-run"),
+        (["runs", "best", "--by", "iw_pl"], 2, "iw_ppl"),
+        (["prepare", "ptbb"], 4, "ptb"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_the_nearest(
+    seqvae: Seqvae, arguments: list[str], code: int, nearest: str
+) -> None:
+    answer = seqvae(*arguments)
+    assert answer.code == code
+    assert nearest in answer.err.replace(arguments[-1], "")
+    assert "Traceback" not in answer.err
