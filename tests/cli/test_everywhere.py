@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,14 +57,25 @@ def every_command() -> Iterator[str]:
         yield from (f"{name} {sub}" for sub in below) if below else (name,)
 
 
+@pytest.fixture(scope="session")
+def ready_home(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_home` with a run in the trash, beside an archive of a run; made once."""
+    path = tmp_path_factory.mktemp("ready") / "home"
+    shutil.copytree(tiny_home, path)
+    archive = str(path.parent / "carried.tar.gz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQVAE_HOME", str(path))
+        for arguments in (["export", "tiny-run", archive], ["import", archive, "--name", "gone"], ["rm", "gone"]):
+            assert app.main(["runs", *arguments, "-q"]) == 0
+    return path
+
+
 @pytest.fixture
-def ready(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqvae: Seqvae) -> Seqvae:
-    """A home in which every call works, in a folder of its own."""
-    assert trained_home.is_dir()
+def ready(ready_home: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqvae: Seqvae) -> Seqvae:
+    """A home in which every call works, and a folder to work in."""
+    shutil.copytree(ready_home, home)
+    shutil.copy(ready_home.parent / "carried.tar.gz", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert seqvae("runs", "export", "tiny-run", "carried.tar.gz").code == 0
-    assert seqvae("runs", "import", "carried.tar.gz", "--name", "gone").code == 0
-    assert seqvae("runs", "rm", "gone").code == 0
     return seqvae
 
 
