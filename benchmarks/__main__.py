@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measure
+from benchmarks import measure, preparing
 from benchmarks.measure import Result, median, paired, run
 
 
@@ -101,6 +101,20 @@ class Bench:
             ours = f"{text['seconds']:.1f} s, {text['megabytes']:.0f} MB"
             self.add(f"prepare, {size / 1e6:,.0f} million words", ours, compared, text["megabytes"], "MB", "400 MB")
 
+    def memory(self) -> None:
+        """A text of 100 million words, prepared into the home and trained on for a while, beside the corpus at hand."""
+        with tempfile.TemporaryDirectory() as folder:
+            text = Path(folder) / "large.txt"
+            preparing.write(text, 100_000_000)
+            measure.command([*measure.PROGRAM, "prepare", str(text), "--name", "large"])
+        small, large = (
+            run("memory", "--corpus", name, "--threads", self.arguments.threads) for name in ("toy", "large")
+        )
+        self.raw |= {"memory toy": [small], "memory large": [large]}
+        shown = [f"{one['megabytes']:.0f} MB, start {one['start_seconds']:.1f} s" for one in (large, small)]
+        ratio = large["megabytes"] / small["megabytes"]
+        self.add("training on 100 million words", shown[0], f"on toy {shown[1]}", ratio, "x", "1.2 x")
+
     def startup(self) -> None:
         (start,) = self.pairs(self.on("startup", "ours"))
         for key, name, target in (
@@ -147,6 +161,9 @@ def main() -> None:
         bench.evaluation(speed)
         bench.startup()
         bench.preparing()
+        if arguments.full:
+            measure.command([*measure.PROGRAM, "prepare", "toy"])  # the same vocabulary as the large text's
+            bench.memory()
     bench.table()
     report = {
         "machine": measure.machine(),
