@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks import measure, reference
 
@@ -25,7 +25,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
     data = corpus.find(arguments.corpus)
     split = data.split("train")
     settings = config.resolve(arguments.preset, overrides={"train.batch_size": arguments.batch_size})
-    device = resolve_device("auto")
+    device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
 
     def steps() -> Iterator[int]:
@@ -39,10 +39,8 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
                 learner.step(batch, Clock(epoch - 1, settings.train.epochs), number)
                 yield int(batch.lengths.sum())
 
-    result = _timed(steps(), arguments)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return result | {"precision": precision_name(precision), "device": str(device)}
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    return _timed(steps(), arguments, wait) | {"precision": precision_name(precision), "device": str(device)}
 
 
 def _reference(arguments: argparse.Namespace) -> measure.Result:
@@ -54,12 +52,16 @@ def _reference(arguments: argparse.Namespace) -> measure.Result:
     return _timed(steps, arguments)
 
 
-def _timed(steps: Iterator[int], arguments: argparse.Namespace) -> measure.Result:
+def _timed(
+    steps: Iterator[int], arguments: argparse.Namespace, wait: Callable[[], object] = lambda: None
+) -> measure.Result:
     for _ in range(arguments.warm_up):
         next(steps)
+    wait()
     start, tokens = time.perf_counter(), 0
     for _ in range(arguments.steps):
         tokens += next(steps)
+    wait()
     return {
         "batch_size": arguments.batch_size,
         "steps": arguments.steps,
@@ -71,6 +73,7 @@ def _timed(steps: Iterator[int], arguments: argparse.Namespace) -> measure.Resul
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="seed", help="ours: the settings")
+    parser.add_argument("--device", default="cpu", help="ours: where; the others run on the CPU")
     parser.add_argument("--precision", default="auto", help="ours: float32, bfloat16 or auto")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=60)

@@ -306,6 +306,8 @@ def _open_streams() -> None:
     """Makes both streams able to take any text. Raises `MachineError` where there is no stdout for the answer."""
     if sys.stderr is None:  # then `print` would put what is meant for stderr on stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdin is None:  # closed: it has nothing to say
+        sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         raise MachineError("standard output is closed", "send it to a file, a pipe or the null device")

@@ -98,7 +98,7 @@ def generations(folder: Path) -> list[Path]:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
+    return [path for path in files.entries(folder) if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
 
 
 def _digest(manifest: dict[str, Any]) -> str:
@@ -181,6 +181,8 @@ def _weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
             raise CheckpointError(f"{path}: {name!r} is {_kind(value)}, expected {_kind(expected[name])}")
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name!r} has numbers that are not finite")
     return tensors
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -45,14 +47,19 @@ def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
         yield from _rows(io.BytesIO(start + file.read()), size, label)
         return
     text = cast(BinaryIO, _Rejoined(start, file))
-    for number, line in enumerate(read_lines(text, keep_blank=True, label=label), 1):
+    dropped: Counter[str] = Counter()
+    for number, line in enumerate(read_lines(text, keep_blank=True, label=label, dropped=dropped), 1):
+        if dropped["too_long"]:
+            raise DataError(f"{label} has a line of over 1 MiB, near line {number}")
         yield _code(line, size, f"{label}, line {number}")
 
 
 def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     try:
-        values = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, TypeError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that old versions wrote
+            values = np.load(file, allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python: what a bad one raises is not listed anywhere
         raise DataError(f"{label} is no NumPy array: {error}") from error
     if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
         raise DataError(f"{label} has shape {values.shape} of {values.dtype}, not (sentences, {size}) numbers")

@@ -57,7 +57,7 @@ class Winner:
 
 def evaluation_files(path: Path) -> list[Path]:
     """The files of the evaluations of the run in `path`."""
-    return sorted(file for file in (path / "evaluations").glob("*.json") if _EVALUATION.fullmatch(file.name))
+    return [file for file in files.entries(path / "evaluations") if _EVALUATION.fullmatch(file.name)]
 
 
 def evaluations(run: Run, damaged: list[str]) -> list[dict[str, Any]]:
@@ -167,7 +167,7 @@ def _settings(run: Run) -> dict[str, Any]:
 def _best_line(run: Run, damaged: list[str]) -> dict[str, Any]:
     try:
         lines = run.metrics()
-    except DataError as error:
+    except (DataError, MachineError) as error:
         damaged.append(error.message)
         return {}
     epoch = run.info.get("best_epoch")
@@ -177,6 +177,6 @@ def _best_line(run: Run, damaged: list[str]) -> dict[str, Any]:
 def _evaluated(run: Run, best: dict[str, Any], damaged: list[str]) -> dict[str, dict[str, Any]]:
     chosen: dict[str, dict[str, Any]] = {}
     for value in sorted(evaluations(run, damaged), key=lambda value: (value["iw_samples"], value["recorded"])):
-        if value["step"] == best.get("step", value["step"]):
+        if value["step"] == best.get("step"):
             chosen[value["split"]] = value
     return chosen

@@ -8,6 +8,7 @@ Shapes: N tokens, H the width of a state, V words.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -108,8 +109,9 @@ class _Lease:
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
         self.whole = torch.empty(0, dtype=dtype)
-        while self.spare and (len(self.whole) < count or self.whole.dtype != dtype):
-            self.whole = self.spare.pop()
+        with suppress(IndexError):  # another thread may take the last one
+            while len(self.whole) < count or self.whole.dtype != dtype:
+                self.whole = self.spare.pop()
         if len(self.whole) < count or self.whole.dtype != dtype:
             self.whole = torch.empty(count, dtype=dtype)
         self.memory = self.whole[:count]

@@ -31,7 +31,12 @@ class Finding:
 
 def examine(path: Path) -> list[Finding]:
     """Everything that is wrong with the run folder `path`. One that is being trained is no reason to complain."""
-    return list(_examine(path))
+    found: list[Finding] = []
+    try:
+        found += _examine(path)
+    except MachineError as error:
+        found.append(_finding(path.name, error, ""))
+    return found
 
 
 def _examine(path: Path) -> Iterator[Finding]:
@@ -50,7 +55,7 @@ def _examine(path: Path) -> Iterator[Finding]:
     again = f"written anew by: seqvae train --resume {name}"
     try:
         run.metrics()
-    except DataError as error:
+    except (DataError, MachineError) as error:
         yield _finding(name, error, again)
     if epochs > 1 and not (path / "metrics.jsonl").exists():  # the first line comes after `last` of the first epoch
         yield Finding(name, "half-copied", f"{path / 'metrics.jsonl'} is missing", again)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -38,10 +39,11 @@ def machine_errors(path: Path) -> Iterator[None]:
         raise MachineError(f"{error.filename or path}: {reason}", hint) from error
 
 
-def write(path: Path, data: bytes | Iterable[bytes]) -> str:
+def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False) -> str:
     """Writes `path` atomically and durably; returns the SHA-256 of what was written, in hex.
 
-    Raises `MachineError` where the machine refuses; what stood under `path` before is then untouched.
+    Raises `MachineError` where the machine refuses; what stood under `path` before is then untouched. With `new`
+    something that stands there by then is such a refusal.
     """
     digest = hashlib.sha256()
     with machine_errors(path):
@@ -54,7 +56,11 @@ def write(path: Path, data: bytes | Iterable[bytes]) -> str:
                     digest.update(block)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            if new:
+                os.link(temporary, path)
+                temporary.unlink()
+            else:
+                temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -71,7 +77,7 @@ def write_json(path: Path, value: Any) -> str:
 def read_json(path: Path) -> Any:
     """The JSON in `path`. Raises `DataError` where it is missing, unreadable or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=no_number, parse_float=finite_number)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except OSError as error:
@@ -80,8 +86,24 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is no valid JSON: {error}") from error
 
 
-def _no_number(name: str) -> Any:
+def no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def finite_number(text: str) -> float:
+    """For `json`: what overflows could not be written again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where it is not there. Raises `MachineError` where it cannot be read."""
+    with machine_errors(folder):
+        try:
+            return sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def sha256(path: Path, watch: Callable[[int], None] | None = None) -> str:

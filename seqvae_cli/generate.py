@@ -6,6 +6,7 @@ Shapes: N or B sentences, L latent dimensions, V words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.batching import Batch, collate, length_sorted
+from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import DiagonalGaussian
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream, sum_type
@@ -42,6 +44,14 @@ class Strategy:
     """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
     beam: int = 0
     """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for what is no strategy."""
+        fine = 0 < self.temperature < math.inf and 0 < self.top_p <= 1 and self.top_k >= 0 and self.beam >= 0
+        if not fine:
+            raise UsageError(
+                f"{self} is no way to choose words", "temperature above 0, top_p above 0 to 1, counts from 0"
+            )
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
@@ -142,7 +152,7 @@ def beam_search(
     hypotheses have ended, or at `max_len` words.
     """
     found: list[list[int]] = []
-    for codes in torch.split(z, max(1, BEAM_ROWS // width)):
+    for codes in torch.split(z, max(1, BEAM_ROWS // width)) if len(z) else ():
         found += _beam_search(model, codes.to(model.device), width, list(start)[:max_len], max_len, precision)
     return found
 

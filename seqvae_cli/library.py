@@ -66,7 +66,11 @@ class Model:
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
     ) -> list[str]:
         """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
-        z = np.atleast_2d(np.asarray(codes, dtype=np.float32))
+        _check(seed=(seed, 0), max_len=(max_len, 1))
+        try:
+            z = np.atleast_2d(np.asarray(codes.detach().cpu() if isinstance(codes, Tensor) else codes, np.float32))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
         if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
             raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
         uniforms = [runtime.stream(seed, i).random(max_len, dtype=np.float32) for i in range(len(z))]
@@ -84,7 +88,7 @@ class Model:
         self, sentences: Sequence[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
     ) -> list[str]:
         """What the model makes of each sentence: the decoding of its posterior mean."""
-        return self.decode(self.encode(sentences), strategy, max_len=max_len) if sentences else []
+        return self.decode(self.encode(sentences), strategy, max_len=max_len)
 
     def sample(
         self,
@@ -96,6 +100,7 @@ class Model:
         max_len: int = MAX_LEN,
     ) -> list[str]:
         """Sentences decoded from draws of the prior, each beginning with the words of `start`."""
+        _check(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1))
         precision, first = self.bundle.precision, self._start(start)
         sampled = generate.sample(
             self.bundle.model, count, strategy, seed=seed, start=first, max_len=max_len, precision=precision
@@ -113,12 +118,14 @@ class Model:
 
     def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""
+        _check(samples=(samples, 1), seed=(seed, 0))
         precision = self.bundle.precision
         ids = self._ids(sentences)
         return list(metrics.score(self.bundle.model, ids, samples=samples, seed=seed, precision=precision))
 
     def evaluate(self, split: str = "test", *, samples: int = 500, elbo_samples: int = 1, seed: int = 0) -> Evaluation:
         """All figures on a split of the corpus that the model was trained on."""
+        _check(samples=(samples, 1), elbo_samples=(elbo_samples, 1), seed=(seed, 0))
         data = corpus.find(str(self.run.info["corpus"]["folder"]))
         return evaluate(self.bundle, data, split, samples=samples, elbo_samples=elbo_samples, seed=seed)
 
@@ -154,6 +161,10 @@ def prepare_corpus(
 
     Only a known corpus uses the network, and not where `from_folder` has its files.
     """
+    if from_folder is not None and source not in corpus.CORPORA:
+        raise UsageError(f"from_folder does not go with {str(source)!r}", f"known corpora: {', '.join(corpus.CORPORA)}")
+    if name is not None and source in corpus.CORPORA:
+        raise UsageError(f"corpus {source} has its own name", "leave name out")
     if source == "toy":
         return prepare.prepare_toy(sentences=sentences, name=name or "toy").corpus
     if isinstance(source, str) and source in corpus.CORPORA:
@@ -180,3 +191,10 @@ def train_model(
     for event in train.fit(run, chosen):
         callback(event)
     return load(run.name, device=resolved.runtime.device)
+
+
+def _check(**values: tuple[object, int]) -> None:
+    """Raises `UsageError` for what is no whole number, or below the least."""
+    for name, (value, least) in values.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
+            raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")

@@ -109,19 +109,23 @@ class Run:
 
 def held(lock: Path) -> bool:
     """Some process holds the file `lock`."""
-    if not lock.exists():
-        return False
-    try:
+    with files.machine_errors(lock):
+        if not lock.exists():
+            return False
         if sys.platform == "win32":
-            with FileLock(lock, timeout=0):
-                return False
+            try:
+                with FileLock(lock, timeout=0):
+                    return False
+            except OSError:
+                return True
         import fcntl
 
-        # Shared, so that those who only look do not take each other for the one who works.
         with open(lock, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+            try:
+                # Shared, so that those who only look do not take each other for the one who works.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
     return False
 
 
@@ -164,10 +168,13 @@ def read_tags(path: Path) -> list[str]:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, RecursionError) as error:
+        with files.machine_errors(path):
+            text = path.read_bytes() if path.exists() else b""
+        lines = [
+            json.loads(line, parse_constant=files.no_number, parse_float=files.finite_number)
+            for line in text.decode().splitlines()
+        ]
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):
         raise DataError(f"{path} has lines that are no metrics")

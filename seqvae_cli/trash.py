@@ -34,7 +34,11 @@ def trashed() -> list[Trashed]:
     """What lies in the trash, in the order in which it came there."""
     root = folder()
     entries = [(path, _ENTRY.fullmatch(path.name)) for path in root.iterdir()] if root.is_dir() else []
-    found = [Trashed(match[1], int(match[2]), path) for path, match in entries if match]
+    found = [
+        Trashed(match[1], int(match[2]), path)
+        for path, match in entries
+        if match and (path.is_dir() or path.is_symlink())
+    ]
     return sorted(found, key=lambda entry: (entry.removed, entry.name))
 
 

@@ -15,7 +15,8 @@ PACKAGE = Path(seqvae_cli.__file__).parent
 
 LAYERS = {
     0: {"errors", "places", "files", "text", "events", "config", "tokenizer", "toy", "toy_grammar", "toy_lexicon"}
-    | {"corpus", "registry", "download", "sources", "prepare", "codes"} | {"comparison", "trash"},
+    | {"corpus", "registry", "download", "sources", "prepare", "codes"}
+    | {"comparison", "trash"},
     1: {"latent", "batching", "runtime", "cross_entropy"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
@@ -29,7 +30,9 @@ TERMINAL = {"display", "live", "commands", "app", "__main__"}
 """What may know Rich or Typer, print, and exit; the rest is the library."""
 
 WITHIN_A_LAYER = {("live", "display"), ("train", "learner"), ("__main__", "app")} | {
-    ("library", "train"), ("library", "evaluate")}
+    ("library", "train"),
+    ("library", "evaluate"),
+}
 """Imports allowed inside a layer above 0. Layer 0 may import itself, without cycles."""
 
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}

@@ -94,6 +94,9 @@ def test_a_file_and_a_stream_that_comes_in_drops_give_the_same(tmp_path: Path) -
         (npy(CODES)[:-3], "no NumPy array"),
         (npy(CODES)[:20], "no NumPy array"),
         (npy(np.array([[None]], dtype=object)), "no NumPy array"),
+        (npy(CODES).replace(b"(2, 3), }" + b" " * 28, b"(%d, 3), }" % 10**28), "no NumPy array"),
+        (npy(CODES).replace(b"{'descr'", b"((((((((", 1), "no NumPy array"),
+        (b'{"text": "' + b"a" * 1_200_000 + b'", "mean": [1, 2, 3]}\n', "over 1 MiB"),
     ],
 )
 def test_what_is_no_code_is_named(data: bytes, words: str) -> None:

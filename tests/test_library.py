@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import seqvae_cli
-from seqvae_cli import Model, Strategy, app, load, prepare_corpus, train_model
+from seqvae_cli import Model, Strategy, app, load, prepare_corpus, registry, train_model
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.events import EvalEvent, Event, StepEvent
 from tests.conftest import TINY, tiny_text
@@ -44,7 +44,10 @@ def test_decoding_takes_arrays_lists_tensors_and_single_codes(model: Model) -> N
     assert len(expected) == 3
     assert model.decode(codes) == model.decode(codes.tolist()) == model.decode(torch.from_numpy(codes)) == expected
     assert model.decode(codes[0]) == expected[:1]
-    assert model.decode(np.empty((0, model.latent_size))) == []
+    for strategy in (Strategy(greedy=True), Strategy(beam=3)):
+        assert model.decode(np.empty((0, model.latent_size)), strategy) == []
+    assert model.decode(torch.from_numpy(codes).requires_grad_()) == expected
+    assert model.reconstruct(np.array(SENTENCES)) == expected
 
 
 def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model) -> None:
@@ -93,6 +96,9 @@ def test_a_callback_that_raises_ends_the_training() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train_model(TINY, name="refused", callback=refuse)
+    run = registry.find("refused")
+    assert run.status == "interrupted"
+    assert not run.locked()
 
 
 def test_the_built_in_corpus(home: Path) -> None:
@@ -111,6 +117,20 @@ def test_the_built_in_corpus(home: Path) -> None:
         (lambda model: model.interpolate("the cat", "a dog", steps=1), "2 steps"),
         (lambda model: model.interpolate("the cat", "a dog", path="curved"), "spherical"),
         (lambda model: model.evaluate("dev"), "dev"),
+        (lambda model: model.evaluate(samples=0), "samples is 0"),
+        (lambda model: model.score(["the cat"], samples=0), "samples is 0"),
+        (lambda model: model.sample(-1), "count is -1"),
+        (lambda model: model.sample(2.5), "count is 2.5"),
+        (lambda model: model.sample(1, seed=-1), "seed is -1"),
+        (lambda model: model.decode(np.zeros((1, 4)), max_len=0), "max_len is 0"),
+        (lambda model: model.decode("abc"), "codes are numbers"),
+        (lambda model: model.decode([[1.0], [1.0, 2.0]]), "codes are numbers"),
+        (lambda _: Strategy(top_k=-1), "top_k=-1"),
+        (lambda _: Strategy(temperature=float("nan")), "temperature=nan"),
+        (lambda _: Strategy(top_p=0.0), "top_p=0.0"),
+        (lambda _: Strategy(beam=-1), "beam=-1"),
+        (lambda _: prepare_corpus("ptb", name="mine"), "own name"),
+        (lambda _: prepare_corpus("toy", from_folder="."), "from_folder"),
     ],
 )
 def test_wrong_use_is_refused_with_the_value(model: Model, call: object, words: str) -> None:

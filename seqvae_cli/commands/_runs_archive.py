@@ -44,7 +44,7 @@ def export(
                 sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
             return
-        digest = files.write(file, pack.blocks(advance))
+        digest = files.write(file, pack.blocks(advance), new=True)
     size = file.stat().st_size
     if json:
         display.out_json({"run": pack.run.name, "file": str(file), "bytes": size, "sha256": digest})

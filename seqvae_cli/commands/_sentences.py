@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
@@ -32,9 +33,11 @@ def open_lines(text: list[str], encoding: str) -> Iterable[str]:
 
     texts.check_encoding(encoding)
     if text == ["-"]:
-        return texts.read_lines(sys.stdin.buffer, encoding, keep_blank=True)
+        return _told(sys.stdin.buffer, encoding)
+    if "-" in text:
+        raise UsageError("standard input (-) does not go with other sentences", "give - alone")
     if len(text) == 1 and names_a_file(text[0]):
-        return texts.read_lines(Path(text[0]), encoding, keep_blank=True)
+        return _told(Path(text[0]), encoding)
     for sentence in text:
         if not sentence.strip():
             raise UsageError("an empty sentence has no code", "give a sentence, FILE or -")
@@ -43,6 +46,16 @@ def open_lines(text: list[str], encoding: str) -> Iterable[str]:
     if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
         raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
     return text
+
+
+def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines, those over 1 MiB as empty ones; says how many were."""
+    from seqvae_cli import text as texts
+
+    dropped: Counter[str] = Counter()
+    yield from texts.read_lines(source, encoding, keep_blank=True, dropped=dropped)
+    if dropped["too_long"]:
+        display.warn(f"{dropped['too_long']} lines of over 1 MiB were too long, and are taken as empty")
 
 
 def names_a_file(text: str) -> bool:
@@ -58,8 +71,8 @@ class Sentences:
 
     def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
         self.lines, self.tokenizer = lines, tokenizer
-        self.waiting: deque[tuple[str, bool]] = deque()
-        """Lines that were read and not yet given back, each with whether it has words."""
+        self.waiting: deque[tuple[str, bool, int]] = deque()
+        """Lines read and not yet given back: the line, whether it has words, how often it came in a row."""
         self.unknown: set[str] = set()
         self.empty = 0
 
@@ -69,10 +82,13 @@ class Sentences:
 
         for line in self.lines:
             ids = self.tokenizer.encode(line)
-            self.waiting.append((line, bool(ids)))
             if not ids:
                 self.empty += 1
+                # Counted, not kept: a stream of empty lines must not fill the memory.
+                times = self.waiting.pop()[2] if self.waiting and self.waiting[-1][:2] == (line, False) else 0
+                self.waiting.append((line, False, times + 1))
                 continue
+            self.waiting.append((line, True, 1))
             if len(self.unknown) < 1000:  # enough to name; a stream must not fill the memory
                 self.unknown.update(self.tokenizer.unknown(line))
             yield np.array(ids, dtype=np.int64)
@@ -80,11 +96,14 @@ class Sentences:
     def joined(self, results: Iterable[T]) -> Iterator[tuple[str, T | None]]:
         """Every line with its result, None where it has no words; then warns of those, and of unknown words."""
         for result in results:
-            while not self.waiting[0][1]:
-                yield self.waiting.popleft()[0], None
+            yield from self._empty()
             yield self.waiting.popleft()[0], result
-        while self.waiting:
-            yield self.waiting.popleft()[0], None
+        yield from self._empty()
         warn_unknown(self.unknown)
         if self.empty:
             display.warn(f"{self.empty} empty sentences; their rows are kept")
+
+    def _empty(self) -> Iterator[tuple[str, None]]:
+        while self.waiting and not self.waiting[0][1]:
+            line, _, times = self.waiting.popleft()
+            yield from repeat((line, None), times)

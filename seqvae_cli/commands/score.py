@@ -32,8 +32,8 @@ def score(
     """Score sentences, a line each, in order: an upper bound on -log p(x), in nats. High ones are outliers.
 
     Columns, by tabs: the bound, the same a token (the end counted), the rate (KL), unknown words, the sentence. The
-    bound is the -ELBO, or with --samples K the tighter importance-weighted one. An empty line keeps its row: no
-    numbers, in JSON null.
+    bound is the -ELBO, or with --samples K the tighter importance-weighted one; its noise is small when K is large.
+    An empty line keeps its row: no numbers, in JSON null.
 
     Examples:
 

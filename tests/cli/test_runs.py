@@ -418,3 +418,61 @@ def test_tags_set_at_once_and_beside_a_training_are_all_kept() -> None:
     again = registry.find("tiny-run")
     assert again.tags() == [f"tag-{i}" for i in range(4)]
     assert again.info["epoch"] == epochs
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN"])
+def test_a_number_that_json_cannot_hold_hides_no_other_run(seqvae: Seqvae, number: str) -> None:
+    path = copy("odd").path / "run.json"
+    path.write_text(path.read_text().replace('"seconds": ', f'"seconds": {number}, "more": '))
+    answer = ok(seqvae("runs", "list", "--json"))
+    assert [json.loads(line)["run"] for line in answer.lines] == ["tiny-run"]
+    assert "odd" in answer.err
+    assert seqvae("runs", "doctor").code == 4
+
+
+def test_figures_of_other_weights_never_count(seqvae: Seqvae) -> None:
+    """Also where the epochs are lost, which say what step the best weights have."""
+    ok(seqvae("eval", "tiny-run", "--samples", "2"))
+    ok(seqvae("runs", "best", "--by", "iw_ppl"))
+    (registry.find("tiny-run").path / "metrics.jsonl").unlink()
+    assert seqvae("runs", "best", "--by", "iw_ppl").code == 3
+
+
+def test_an_archive_that_came_meanwhile_is_not_replaced(
+    seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "run.tar.gz"
+    link = os.link
+
+    def late(source: Any, target: Any) -> None:
+        archive.write_text("another's")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    answer = seqvae("runs", "export", "tiny-run", str(archive))
+    assert answer.code == 5
+    assert "run.tar.gz" in answer.err
+    assert archive.read_text() == "another's"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["run.tar.gz"]
+
+
+def test_only_folders_and_links_count_as_trash(seqvae: Seqvae) -> None:
+    places.home().joinpath("trash").mkdir()
+    (places.home() / "trash" / "odd~5").write_text("a file")
+    assert seqvae("runs", "restore", "odd").code == 3
+
+
+def test_weights_that_are_no_numbers_are_refused(seqvae: Seqvae) -> None:
+    import torch
+
+    from seqvae_cli import checkpoint
+
+    run = registry.find("tiny-run")
+    model = checkpoint.load("tiny-run").model
+    with torch.no_grad():
+        model.decoder.vocabulary.bias[5] = torch.nan
+    for folder in ("best", "last"):
+        checkpoint.write(run.path / folder, 99, {"model": model.state_dict()})
+    answer = seqvae("sample", "tiny-run")
+    assert answer.code == 4
+    assert "not finite" in answer.err
