@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from seqvae_cli.version import __version__ as __version__
 
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 

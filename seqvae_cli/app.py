@@ -21,8 +21,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from seqvae_cli import __version__, display
+from seqvae_cli import display
 from seqvae_cli.errors import MachineError, SeqvaeError, UsageError, nearest
+from seqvae_cli.version import __version__
 
 COMMANDS = {
     name: f"seqvae_cli.commands.{name}"

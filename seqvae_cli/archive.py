@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqvae_cli import __version__, checkpoint, comparison, files, places, registry
+from seqvae_cli import checkpoint, comparison, files, places, registry
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.registry import Run
+from seqvae_cli.version import __version__
 
 FORMAT = 1
 FOLDER = "seqvae-run/"

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from seqvae_cli import __version__, files, places
+from seqvae_cli import files, places
 from seqvae_cli.corpus import KnownCorpus, Mirror
 from seqvae_cli.errors import DataError
+from seqvae_cli.version import __version__
 
 Watch = Callable[[str, int, int | None], None]
 """Told (stage, done, total) now and then; total is None where it is not known."""

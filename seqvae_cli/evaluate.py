@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from seqvae_cli import __version__, comparison, files, generate, metrics
+from seqvae_cli import comparison, files, generate, metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import precision_name
+from seqvae_cli.version import __version__
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seqvae_cli import __version__, download, files, places
+from seqvae_cli import download, files, places
 from seqvae_cli.corpus import (
     CORPORA,
     FORMAT,
@@ -40,6 +40,7 @@ from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.sources import Progress, Text, TextSource
 from seqvae_cli.text import check_encoding
 from seqvae_cli.tokenizer import KINDS, SPECIALS, UNK, Tokenizer
+from seqvae_cli.version import __version__
 
 Watch = download.Watch
 HELD_OUT = 2_000

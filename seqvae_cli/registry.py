@@ -28,8 +28,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from seqvae_cli import __version__, files, places
+from seqvae_cli import files, places
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
+from seqvae_cli.version import __version__
 
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")

@@ -14,7 +14,19 @@ import seqvae_cli
 PACKAGE = Path(seqvae_cli.__file__).parent
 
 LAYERS = {
-    0: {"errors", "places", "files", "text", "events", "config", "tokenizer", "toy", "toy_grammar", "toy_lexicon"}
+    0: {
+        "version",
+        "errors",
+        "places",
+        "files",
+        "text",
+        "events",
+        "config",
+        "tokenizer",
+        "toy",
+        "toy_grammar",
+        "toy_lexicon",
+    }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
     | {"comparison", "trash"},
     1: {"latent", "batching", "runtime", "cross_entropy"},
