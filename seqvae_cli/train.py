@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ from seqvae_cli.events import (
 )
 from seqvae_cli.learner import DIVERGED_HINT, Learner
 from seqvae_cli.objective import Clock, Loss
+from seqvae_cli.progress import Progress
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import (
     precision_name,
@@ -45,38 +46,6 @@ from seqvae_cli.runtime import (
 STEPS_PER_EVENT = 10
 COLLAPSED = 0.5
 """Nats of rate below which the posterior is called collapsed."""
-
-
-@dataclass
-class Progress:
-    """Where training stands: all of it plain numbers, saved as `training.json`."""
-
-    epoch: int = 1
-    """The epoch that is being trained, from 1."""
-    batch: int = 0
-    """Batches of it that are done."""
-    step: int = 0
-    learning_rate: float = 0.0
-    best_step: int = -1
-    best_epoch: int = 0
-    best_neg_elbo: float | None = None
-    stale: int = 0
-    """Epochs at the full KL weight since the best one, or since the last plateau."""
-    unimproved: int = 0
-    """Epochs at the full KL weight since the best one."""
-    decays: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    """Time spent on the steps of this epoch."""
-    epoch_tokens: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Distortion and rate, summed over this epoch's sentences."""
-    sentences: int = 0
-    collapsed: bool = False
-    """The collapse was told."""
-    done: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """The lines of `metrics.jsonl`."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
@@ -398,14 +367,8 @@ class _Trainer:
             return
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
-        self.progress = _progress(files.read_json(path / "training.json"), str(path))
+        self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
         self.learner.restore(path, self.progress.learning_rate)
         self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
         self.order = self.epoch_order()
         self.write_metrics()
-
-
-def _progress(value: Any, where: str) -> Progress:
-    if not isinstance(value, dict) or value.keys() != {item.name for item in fields(Progress)}:
-        raise CheckpointError(f"{where}: training.json does not say where training stood")
-    return Progress(**value)

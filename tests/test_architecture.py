@@ -28,7 +28,7 @@ LAYERS = {
         "toy_lexicon",
     }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
-    | {"comparison", "trash"},
+    | {"comparison", "trash", "progress"},
     1: {"latent", "batching", "runtime", "cross_entropy"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
