@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqvae_cli import runtime
+from seqvae_cli import app, runtime
 from seqvae_cli.corpus import Corpus
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: threads would only wait for each other
@@ -26,6 +27,9 @@ TINY = {
     "runtime.threads": 1,
 }
 """Settings that train in a second."""
+
+SMALL = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+"""The same as arguments of `seqvae train`."""
 
 SUBJECTS = ("the cat", "a dog", "the old man", "my sister", "one small bird")
 VERBS = ("sees", "likes", "does not follow", "paints")
@@ -84,6 +88,34 @@ def tiny_corpus(trained_home: Path) -> Corpus:
 
     assert trained_home.is_dir()
     return corpus.find("tiny")
+
+
+class Answer:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+class Seqvae:
+    """Calls the program in this process, as its console script does."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Answer:
+        stream = io.TextIOWrapper(io.BytesIO(stdin))
+        self.monkeypatch.setattr("sys.stdin", stream)
+        code = app.main(list(arguments))
+        captured = self.capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
+    return Seqvae(capsys, monkeypatch)
 
 
 def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:

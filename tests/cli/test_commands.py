@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from pathlib import Path
@@ -11,39 +10,9 @@ import numpy as np
 import pytest
 
 from seqvae_cli import app, corpus, registry
-from tests.conftest import TINY, tiny_text
+from tests.conftest import SMALL, Seqvae, tiny_text
 
 pytestmark = pytest.mark.usefixtures("trained_home")
-
-SMALL = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
-
-
-class Answer:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-
-class Seqvae:
-    """Calls the program in this process, as its console script does."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *arguments: str, stdin: bytes = b"") -> Answer:
-        stream = io.TextIOWrapper(io.BytesIO(stdin))
-        self.monkeypatch.setattr("sys.stdin", stream)
-        code = app.main(list(arguments))
-        captured = self.capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-
-@pytest.fixture
-def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
-    return Seqvae(capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("command", [*app.COMMANDS, "runs list", "runs show", "runs path"])

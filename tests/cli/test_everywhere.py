@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli import app
-from tests.cli.test_commands import SMALL, Answer, Seqvae, seqvae
-
-__all__ = ["seqvae"]  # the fixture
+from tests.conftest import SMALL, Answer, Seqvae
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
 CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"

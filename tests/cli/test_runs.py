@@ -16,16 +16,11 @@ import pytest
 from seqvae_cli import files, places, registry
 from seqvae_cli.commands import _runs_shown, _runs_trash
 from seqvae_cli.commands.runs import app as runs_app
-from tests.cli.test_commands import SMALL, Answer, Seqvae
+from tests.conftest import SMALL, Answer, Seqvae
 from tests.test_registry import holder
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 COMMANDS = sorted(command.name or command.callback.__name__ for command in runs_app.registered_commands)  # type: ignore[union-attr]
-
-
-@pytest.fixture
-def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
-    return Seqvae(capsys, monkeypatch)
 
 
 def copy(name: str, **info: Any) -> registry.Run:

@@ -1,0 +1,77 @@
+"""Counts the tries of each row of the fault matrix, and shows them as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.faults.matrix import FULL, ROWS
+
+
+@pytest.fixture(autouse=True)
+def row(request: pytest.FixtureRequest) -> None:
+    """Notes the row that a test belongs to: every test here has one."""
+    (marker,) = request.node.iter_markers("row")
+    (number,) = marker.args
+    assert number in ROWS
+    request.node.user_properties.append(("row", number))
+
+
+@pytest.fixture
+def count_tries(request: pytest.FixtureRequest) -> Callable[[int], None]:
+    """For a test that is more than one try: tells how many it was."""
+    return lambda number: request.node.user_properties.append(("tries", number))
+
+
+@dataclass
+class Line:
+    tries: int = 0
+    survived: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = {number: Line() for number in ROWS}
+    seen: dict[str, tuple[int, int, bool, bool]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            properties = dict(report.user_properties)
+            if "row" not in properties:
+                continue
+            number, tries = properties["row"], properties.get("tries", 1)
+            lines[number].seconds += report.duration
+            good = outcome == "passed" and seen.get(report.nodeid, (0, 0, True, False))[2]
+            seen[report.nodeid] = (number, tries, good, outcome == "skipped")
+    for number, tries, good, skipped in seen.values():
+        lines[number].tries += 0 if skipped else tries
+        lines[number].survived += tries if good and not skipped else 0
+        lines[number].skipped += skipped
+    if not any(line.tries for line in lines.values()):
+        return
+    write = terminalreporter.write_line
+    write("")
+    write("| row | fault | tries | survived | seconds |")
+    write("|---|---|---|---|---|")
+    for number, (fault, full) in ROWS.items():
+        line = lines[number]
+        missing = f" of {full}" if line.tries < full else ""
+        skipped = f", {line.skipped} skipped" if line.skipped else ""
+        write(f"| {number} | {fault} | {line.tries}{missing}{skipped} | {line.survived} | {line.seconds:.0f} |")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In full a row with fewer tries than it names is a failure, too."""
+    if not FULL or hasattr(session.config, "workerinput") or session.exitstatus != pytest.ExitCode.OK:
+        return
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    counted = dict.fromkeys(ROWS, 0)
+    for report in terminal.stats.get("passed", []):
+        properties = dict(report.user_properties)
+        if report.when == "call" and "row" in properties:
+            counted[properties["row"]] += properties.get("tries", 1)
+    if any(counted[number] < full for number, (_, full) in ROWS.items()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
