@@ -15,7 +15,6 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -144,7 +143,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
     name = own if name is None else name
     target = places.runs() / name
     if target.is_symlink() or target.exists():
-        if all(_is_there(target / member, entry) for member, entry in expected.items()):
+        if _is_there(target, expected):
             raise UsageError(f"run {name!r} is here already, with this very content", "use it, or give another --name")
         raise UsageError(f"there is a run {name!r} already, with another content", "choose another --name")
     with files.claimed(places.runs(), "import") as draft:
@@ -162,13 +161,13 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
                 raise DataError(f"the archive holds {header.name!r} {twice}")
             if header.size != entry.size:
                 raise DataError(f"{member} has {header.size} bytes in the archive, {entry.size} in its manifest")
-            _write(draft / member, _content(stream, header.size), entry.sha256, watch)
+            try:
+                files.write(draft / member, _watched(_content(stream, header.size), watch), expected=entry.sha256)
+            except DataError as error:
+                raise DataError(_without(draft, error.message)) from error
         if missing:
             raise DataError(f"the archive breaks off: {min(missing)} is missing")
         _check_end(stream)
-        with files.machine_errors(draft):
-            for folder in [draft, *(path for path in draft.rglob("*") if path.is_dir())]:
-                files.sync_directory(folder)
         _check_run(draft)
         return Run(registry.publish(draft, name))
 
@@ -233,17 +232,6 @@ def _entry(name: str, value: Any) -> Entry:
     return Entry(digest, size)
 
 
-def _write(path: Path, blocks: Iterator[bytes], expected: str, watch: Watch) -> None:
-    with files.machine_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(files.DigestFile(path)) as file:
-        for block in blocks:
-            file.write(block)
-            watch(len(block))
-        if (found := file.finish()) != expected:
-            raise DataError(f"{path.name} in the archive is damaged: SHA-256 {found[:12]}…, expected {expected[:12]}…")
-
-
 def _check_end(stream: gzip.GzipFile) -> None:
     """Reads to the end, which also checks what gzip has counted: nothing but zeros may follow."""
     tail = stream.read(_TAIL)
@@ -268,12 +256,26 @@ def _check_run(path: Path) -> None:
                 if strangers:
                     raise DataError(f"{generation / min(strangers)} belongs to no checkpoint")
     except DataError as error:
-        message = error.message.replace(f"{path}/", "").replace(str(path), "this run")
-        raise type(error)(message, error.hint) from error
+        raise type(error)(_without(path, error.message), error.hint) from error
 
 
-def _is_there(path: Path, entry: Entry) -> bool:
-    return path.is_file() and path.stat().st_size == entry.size and files.sha256(path) == entry.sha256
+def _without(draft: Path, message: str) -> str:
+    """A message that does not speak of the temporary folder."""
+    return message.replace(f"{draft}/", "").replace(str(draft), "this run")
+
+
+def _watched(blocks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
+    for block in blocks:
+        yield block
+        watch(len(block))
+
+
+def _is_there(folder: Path, expected: dict[str, Entry]) -> bool:
+    try:
+        files.verify(folder, {member: entry.sha256 for member, entry in expected.items()})
+    except DataError:
+        return False
+    return True
 
 
 def _limit(name: str) -> int:

@@ -16,9 +16,8 @@ stopped.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -41,6 +40,8 @@ from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+DAMAGED = "damaged-"
+"""Prefix of checkpoints that a resume has set aside."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,7 @@ def write(
         digests[f"{name}.safetensors"] = files.write(target / f"{name}.safetensors", save(owned))
     if state is not None:
         digests["training.json"] = files.write_json(target / "training.json", state)
-    manifest = {"format": FORMAT, "step": step, "files": digests}
-    files.write_json(target / MANIFEST, manifest | {"digest": _digest(manifest)})
-    with files.machine_errors(folder):
-        files.sync_directory(folder)
+    files.write_json(target / MANIFEST, {"format": FORMAT, "step": step, "files": digests}, sealed=True)
     kept = generations(folder)[:keep]
     for old in _numbered(folder):
         if old not in kept and not old.is_symlink():
@@ -101,11 +99,6 @@ def _numbered(folder: Path) -> list[Path]:
     return [path for path in files.entries(folder) if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
 
 
-def _digest(manifest: dict[str, Any]) -> str:
-    """SHA-256 over the canonical JSON of a manifest, which names the digest of everything but itself."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
 def verify(path: Path) -> int:
     """Checks every file of a checkpoint; returns its step. Raises `CheckpointError`."""
     try:
@@ -114,12 +107,10 @@ def verify(path: Path) -> int:
             raise DataError(f"{path / MANIFEST} describes no checkpoint")
         if manifest["format"] > FORMAT:
             raise DataError(f"{path} was written by a newer seqvae (format {manifest['format']})", "upgrade seqvae")
-        digests, step = manifest.get("files"), manifest.get("step")
+        body = files.unseal(manifest, path / MANIFEST)
+        digests, step = body.get("files"), body.get("step")
         if not isinstance(digests, dict) or "model.safetensors" not in digests or not isinstance(step, int):
             raise DataError(f"{path / MANIFEST} describes no checkpoint")
-        body = {key: manifest[key] for key in ("format", "step", "files")}
-        if manifest != {**body, "digest": _digest(body)}:
-            raise DataError(f"{path / MANIFEST} is damaged")
         if not all(re.fullmatch(r"[\w-][\w.-]{0,99}", name) for name in digests):
             raise DataError(f"{path / MANIFEST} names files outside of the checkpoint")
         files.verify(path, digests)
@@ -154,6 +145,24 @@ def newest(folder: Path, damaged: list[str] | None = None) -> Path:
         else:
             return path
     raise errors[0]
+
+
+def of_step(folder: Path, step: int) -> Path | None:
+    """The checkpoint of `step` in `folder`, verified; None where there is none, or a damaged one."""
+    for path in generations(folder):
+        with suppress(CheckpointError, MachineError):
+            if verify(path) == step:
+                return path
+    return None
+
+
+def set_aside(folder: Path, good: Path) -> None:
+    """Renames what is newer than `good`, and so damaged: it no longer counts when the next save keeps the newest."""
+    for path in generations(folder):
+        if path == good:
+            return
+        with files.machine_errors(path):
+            path.rename(path.with_name(f"{DAMAGED}{path.name}-{secrets.token_hex(2)}"))
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:

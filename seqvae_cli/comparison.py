@@ -78,6 +78,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} holds no evaluation", "delete it, then evaluate again")
     if value["format"] > FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", "upgrade seqvae")
+    value = files.unseal(value, path)
     texts = all(isinstance(value.get(key), str) for key in ("split", "signature"))
     if not texts or not all(isinstance(value.get(key), int) for key in ("step", "recorded", "iw_samples")):
         raise DataError(f"{path} holds no evaluation", "delete it, then evaluate again")

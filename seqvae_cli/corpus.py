@@ -126,7 +126,7 @@ class SplitWriter:
         self.lengths: Counter[int] = Counter()
         self._code = {"uint16": "H", "uint32": "I"}[dtype]
         self._tokens, self._offsets = array(self._code), array("q", [0])
-        self._files = [files.DigestFile(folder / f"{name}.{part}.bin") for part in ("tokens", "offsets")]
+        self._files = [files.DurableFile(folder / f"{name}.{part}.bin") for part in ("tokens", "offsets")]
 
     def add(self, ids: list[int]) -> None:
         self._tokens.extend(ids)
@@ -139,7 +139,7 @@ class SplitWriter:
     def finish(self) -> dict[str, str]:
         """Syncs the files to disk; returns the SHA-256 of each by name."""
         self._flush()
-        return {file.path.name: file.finish() for file in self._files}
+        return {file.path.name: file.commit() for file in self._files}
 
     def close(self) -> None:
         for file in self._files:
@@ -168,7 +168,7 @@ class Corpus:
         """
         info = files.read_json(path / "corpus.json")
         try:
-            _check(path, info)
+            info = _check(path, info)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise DataError(f"{path / 'corpus.json'} is damaged: {error!r}", "prepare the corpus again") from error
         return cls(path, info)
@@ -264,7 +264,8 @@ def find(name: str) -> Corpus:
     candidates = [path for path in prepared if path.name[:-13] == name]
     if not candidates:
         hint = nearest(name, known_names()) if prepared else ""
-        raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, f"seqvae prepare {name}"])))
+        source = name[:-13] if _FOLDER.fullmatch(name) else name
+        raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, f"seqvae prepare {source}"])))
     return Corpus.open(max(candidates, key=prepared_at))
 
 
@@ -291,10 +292,12 @@ def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
         raise DataError(f"{path} is too short", "prepare the corpus again") from error
 
 
-def _check(path: Path, info: dict[str, Any]) -> None:
-    number = info["format"]
+def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
+    """What corpus.json says, where it is whole and the files have the sizes that it names."""
+    number = sealed["format"]
     if isinstance(number, int) and number > FORMAT:
         raise DataError(f"{path} comes from a newer version (format {number})", "upgrade seqvae")
+    info = files.unseal(sealed, path / "corpus.json")
     if number != FORMAT or info["dtype"] not in _DTYPES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")
     digests = info["files"]
@@ -313,6 +316,7 @@ def _check(path: Path, info: dict[str, Any]) -> None:
                 raise DataError(f"{path / part} {state}", "prepare the corpus again")
     if not (path / "tokenizer.json").is_file() or not isinstance(info["vocabulary"], int):
         raise DataError(f"{path / 'tokenizer.json'} is missing", "prepare the corpus again")
+    return info
 
 
 def latest() -> Corpus:

@@ -102,6 +102,8 @@ def _checkpoints(run: Run, epochs: int, away: str) -> Iterator[Finding]:
             for path in sorted(folder.glob("[0-9]*")):
                 if path.is_dir() and path not in found and not (path / checkpoint.MANIFEST).exists():
                     yield Finding(run.name, "leftover", f"{path} was never finished", "swept when it is trained on")
+            for path in sorted(folder.glob(f"{checkpoint.DAMAGED}*")):
+                yield Finding(run.name, "leftover", f"{path} was damaged, and set aside by a resume", "delete it")
 
 
 def _finding(name: str, error: DataError | MachineError, advice: str) -> Finding:

@@ -7,10 +7,8 @@ are resumed, at whatever mirror. From archives the files are streamed by their e
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import io
-import os
 import tarfile
 import time
 import urllib.error
@@ -113,9 +111,10 @@ def _missing(cache: Path, digests: dict[str, str]) -> dict[str, str]:
     """What the cache has not, by name; a file there that is not what its name says is deleted."""
     missing = {}
     for name, digest in digests.items():
-        path = cache / name
-        if not path.is_file() or files.sha256(path) != digest:
-            path.unlink(missing_ok=True)
+        try:
+            files.verify(cache, {name: digest})
+        except DataError:
+            (cache / name).unlink(missing_ok=True)
             missing[name] = digest
     return missing
 
@@ -149,13 +148,16 @@ def _download(address: str, path: Path, digest: str, client: _Client) -> None:
                     part.unlink()
                 if not resumed or error.status != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise
-        if (found := files.sha256(part)) == digest:
-            part.replace(path)
-            files.sync_directory(path.parent)
+        try:
+            with open(part, "rb") as file:
+                files.write(path, iter(lambda: file.read(_BLOCK), b""), expected=digest)
+        except DataError as error:
+            part.unlink()
+            if not resumed:
+                raise _UnusableError(f"wrong checksum: {error.message}") from error
+        else:
+            part.unlink()
             return
-        part.unlink()
-        if not resumed:
-            raise _UnusableError(f"wrong checksum: SHA-256 {found[:12]}…, expected {digest[:12]}…")
 
 
 def _append(address: str, part: Path, resumed: int, client: _Client) -> None:
@@ -177,8 +179,6 @@ def _append(address: str, part: Path, resumed: int, client: _Client) -> None:
                 file.write(block)
                 if client.watch:
                     client.watch(f"download {part.stem}", done, total)
-            file.flush()
-            os.fsync(file.fileno())
     if total is not None and done < total:
         raise _UnusableError(f"broke off after {done} of {total} bytes")
 
@@ -200,10 +200,10 @@ def _unpack(address: str, prefix: str, wanted: dict[str, str], cache: Path, clie
                         if member.name != prefix + name or name not in left or not plain or member.size > client.limit:
                             continue
                         data = cast(IO[bytes], archive.extractfile(member)).read()
-                        if hashlib.sha256(data).hexdigest() == left[name]:
-                            files.write(cache / name, data)
+                        try:
+                            files.write(cache / name, data, expected=left[name])
                             del left[name]
-                        else:
+                        except DataError:
                             reason = "wrong checksum of {}"
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError) as error:
         raise _UnusableError(f"no readable archive: {error}") from error

@@ -138,5 +138,5 @@ def store(run: Run, step: int, evaluation: Evaluation) -> Path:
         # Not its parents: a run that was removed meanwhile must not come back in parts.
         path.parent.mkdir(exist_ok=True)
     head = {"format": comparison.FORMAT, "step": step, "recorded": time.time_ns()}
-    files.write_json(path, head | evaluation.to_json())
+    files.write_json(path, head | evaluation.to_json(), sealed=True)
     return path

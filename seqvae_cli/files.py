@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,39 +39,84 @@ def machine_errors(path: Path) -> Iterator[None]:
         raise MachineError(f"{error.filename or path}: {reason}", hint) from error
 
 
-def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False) -> str:
-    """Writes `path` atomically and durably; returns the SHA-256 of what was written, in hex.
+class DurableFile:
+    """A file that is written piece by piece and appears under its name whole, or not at all.
 
-    Raises `MachineError` where the machine refuses; what stood under `path` before is then untouched. With `new`
-    something that stands there by then is such a refusal.
+    The only place where durable files are written. `commit` gives it its name; `close`, which is due whatever happens,
+    drops what was not committed. Raises `MachineError` where the machine refuses; what stood under `path` before is
+    then untouched. With `new` something that stands there by then is such a refusal.
     """
-    digest = hashlib.sha256()
-    with machine_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}"
-        try:
-            with open(temporary, "xb") as file:
-                for block in [data] if isinstance(data, bytes) else data:
-                    file.write(block)
-                    digest.update(block)
-                file.flush()
-                os.fsync(file.fileno())
-            if new:
-                os.link(temporary, path)
-                temporary.unlink()
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        self.path, self.new = path, new
+        self._digest = hashlib.sha256()
+        with machine_errors(path):
+            make_folder(path.parent)
+            self._temporary: Path | None = path.parent / f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}"
+            self._file = open(self._temporary, "xb", buffering=1 << 18)  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        with machine_errors(self.path):
+            self._file.write(data)
+        self._digest.update(data)
+
+    def commit(self, expected: str | None = None) -> str:
+        """Syncs the file, gives it its name and syncs that; returns the SHA-256 in hex.
+
+        Raises `DataError` where something else was `expected`; the file then never appears.
+        """
+        assert self._temporary is not None, "committed or closed already"
+        found = self._digest.hexdigest()
+        if expected is not None:
+            _compare(self.path, found, expected)
+        with machine_errors(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self.new:
+                os.link(self._temporary, self.path)
+                self._temporary.unlink()
             else:
-                temporary.replace(path)
-        except BaseException:
+                self._temporary.replace(self.path)
+            self._temporary = None
+            sync_directory(self.path.parent)
+        return found
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        if self._temporary is not None:
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
-    return digest.hexdigest()
+                self._temporary.unlink(missing_ok=True)
+            self._temporary = None
 
 
-def write_json(path: Path, value: Any) -> str:
-    """`write` of indented JSON; NaN is refused, since JSON has none."""
+def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
+    """Writes `path` as a `DurableFile`; returns the SHA-256 of what was written, in hex."""
+    with machine_errors(path), closing(DurableFile(path, new=new)) as file:
+        for block in [data] if isinstance(data, bytes) else data:
+            file.write(block)
+        return file.commit(expected)
+
+
+def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
+    """`write` of indented JSON; NaN is refused, since JSON has none. See `unseal` for `sealed`."""
+    if sealed:
+        value = {**value, "digest": _seal(value)}
     return write(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def unseal(value: Any, path: Path) -> dict[str, Any]:
+    """What `write_json` sealed in `path`, without the SHA-256 of itself that it carries. Raises `DataError`."""
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: it is no JSON object")
+    body = {key: item for key, item in value.items() if key != "digest"}
+    _compare(path, _seal(body), value.get("digest"))
+    return body
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: Path) -> Any:
@@ -123,8 +168,13 @@ def verify(folder: Path, digests: dict[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path} is missing")
-        if (found := sha256(path)) != expected:
-            raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
+        _compare(path, sha256(path), expected)
+
+
+def _compare(path: Path, found: str, expected: object) -> None:
+    """The one place where a file is found to be what it should be, or not."""
+    if found != expected:
+        raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
 
 
 def sweep(folder: Path) -> None:
@@ -132,41 +182,6 @@ def sweep(folder: Path) -> None:
     for leftover in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
             leftover.unlink()
-
-
-class DigestFile:
-    """A new file that is written piece by piece and hashed on the way. `close` forgets what is not finished."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._digest = hashlib.sha256()
-        self._pending = bytearray()
-        with machine_errors(path):
-            self._file = open(path, "xb", buffering=0)  # noqa: SIM115
-
-    def write(self, data: bytes) -> None:
-        self._pending += data
-        if len(self._pending) >= 1 << 18:
-            self._flush()
-
-    def finish(self) -> str:
-        """Syncs the file to disk and closes it; returns its SHA-256 in hex."""
-        self._flush()
-        with machine_errors(self.path):
-            os.fsync(self._file.fileno())
-        self._file.close()
-        return self._digest.hexdigest()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _flush(self) -> None:
-        self._digest.update(self._pending)
-        with machine_errors(self.path):
-            rest = memoryview(self._pending)
-            while rest:  # an unbuffered write may take a part only
-                rest = rest[self._file.write(rest) :]
-        self._pending = bytearray()
 
 
 @contextmanager
@@ -191,7 +206,7 @@ def claimed(folder: Path, stem: str) -> Iterator[Path]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
     with machine_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for leftover in folder.glob(f"{TEMPORARY}*.lock"):
             if taken(stale := FileLock(leftover)):
                 drop(stale)
@@ -211,6 +226,18 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those that it lies in, and syncs what is new of them."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+    sync_directory(path.parent)
 
 
 def sync_directory(folder: Path) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from seqvae_cli.errors import MachineError
+
 
 def home() -> Path:
-    """`SEQVAE_HOME` where it is set, else the platform's data directory."""
+    """`SEQVAE_HOME` where it is set, else the platform's data directory. Raises `MachineError` where it is a file."""
     if moved := os.environ.get("SEQVAE_HOME"):
-        return Path(moved).expanduser().absolute()
+        path = Path(moved).expanduser().absolute()
+        if path.is_file():
+            raise MachineError(
+                f"SEQVAE_HOME is {path}, which is a file", "name a folder; it is made where there is none"
+            )
+        return path
     import platformdirs
 
     return platformdirs.user_data_path("seqvae", appauthor=False)

@@ -186,8 +186,8 @@ def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", wa
         digests = {}
         with ExitStack() as stack:
 
-            def open_all(kind: str) -> dict[str, files.DigestFile]:
-                made = {split: files.DigestFile(folder / f"{split}.{kind}") for split in sizes}
+            def open_all(kind: str) -> dict[str, files.DurableFile]:
+                made = {split: files.DurableFile(folder / f"{split}.{kind}") for split in sizes}
                 for file in made.values():
                     stack.callback(file.close)
                 return made
@@ -197,7 +197,7 @@ def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", wa
                 factors[split].write((json.dumps(sentence.factors) + "\n").encode())
                 log_probs[split].write(struct.pack("<d", toy.log_prob(sentence.words)))
             for file in (*factors.values(), *log_probs.values()):
-                digests[file.path.name] = file.finish()
+                digests[file.path.name] = file.commit()
         values = {factor: list(choices) for factor, choices in toy.FACTORS.items()}
         return digests, {"entropy": toy.entropy(), "toy": {"version": toy.VERSION, "factors": values}}
 
@@ -281,7 +281,7 @@ def _prepare(
             digests, info = digests | more, info | entries
         head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
         head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
-        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests})
+        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
         return _published(folder, path)
 
 
@@ -356,7 +356,7 @@ def _lying_there(path: Path) -> Corpus | None:
     rivals = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
     if max(rivals, key=prepared_at) != path:
         corpus = Corpus(path, corpus.info | {"prepared_at": _now()})
-        files.write_json(path / "corpus.json", corpus.info)
+        files.write_json(path / "corpus.json", corpus.info, sealed=True)
     return corpus
 
 

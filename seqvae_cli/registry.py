@@ -70,7 +70,7 @@ class Run:
     def update(self, **values: Any) -> None:
         """Changes `run.json` on disk."""
         self.info = {**self.info, **values, "updated": time.time_ns()}
-        files.write_json(self.path / "run.json", self.info)
+        files.write_json(self.path / "run.json", self.info, sealed=True)
 
     def start(self) -> None:
         self.update(status="running", holder={"pid": os.getpid(), "host": socket.gethostname()}, failure=None)
@@ -221,7 +221,7 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
         }
-        files.write_json(draft / "run.json", info)
+        files.write_json(draft / "run.json", info, sealed=True)
         return Run(publish(draft, name, prefix))
 
 
@@ -332,6 +332,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise DataError(f"{path / 'run.json'} describes no run")
     if info["format"] > FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", "upgrade seqvae")
+    info = files.unseal(info, path / "run.json")
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
         raise DataError(f"{path / 'run.json'} describes no run")

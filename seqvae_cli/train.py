@@ -335,13 +335,11 @@ class _Trainer:
     def lower_learning_rate(self) -> PlateauEvent:
         progress = self.progress
         progress.learning_rate *= self.settings.train.lr_decay
-        for best in checkpoint.generations(self.run.path / "best"):
-            # A crash after `best` was saved and before `last` was leaves one in `best` that is ahead.
-            if checkpoint.verify(best) == progress.best_step:
-                checkpoint.load_weights(self.model, best)
-                break
-        else:
-            raise CheckpointError(f"{self.run.path / 'best'} has no checkpoint of step {progress.best_step}")
+        # A crash after `best` was saved and before `last` was leaves one in `best` that is ahead.
+        best = checkpoint.of_step(self.run.path / "best", progress.best_step)
+        if best is None:
+            raise CheckpointError(f"{self.run.path / 'best'} has no whole checkpoint of step {progress.best_step}")
+        checkpoint.load_weights(self.model, best)
         self.learner.new_optimizer(progress.learning_rate)
         return PlateauEvent(progress.epoch, progress.learning_rate, progress.best_epoch)
 
@@ -367,7 +365,13 @@ class _Trainer:
             return
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
-        self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
+        checkpoint.set_aside(self.run.path / "last", path)
+        progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
+        if progress.best_epoch and checkpoint.of_step(self.run.path / "best", progress.best_step) is None:
+            yield WarningEvent(
+                f"the weights of epoch {progress.best_epoch}, the best one, are damaged; the best from here on counts"
+            )
+            progress.best_step, progress.best_epoch, progress.best_neg_elbo = -1, 0, None
         self.learner.restore(path, self.progress.learning_rate)
         self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
         self.order = self.epoch_order()

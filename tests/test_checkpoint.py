@@ -215,7 +215,7 @@ def test_a_disk_that_refuses_to_sync_is_a_machine_error_and_no_loss(
             save(tmp_path, 2)
     assert str(tmp_path) in caught.value.message
     assert is_step(old, 1)
-    assert is_step(checkpoint.newest(tmp_path), 2 if number >= 8 else 1)
+    assert is_step(checkpoint.newest(tmp_path), 2 if number >= 9 else 1)
     newer = save(tmp_path, 3)
     assert list(tmp_path.iterdir()) == [newer]
 

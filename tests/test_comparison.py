@@ -32,7 +32,7 @@ def create(name: str, corpus: dict[str, Any] = CORPUS, best: float | None = None
 def evaluated(run: Run, split: str = "test", step: int = 20, samples: int = 500, **figures: object) -> None:
     number = len(list((run.path / "evaluations").glob("*")))
     value = {"format": 1, "split": split, "step": step, "recorded": number, "iw_samples": samples, "signature": "s"}
-    files.write_json(run.path / "evaluations" / f"{number:016x}.json", value | figures)
+    files.write_json(run.path / "evaluations" / f"{number:016x}.json", value | figures, sealed=True)
 
 
 def best(by: str = "neg_elbo", **arguments: Any) -> str:

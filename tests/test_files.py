@@ -55,7 +55,7 @@ def test_a_refusal_at_any_place_leaves_the_old_file_and_names_the_path(
     path = tmp_path / "file"
     files.write(path, b"old")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
     def source() -> Iterator[bytes]:
@@ -133,15 +133,6 @@ for blocks in ([b"x" * 2000], [b"x" * 600, b"x" * 600]):
         assert str(path.parent) in error.message, error.message
     else:
         raise SystemExit("written beyond the limit")
-file = files.DigestFile(path.parent / "stream")
-file.write(b"x" * 2000)
-try:
-    file.finish()
-except MachineError as error:
-    assert "stream" in error.message, error.message
-else:
-    raise SystemExit("streamed beyond the limit")
-file.close()
 print(sorted(p.name for p in path.parent.iterdir()), path.read_bytes())
 """
 
@@ -153,7 +144,7 @@ def test_a_full_disk_is_a_machine_error_and_the_old_file_stays(tmp_path: Path) -
         [sys.executable, "-c", FULL, str(tmp_path / "file")], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.stderr == ""
-    assert result.stdout == "['file', 'stream'] b'old'\n"
+    assert result.stdout == "['file'] b'old'\n"
 
 
 FORBIDDEN = """
@@ -259,14 +250,42 @@ def test_sweep_takes_unfinished_files_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == [".hidden", ".tmp-folder", "file", "tmp-file"]
 
 
-def test_a_digest_file_is_hashed_on_the_way(tmp_path: Path) -> None:
+def test_a_durable_file_is_there_once_it_is_committed(tmp_path: Path) -> None:
     data = [b"a" * 7, b"b" * (1 << 19), b"", b"c"]
-    file = files.DigestFile(tmp_path / "file")
-    for block in data:
-        file.write(block)
-    assert file.finish() == files.sha256(tmp_path / "file") == hashlib.sha256(b"".join(data)).hexdigest()
-    with pytest.raises(MachineError, match="file"):
-        files.DigestFile(tmp_path / "file")  # it never overwrites
+    path = tmp_path / "file"
+    digest = hashlib.sha256(b"".join(data)).hexdigest()
+    for end in ("closed", "other", "committed"):
+        file = files.DurableFile(path)
+        for block in data:
+            file.write(block)
+        assert not path.exists()
+        if end == "other":
+            with pytest.raises(DataError, match="file is damaged"):
+                file.commit("0" * 64)
+        if end == "committed":
+            assert file.commit(digest) == digest == files.sha256(path)
+        file.close()
+        assert names(tmp_path) == (["file"] if end == "committed" else [])
+
+
+def test_a_sealed_file_tells_when_any_of_its_values_changed(tmp_path: Path) -> None:
+    path, value = tmp_path / "file", {"b": [1, 2.5, None], "a": {"text": "ü"}}
+    files.write_json(path, value, sealed=True)
+    sealed = files.read_json(path)
+    assert files.unseal(sealed, path) == value
+    changed = [{**sealed, "b": [1, 2.5, 0]}, {**sealed, "c": 1}, value, {**sealed, "digest": None}, [], None]
+    for other in changed:
+        with pytest.raises(DataError, match="damaged"):
+            files.unseal(other, path)
+
+
+def test_new_folders_are_synced_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    files.make_folder(tmp_path / "a" / "b" / "c")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    files.make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 3
 
 
 # Claims

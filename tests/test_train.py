@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -17,42 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from seqvae_cli import checkpoint, config, metrics, registry, train
+from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
-from seqvae_cli.registry import Run
-from tests.conftest import TINY
-
-TIMES = {"tokens_per_second"}
-"""Fields of a metrics line that no two runs share."""
-
-
-def new_run(corpus: Corpus, name: str, **overrides: object) -> Run:
-    dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-    return train.start(config.resolve(overrides=TINY | dotted), corpus, name=name)
-
-
-def fit(run: Run, corpus: Corpus, **options: Any) -> list[Any]:
-    return list(train.fit(run, corpus, **options))
-
-
-def weights(run: Run, folder: str = "last") -> dict[str, torch.Tensor]:
-    return checkpoint.read_tensors(checkpoint.newest(run.path / folder) / "model.safetensors")
-
-
-def figures(run: Run) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in run.metrics()]
-
-
-def assert_same_run(one: Run, other: Run) -> None:
-    for folder in ("last", "best"):
-        first, second = weights(one, folder), weights(other, folder)
-        assert first.keys() == second.keys()
-        for name in first:
-            assert torch.equal(first[name], second[name]), f"{folder}: {name}"
-    assert figures(one) == figures(other)
-    assert len(figures(one)) > 0
+from tests.training import assert_same_run, fit, long_run, new_run, weights
 
 
 class Stopper:
@@ -171,6 +139,21 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tiny_co
     (warning,) = [event for event in events if isinstance(event, WarningEvent)]
     assert newest.name in warning.message
     assert_same_run(quiet, run)
+    kept = checkpoint.generations(run.path / "last")
+    assert [checkpoint.verify(path) for path in kept] == [20, 10]  # the damaged one takes no place among them
+    assert len(list((run.path / "last").glob(f"{checkpoint.DAMAGED}{newest.name}-*"))) == 1
+
+
+def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "hurt")
+    fit(run, tiny_corpus)
+    for path in checkpoint.generations(run.path / "best"):
+        (path / "model.safetensors").write_bytes(b"")
+    events = fit(run, tiny_corpus, resume=True, epochs=3)
+    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
+    assert "damaged" in warning.message
+    assert events[-1].best_epoch == 3
+    assert checkpoint.load(run).step == 30
 
 
 @pytest.mark.parametrize("where", ["step", "validation"])
@@ -272,11 +255,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def long_run(corpus: Corpus, name: str) -> Run:
-    """Seconds of steps, with a checkpoint every 50 milliseconds beside those of epochs: kills land within saves too."""
-    return new_run(corpus, name, train__epochs=8, train__batch_size=4, train__save_every=0.0008)
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(tiny_corpus: Corpus, seed: int) -> None:
     quiet = long_run(tiny_corpus, "quiet")
@@ -293,20 +271,3 @@ def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(tiny_corpus: 
     subprocess.run(command("--resume", "auto", "-q"), check=True)
     assert registry.find("killed").status == "finished"
     assert_same_run(quiet, killed)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_how_to_resume_and_gives_its_exit_code(
-    tiny_corpus: Corpus, number: signal.Signals, code: int
-) -> None:
-    new_run(tiny_corpus, "asked", train__epochs=100_000)
-    process = subprocess.Popen(command("--resume", "asked"), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: bool(registry.find("asked").metrics()))
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert "seqvae train --resume asked" in stderr
-    assert "Traceback" not in stderr
-    assert registry.find("asked").status == "interrupted"
-    state = json.loads((checkpoint.newest(registry.find("asked").path / "last") / "training.json").read_text())
-    assert state["step"] > 0
