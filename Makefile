@@ -1,4 +1,4 @@
-# make demo: a first run; make test, make lint: what must pass; make bench: how fast it is.
+# make demo: a first run; make test, make lint: what must pass; make bench: how fast it is; make faults: what it survives.
 # Needs Python 3.11 or newer, nothing else.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check -c const
 
 BENCH ?=
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench faults
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed
@@ -23,6 +23,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks $(BENCH)
+
+faults: $(VENV)/.installed-test
+	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest tests/faults -n auto --dist worksteal -q
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,8 +1,21 @@
-"""`python -m seqvae_cli` does what `seqvae` does."""
+"""How a process becomes `seqvae`: the console script calls `main`, and so does `python -m seqvae_cli`."""
 
+import signal
 import sys
 
-from seqvae_cli.app import main
+
+def main() -> int:
+    """Runs the command line of this process and returns its exit code.
+
+    Ctrl-C before and after `app.main`, which has the error boundary, ends the process by the signal, as it does other
+    programs. Python's own handler would show a traceback of half an import or of the interpreter's last steps.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # where it is ignored, it stays ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from seqvae_cli import app
+
+    return app.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -169,18 +171,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     display.settings = display.Settings()
     if code := _guard(_open_streams):
         return code
-    before = signal.getsignal(signal.SIGTERM)
-    handled = threading.current_thread() is threading.main_thread() and before is not signal.SIG_IGN
-    if handled:
-        signal.signal(signal.SIGTERM, _terminate)
+    code = _guard(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
+    return _guard(sys.stdout.flush) or code
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Within, SIGINT and SIGTERM raise, so that work is cleaned up; a signal that is ignored stays so.
+
+    Where a module is just being imported, the handler from before has its way: there is nothing to clean up, and from
+    the depths of an import Python may show an exception and forget it.
+    """
+    before: dict[int, Any] = {}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _importing(frame):
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+        else:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before |= {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
     try:
-        code = _guard(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
-        return _guard(sys.stdout.flush) or code
+        for number in before:
+            signal.signal(number, stop)
+        yield
     finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+@_signals_raise()
 def _run(arguments: list[str]) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -297,10 +326,6 @@ def _out_of_memory(error: BaseException) -> bool:
     if kind is not None and isinstance(error, kind):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
-    raise Terminated
 
 
 def _open_streams() -> None:

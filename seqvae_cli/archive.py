@@ -143,7 +143,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
     name = own if name is None else name
     target = places.runs() / name
     if target.is_symlink() or target.exists():
-        if _is_there(target, expected):
+        if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items()}):
             raise UsageError(f"run {name!r} is here already, with this very content", "use it, or give another --name")
         raise UsageError(f"there is a run {name!r} already, with another content", "choose another --name")
     with files.claimed(places.runs(), "import") as draft:
@@ -268,14 +268,6 @@ def _watched(blocks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
     for block in blocks:
         yield block
         watch(len(block))
-
-
-def _is_there(folder: Path, expected: dict[str, Entry]) -> bool:
-    try:
-        files.verify(folder, {member: entry.sha256 for member, entry in expected.items()})
-    except DataError:
-        return False
-    return True
 
 
 def _limit(name: str) -> int:

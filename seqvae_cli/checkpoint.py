@@ -9,9 +9,20 @@ never touches an older one until the new one is complete:
         training.json          where training stood (in `last` alone)
         manifest.json          SHA-256 of each of them, written last: without it the folder does not count
 
-Weights are safetensors and the rest is JSON: nothing is unpickled. Every file is checked against its SHA-256 before
-it is read. A resumed run on CPU, with the same threads and versions, ends with the very bits of one that never
-stopped.
+The promise:
+
+- What is on disk after a crash is the old checkpoint or the new one, whatever of the unsynced writes the disk has kept,
+  lost or garbled. Where even a synced file is damaged, `newest` falls back to the one before and says so.
+- Every file is checked against its SHA-256 before it is read; the manifest carries one of itself.
+- Loading executes nothing: weights are safetensors, the rest is JSON; names, shapes and types are checked.
+- On a CPU a resumed run ends with the very bits of one that never stopped, given the same threads, versions and
+  instruction set.
+- On CUDA the same state is saved and restored, the device's random stream included, but kernels that sum in changing
+  order (cuDNN's LSTM, scatter-adds) give other last bits each time. They repeat with CUBLAS_WORKSPACE_CONFIG=:4096:8 in
+  the environment and `torch.use_deterministic_algorithms(True)` before training (PyTorch's notes on reproducibility),
+  as far as PyTorch has deterministic kernels; the program does not set them, since they cost speed.
+
+docs/reliability.md says how this was tried.
 """
 
 from __future__ import annotations
@@ -40,6 +51,8 @@ from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MAX_HEADER = 1 << 20
+"""Bytes of the header of a safetensors file: reading a longer one would cost seconds and gigabytes."""
 DAMAGED = "damaged-"
 """Prefix of checkpoints that a resume has set aside."""
 
@@ -168,6 +181,9 @@ def set_aside(folder: Path, good: Path) -> None:
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """The tensors of a verified safetensors file. Raises `CheckpointError`, also where `names` are others."""
     try:
+        with open(path, "rb") as start:
+            if (size := int.from_bytes(start.read(8), "little")) > MAX_HEADER:
+                raise CheckpointError(f"{path} is no checkpoint: its header has {size} bytes")
         with safe_open(path, "pt") as file:
             found = set(file.keys())
         if names is not None and (odd := found.symmetric_difference(names)):

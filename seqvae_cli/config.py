@@ -21,6 +21,8 @@ from pydantic.fields import FieldInfo
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
 
 MAX_SEED = 2**63 - 1
+UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""What the YAML library lets out besides its own errors, for `!!int ""` or `!!timestamp x` say."""
 
 
 class _Section(BaseModel):
@@ -130,11 +132,15 @@ def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", field
 
 
+def flag_name(key: str) -> str:
+    """`train.batch_size` is `--batch-size`."""
+    return "--" + key.rpartition(".")[2].replace("_", "-")
+
+
 def flags() -> Iterator[Flag]:
-    """One flag a setting: `train.batch_size` is `--batch-size`."""
+    """One flag a setting."""
     for key, field in fields():
-        name = "--" + key.rpartition(".")[2].replace("_", "-")
-        kind = _kind(field)
+        name, kind = flag_name(key), _kind(field)
         names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
         if kind == "BOOLEAN":
             names = (f"{name}/--no-{name[2:]}",)
@@ -223,7 +229,7 @@ def parse(text: str, source: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise DataError(f"{source}{where}: {getattr(error, 'problem', None) or 'no valid YAML'}") from error
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{source}: no valid YAML") from error
     if value is None:
         return {}
@@ -268,9 +274,8 @@ def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError],
         expected = ", ".join(part for part in (_kind(field), _range(field)) if part)
         if key == "runtime.device":
             expected = str(field.description)
-        raise kind(
-            f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", str(field.description)
-        ) from error
+        hint = f"{flag_name(key)}: {field.description}" if kind is UsageError else str(field.description)
+        raise kind(f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", hint) from error
     except RecursionError as error:
         raise kind(f"{source}settings are nested too deeply") from error
     return merged

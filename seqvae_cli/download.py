@@ -80,16 +80,17 @@ def fetch(
 def local(corpus: KnownCorpus, folder: Path, *, verify: bool = True) -> dict[str, Path]:
     """The files of a corpus by split, from a folder; `verify=False` takes them whatever their SHA-256 is.
 
-    Raises `DataError` naming the file that is missing or another, with both digests.
+    Raises `DataError` naming the file that is missing or another, and how both digests begin.
     """
     for name, expected in corpus.files.values():
-        path = folder / name
-        if not path.is_file():
-            raise DataError(f"{path} is missing", f"{corpus.name} has {', '.join(n for n, _ in corpus.files.values())}")
-        if verify and (found := files.sha256(path)) != expected:
-            raise DataError(
-                f"{path} is not the published file: SHA-256 {found}, expected {expected}", "--no-verify takes it anyway"
-            )
+        if not (folder / name).is_file():
+            names = ", ".join(name for name, _ in corpus.files.values())
+            raise DataError(f"{folder / name} is missing", f"{corpus.name} has {names}")
+        if verify:
+            try:
+                files.verify(folder, {name: expected})
+            except DataError as error:
+                raise DataError(f"not the published file: {error.message}", "--no-verify takes it anyway") from error
     return {split: folder / name for split, (name, _) in corpus.files.items()}
 
 
@@ -111,9 +112,7 @@ def _missing(cache: Path, digests: dict[str, str]) -> dict[str, str]:
     """What the cache has not, by name; a file there that is not what its name says is deleted."""
     missing = {}
     for name, digest in digests.items():
-        try:
-            files.verify(cache, {name: digest})
-        except DataError:
+        if not files.is_whole(cache, {name: digest}):
             (cache / name).unlink(missing_ok=True)
             missing[name] = digest
     return missing
@@ -140,7 +139,7 @@ def _download(address: str, path: Path, digest: str, client: _Client) -> None:
     part = path.with_name(f"{path.name}.part")
     while True:
         resumed = part.stat().st_size if part.is_file() else 0
-        if not resumed or files.sha256(part) != digest:
+        if not resumed or not files.is_whole(path.parent, {part.name: digest}):
             try:
                 _append(address, part, resumed, client)
             except _UnusableError as error:

@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from seqvae_cli import places
 from seqvae_cli.errors import DataError, MachineError
 
 TEMPORARY = ".tmp-"
@@ -31,12 +32,17 @@ def machine_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+        if named.name.startswith(TEMPORARY):  # which nobody has heard of
+            named = path
         hint = {
-            errno.ENOSPC: "free some space, or move the home with SEQVAE_HOME",
-            errno.EACCES: "give yourself permission, or move the home with SEQVAE_HOME",
-            errno.EROFS: "move the home with SEQVAE_HOME",
+            errno.ENOSPC: "free some space",
+            errno.EACCES: "give yourself permission",
+            errno.EROFS: "this disk takes nothing",
         }.get(error.errno or 0, "")
-        raise MachineError(f"{error.filename or path}: {reason}", hint) from error
+        if hint and named.is_relative_to(places.home()):
+            hint += ", or move the home with SEQVAE_HOME"
+        raise MachineError(f"{named}: {reason}", hint) from error
 
 
 class DurableFile:
@@ -103,15 +109,17 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
     """`write` of indented JSON; NaN is refused, since JSON has none. See `unseal` for `sealed`."""
     if sealed:
         value = {**value, "digest": _seal(value)}
-    return write(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # No line end where the last brace is to be the last byte: that it is cut off would not be found.
+    return write(path, (text if sealed else f"{text}\n").encode())
 
 
 def unseal(value: Any, path: Path) -> dict[str, Any]:
     """What `write_json` sealed in `path`, without the SHA-256 of itself that it carries. Raises `DataError`."""
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: it is no JSON object")
+    if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
+        raise DataError(f"{path} is damaged: it has no SHA-256 of itself")
     body = {key: item for key, item in value.items() if key != "digest"}
-    _compare(path, _seal(body), value.get("digest"))
+    _compare(path, _seal(body), value["digest"])
     return body
 
 
@@ -171,10 +179,19 @@ def verify(folder: Path, digests: dict[str, str]) -> None:
         _compare(path, sha256(path), expected)
 
 
-def _compare(path: Path, found: str, expected: object) -> None:
+def is_whole(folder: Path, digests: dict[str, str]) -> bool:
+    """`verify` as a question."""
+    try:
+        verify(folder, digests)
+    except DataError:
+        return False
+    return True
+
+
+def _compare(path: Path, found: str, expected: str) -> None:
     """The one place where a file is found to be what it should be, or not."""
     if found != expected:
-        raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
+        raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {expected[:12]}…")
 
 
 def sweep(folder: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqvae_cli import checkpoint
 from seqvae_cli.batching import Batch
 from seqvae_cli.config import Settings
-from seqvae_cli.errors import DivergedError
+from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.objective import Clock, Loss, Objective
 from seqvae_cli.runtime import autocast, random_state, restore_random_state
@@ -69,6 +69,20 @@ class Learner:
         """Undoes what happened since the verified checkpoint in `path`. Raises `CheckpointError`."""
         checkpoint.load_weights(self.model, path)
         tensors = checkpoint.read_tensors(path / "training.safetensors")
+        _check_adam(self.model, tensors)
         checkpoint.restore_optimizer(self.model, self.new_optimizer(learning_rate), tensors)
         random = {name.removeprefix("random/"): value for name, value in tensors.items() if name.startswith("random/")}
         restore_random_state(random, self.device)
+
+
+def _check_adam(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Raises `CheckpointError` where Adam could not go on from `tensors`: all of its state of a parameter, or none."""
+    for name, parameter in model.named_parameters():
+        expected = {f"{name}/step": (), f"{name}/exp_avg": parameter.shape, f"{name}/exp_avg_sq": parameter.shape}
+        there = [key for key in expected if key in tensors]
+        if there and len(there) < len(expected):
+            raise CheckpointError(f"the optimizer's state of {name!r} is incomplete")
+        for key in there:
+            if tensors[key].shape != expected[key] or tensors[key].dtype != torch.float32:
+                found = f"{list(tensors[key].shape)} {tensors[key].dtype}"
+                raise CheckpointError(f"the optimizer's {key!r} is {found}")

@@ -44,4 +44,30 @@ class Progress:
         """What was saved in `where`. Raises `CheckpointError`."""
         if not isinstance(value, dict) or value.keys() != {item.name for item in fields(cls)}:
             raise CheckpointError(f"{where}: training.json does not say where training stood")
+        for name, item in value.items():
+            if not _fits(name, item):
+                raise CheckpointError(f"{where}: training.json says {name} is {item!r:.60}")
+        if value["batch"] and not value["sentences"]:
+            raise CheckpointError(f"{where}: training.json counts batches without sentences")
         return cls(**value)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a field can have this value: files are checked against their digests, but whoever wrote them may lie."""
+    match name:
+        case "history":
+            return isinstance(value, list) and all(isinstance(line, dict) for line in value)
+        case "sums":
+            return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
+        case "collapsed" | "done":
+            return isinstance(value, bool)
+        case "best_neg_elbo":
+            return value is None or _number(value)
+        case "learning_rate" | "seconds" | "epoch_seconds":
+            return _number(value) and value >= 0
+    least = {"epoch": 1, "best_step": -1}.get(name, 0)
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**53
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100

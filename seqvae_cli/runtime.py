@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from seqvae_cli.errors import MachineError, UsageError
+from seqvae_cli.errors import CheckpointError, MachineError, UsageError
 
 
 def resolve_device(name: str) -> torch.device:
@@ -109,9 +109,15 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Undoes what happened since `random_state`; a stream of a device that is absent now is left alone."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
-    if device.type == "mps" and "mps" in state:
-        torch.mps.set_rng_state(state["mps"])
+    """Undoes what happened since `random_state`; a stream of a device that is absent now is left alone.
+
+    Raises `CheckpointError` for what is no state.
+    """
+    try:
+        torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)
+        if device.type == "mps" and "mps" in state:
+            torch.mps.set_rng_state(state["mps"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"the state of the random streams is damaged: {error}") from error

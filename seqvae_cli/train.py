@@ -87,6 +87,7 @@ def fit(
     run.check_corpus(corpus.path.name, corpus.hash)
     corpus.verify()
     _check_splits(corpus)
+    resolve_device(checkpoint.load_parts(run)[0].runtime.device)  # else a run is marked failed for want of it
     with run.lock():
         run.start()
         files.sweep(run.path)

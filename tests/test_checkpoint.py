@@ -6,11 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import pickle
-import random
 import shutil
-import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +56,6 @@ def is_step(path: Path, step: int) -> bool:
         and bits(checkpoint.read_tensors(path / "training.safetensors")) == bits(group(step))
         and checkpoint.read_tensors(path / "model.safetensors")["weight"].tolist() == [float(step)] * 3
     )
-
-
-def forge(folder: Path, data: bytes) -> Path:
-    """A checkpoint with weights of our making and a manifest whose digests are right."""
-    path = checkpoint.write(folder, 1, {"model": {"weight": torch.zeros(3)}})
-    (path / "model.safetensors").write_bytes(data)
-    manifest = files.read_json(path / "manifest.json")
-    manifest["files"]["model.safetensors"] = hashlib.sha256(data).hexdigest()
-    remanifest(path, manifest)
-    return path
 
 
 def remanifest(path: Path, manifest: Any) -> None:
@@ -243,29 +229,6 @@ def test_the_manifest_is_written_last_and_old_ones_go_after_it(tmp_path: Path, m
 # Damage
 
 
-def test_every_flipped_bit_and_every_truncation_is_found(trained_home: Path) -> None:
-    path = checkpoint.newest(trained_home / "runs" / "tiny-run" / "last")
-    names = sorted(file.name for file in path.iterdir())
-    assert len(names) == 4
-    choice = random.Random(0)
-    for name in names:
-        original = (path / name).read_bytes()
-        damaged = [original[:-2], original[: len(original) // 2], b"", original + b"\0"]
-        for _ in range(10):
-            place = choice.randrange(len(original))
-            flipped = bytearray(original)
-            flipped[place] ^= 1 << choice.randrange(8)
-            damaged.append(bytes(flipped))
-        for data in damaged:
-            (path / name).write_bytes(data)
-            with pytest.raises(CheckpointError) as caught:
-                checkpoint.verify(path)
-            assert caught.value.exit_code == 4
-            assert str(path) in caught.value.message
-        (path / name).write_bytes(original)
-    checkpoint.verify(path)
-
-
 def test_every_flipped_bit_of_the_manifest_is_found(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, 25, {"model": {"weight": torch.zeros(2)}})
     original = (path / "manifest.json").read_bytes()
@@ -415,71 +378,6 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     assert bits(other.state_dict()) == bits(model.state_dict())
 
 
-class Payload:
-    """Unpickled, it would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
-def test_a_pickle_in_place_of_weights_is_refused_and_never_run(tmp_path: Path) -> None:
-    marker = tmp_path / "executed"
-    torch.save(Payload(marker), tmp_path / "zip.pt")
-    torch.save(Payload(marker), tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
-    pickles = [(tmp_path / name).read_bytes() for name in ("zip.pt", "legacy.pt")]
-    pickles += [pickle.dumps(Payload(marker), protocol) for protocol in (0, 2, 5)]
-    for number, data in enumerate(pickles):
-        path = forge(tmp_path / str(number), data)
-        checkpoint.verify(path)
-        with pytest.raises(CheckpointError):
-            checkpoint.load_weights(nn.Linear(1, 1), path)
-    assert not marker.exists()
-    pickle.loads(pickles[-1])
-    assert marker.exists()  # it would have shown
-
-
-def tensor_file(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
-    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(encoded) if length is None else length) + encoded + data
-
-
-def entry(dtype: str, shape: list[int], start: int, end: int) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-
-
-LIES = {
-    "nothing": b"",
-    "half a length": b"\x01\x00",
-    "huge length": tensor_file({}, length=2**63),
-    "long length": tensor_file({}, length=90_000_000),
-    "overlapping": tensor_file({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12)),
-    "beyond the end": tensor_file({"a": entry("F32", [200], 0, 800)}, bytes(8)),
-    "backwards": tensor_file({"a": entry("F32", [2], 8, 0)}, bytes(8)),
-    "shape too large": tensor_file({"a": entry("F32", [2**62, 8], 0, 8)}, bytes(8)),
-    "shape beyond int64": tensor_file({"a": entry("F32", [2**63, 0], 0, 0)}),
-    "negative shape": tensor_file({"a": entry("F32", [-2], 0, 8)}, bytes(8)),
-    "unknown type": tensor_file({"a": entry("Q9", [2], 0, 8)}, bytes(8)),
-    "type without a tensor": tensor_file({"a": entry("F6_E2M3", [4], 0, 3)}, bytes(3)),
-    "no object": tensor_file(b"[]      "),
-    "no text": tensor_file(b"\xff\xfe\xff\xff"),
-    "nested": tensor_file(b'{"a":' * 100_000),
-    "a bit of everything": tensor_file({"a": 1, "__metadata__": {"b": [1]}}),
-    "100,000 tensors": tensor_file({f"t{i}": entry("F32", [0], 0, 0) for i in range(100_000)}),
-}
-
-
-@pytest.mark.parametrize("kind", LIES)
-def test_a_lying_header_is_refused_quickly(kind: str, tmp_path: Path) -> None:
-    path = forge(tmp_path, LIES[kind])
-    began = time.process_time()
-    with pytest.raises(CheckpointError):
-        checkpoint.load_weights(tiny_model(), path)
-    assert time.process_time() - began < 1
-
-
 # The optimizer
 
 
@@ -570,10 +468,9 @@ def test_the_last_weights_serve_where_none_are_the_best_yet(trained_home: Path) 
         checkpoint.load("latest")
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["config.yaml", "tokenizer.json"])
 def test_a_run_with_a_flipped_bit_does_not_load(name: str, trained_home: Path) -> None:
-    run = trained_home / "runs" / "tiny-run"
-    path = run / name if (run / name).exists() else checkpoint.newest(run / "best") / name
+    path = trained_home / "runs" / "tiny-run" / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))

@@ -11,9 +11,6 @@ from typing import Any, get_origin
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typer.main import get_command
@@ -394,30 +391,6 @@ def test_hostile_files_are_typed_errors(text: str | bytes, tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"settings\.yaml") as caught:
         config.resolve(file=written(tmp_path, text))
     assert len(caught.value.message) < 1000
-
-
-@hypothesis_settings(max_examples=100, deadline=None)
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from([*(part for key in FIELDS for part in key.split(".")), "x"]), inner, max_size=4
-            )
-        ),
-        max_leaves=12,
-    )
-)
-def test_any_yaml_is_settings_or_a_typed_error(tree: Any) -> None:
-    try:
-        values = config.parse(yaml.safe_dump(tree), "random")
-    except DataError:
-        return
-    outcome = attempt(overrides=values)
-    assert isinstance(outcome, Settings | UsageError)
-    if isinstance(outcome, UsageError):
-        assert outcome.message
 
 
 def test_files_that_cannot_be_read_say_so(tmp_path: Path) -> None:

@@ -3,123 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from seqvae_cli import download
-from seqvae_cli.corpus import CORPORA, KnownCorpus, Mirror
+from seqvae_cli.corpus import CORPORA, Mirror
 from seqvae_cli.download import fetch, licence_due, licence_shown, local
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.prepare import prepare_known
-
-DATA = {f"c.{split}.txt": f"{split} sentence\n".encode() * 20_000 for split in ("train", "valid", "test")}
-PREFIX = "./c/data/"
-
-
-class Server(ThreadingHTTPServer):
-    """Serves /MODE/NAME; `requests` keeps each path with its Range header."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[tuple[str, str | None]] = []
-        self.archives: dict[str, bytes] = {}
-        self.ended = threading.Event()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.server.requests.append((self.path, self.headers["Range"]))
-        _, mode, name = self.path.split("/", 2)
-        data = self.server.archives[name] if mode == "archive" else DATA[name]
-        with suppress(BrokenPipeError, ConnectionResetError):
-            getattr(self, f"answer_{mode.replace('-', '_')}")(data)
-
-    def send(self, body: bytes, status: int = 200, length: int | None = None, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for key, value in ({"Content_Type": "text/plain"} | headers).items():
-            self.send_header(key.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def answer_good(self, data: bytes) -> None:
-        start = int((self.headers["Range"] or "bytes=0-")[6:-1])
-        if start >= len(data) and start:
-            self.send(b"", 416)
-        elif start:
-            self.send(data[start:], 206, Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send(data)
-
-    answer_archive = answer_good
-
-    def answer_no_ranges(self, data: bytes) -> None:
-        self.send(data)
-
-    def answer_wrong(self, data: bytes) -> None:
-        self.send(data[:-1] + b"!")
-
-    def answer_short(self, data: bytes) -> None:
-        self.send(data[: len(data) // 3], length=len(data))
-
-    def answer_missing(self, _data: bytes) -> None:
-        self.send_error(404)
-
-    def answer_html(self, _data: bytes) -> None:
-        self.send(b"<p>Sign in", Content_Type="text/html; charset=utf-8")
-
-    def answer_plain_html(self, _data: bytes) -> None:
-        self.send(b"\n<!DOCTYPE html><p>Sign in")
-
-    def answer_large(self, data: bytes) -> None:
-        self.send(data * 10)
-
-    def answer_endless(self, data: bytes) -> None:
-        self.send_response(200)
-        self.end_headers()
-        while not self.server.ended.is_set():
-            self.wfile.write(data)
-
-    def answer_stalled(self, data: bytes) -> None:
-        self.send(data[:1000], length=len(data))
-        self.server.ended.wait(20)
-
-    def answer_trickle(self, data: bytes) -> None:
-        self.send(b"", length=len(data))
-        while not self.server.ended.wait(0.1):
-            self.wfile.write(b"x")
+from tests.lying_server import DATA, GOOD, PREFIX, Server, archive, known, mirrors, names, serving
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    thread = threading.Thread(target=lambda: made.serve_forever(0.02))
-    thread.start()
-    yield made
-    made.ended.set()
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with serving() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -134,23 +34,10 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def known(*mirrors: Mirror) -> KnownCorpus:
-    digests = {name.split(".")[1]: (name, hashlib.sha256(data).hexdigest()) for name, data in DATA.items()}
-    return KnownCorpus("c", "a corpus", digests, mirrors, "nobody", "the notice")
-
-
-def mirrors(server: Server, *modes: str) -> KnownCorpus:
-    return known(*(Mirror(f"{server.address}/{mode}/") for mode in modes))
-
-
 def check(paths: dict[str, Path], cache: Path) -> None:
     assert {path.name: path.read_bytes() for path in paths.values()} == DATA
     assert list(paths) == ["train", "valid", "test"]
     assert names(cache) == sorted(DATA)
-
-
-def names(cache: Path) -> list[str]:
-    return sorted(path.name for path in cache.iterdir() if path.name != ".lock")
 
 
 def test_a_good_mirror_is_asked_once(server: Server, cache: Path) -> None:
@@ -165,11 +52,7 @@ def test_a_good_mirror_is_asked_once(server: Server, cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
-    [
-        *(("wrong", "wrong checksum"), ("short", "broke off"), ("missing", "HTTP 404"), ("html", "HTML page")),
-        *(("plain-html", "HTML page"), ("stalled", "no progress"), ("trickle", "no progress"), ("large", "more than")),
-        ("endless", "more than"),
-    ],
+    [("plain-html", "HTML page"), ("trickle", "no progress"), ("large", "more than"), ("endless", "more than")],
 )
 def test_a_bad_mirror_gives_way_to_the_next(server: Server, cache: Path, mode: str, reason: str) -> None:
     options = {"timeout": 0.3, "limit": 500_000}
@@ -183,7 +66,7 @@ def test_a_bad_mirror_gives_way_to_the_next(server: Server, cache: Path, mode: s
         assert f"{mirror.url}c.train.txt" in caught.value.message
     assert "--from DIR" in caught.value.hint
     assert all(name.endswith(".part") for name in names(cache))
-    if mode not in ("short", "stalled", "trickle"):
+    if mode != "trickle":
         assert names(cache) == []
 
 
@@ -249,30 +132,6 @@ def test_a_cache_that_cannot_be_written(server: Server, cache: Path) -> None:
 
 # Archives
 
-Entry = tuple[str, bytes | None, Callable[[tarfile.TarInfo], None] | None]
-
-
-def archive(*entries: Entry, mode: str = "w:gz") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as made:  # type: ignore[call-overload]
-        for name, data, change in entries:
-            member = tarfile.TarInfo(name)
-            member.size = len(data or b"")
-            if change:
-                change(member)
-            made.addfile(member, io.BytesIO(data) if data is not None else None)
-    return buffer.getvalue()
-
-
-def kind(value: bytes, target: str = "") -> Callable[[tarfile.TarInfo], None]:
-    def change(member: tarfile.TarInfo) -> None:
-        member.type, member.linkname = value, target
-
-    return change
-
-
-GOOD: list[Entry] = [(PREFIX + name, data, None) for name, data in DATA.items()]
-
 
 def from_archive(server: Server, cache: Path, data: bytes) -> dict[str, Path]:
     server.archives["c.tgz"] = data
@@ -291,30 +150,6 @@ def test_an_archive_comes_after_its_mirrors(server: Server, cache: Path) -> None
     assert len(server.requests) == 4
 
 
-HOSTILE: list[Entry] = [
-    ("/etc/absolute", b"x", None),
-    ("../../outside", b"x", None),
-    ("./c/data/../../../outside", b"x", None),
-    ("link", None, kind(tarfile.SYMTYPE, "/etc/passwd")),
-    (PREFIX + "c.train.txt", None, kind(tarfile.SYMTYPE, "/etc/passwd")),
-    (PREFIX + "c.train.txt", None, kind(tarfile.LNKTYPE, "/etc/passwd")),
-    (PREFIX + "c.train.txt", None, kind(tarfile.CHRTYPE)),
-    (PREFIX + "c.train.txt", None, kind(tarfile.DIRTYPE)),
-    (PREFIX + "c.train.txt", b"another", None),
-    ("__MACOSX/./c/data/c.train.txt", b"x", None),
-    ("c.train.txt", b"x", None),
-    (PREFIX + "c.train.txt", None, kind(tarfile.FIFOTYPE)),
-]
-
-
-@pytest.mark.parametrize("entry", HOSTILE, ids=lambda entry: f"{entry[0]}-{entry[1]!r}")
-def test_hostile_members_touch_nothing(server: Server, cache: Path, tmp_path: Path, entry: Entry) -> None:
-    before = set(tmp_path.rglob("*"))
-    check(from_archive(server, cache, archive(entry, *GOOD)), cache)
-    after = {path for path in tmp_path.rglob("*") if cache not in (path, path.parent)}
-    assert after == before
-
-
 def test_archives_without_the_file_or_with_another_one(server: Server, cache: Path) -> None:
     with pytest.raises(DataError, match=r"no c\.train\.txt"):
         from_archive(server, cache, archive(*GOOD[1:]))
@@ -330,17 +165,6 @@ def test_broken_archives_are_unusable(server: Server, cache: Path, data: bytes) 
     assert set(names(cache)) <= set(DATA)
 
 
-def test_a_bomb_is_not_unpacked(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "MAX_UNPACKED", 1 << 20)
-    start = time.perf_counter()
-    with pytest.raises(DataError, match="too large"):
-        from_archive(server, cache, archive(("zeros", bytes(50 << 20), None), *GOOD))
-    with pytest.raises(DataError, match="too large"):
-        from_archive(server, cache, archive(*[("empty", b"", None)] * 5000))
-    assert time.perf_counter() - start < 10
-    assert names(cache) == []
-
-
 # Local files and notices
 
 
@@ -352,8 +176,8 @@ def test_local_files_are_checked(tmp_path: Path) -> None:
     (tmp_path / "c.valid.txt").write_bytes(b"other\n")
     with pytest.raises(DataError, match=r"c\.valid\.txt") as caught:
         local(corpus, tmp_path)
-    assert corpus.files["valid"][1] in caught.value.message
-    assert hashlib.sha256(b"other\n").hexdigest() in caught.value.message
+    assert corpus.files["valid"][1][:12] in caught.value.message
+    assert hashlib.sha256(b"other\n").hexdigest()[:12] in caught.value.message
     assert "--no-verify" in caught.value.hint
     assert local(corpus, tmp_path, verify=False)["valid"].read_bytes() == b"other\n"
     (tmp_path / "c.test.txt").unlink()
@@ -372,6 +196,6 @@ def test_a_known_corpus_is_downloaded_and_prepared(server: Server, monkeypatch: 
     monkeypatch.setitem(CORPORA, "c", mirrors(server, "missing", "good"))
     first = prepare_known("c", timeout=2)
     assert first.fresh
-    assert len(first.corpus.split("train")) == 20_000
+    assert len(first.corpus.split("train")) == 5_000
     assert not prepare_known("c", timeout=2).fresh
     assert len(server.requests) == 6

@@ -74,9 +74,16 @@ def test_a_refusal_at_any_place_leaves_the_old_file_and_names_the_path(
             files.write(path, source())
     assert str(path) in caught.value.message
     assert os.strerror(errno.ENOSPC) in caught.value.message
-    assert "SEQVAE_HOME" in caught.value.hint
+    assert files.TEMPORARY not in caught.value.message
+    assert caught.value.hint == "free some space"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_home_that_is_full_can_be_moved(home: Path) -> None:
+    with pytest.raises(MachineError) as caught, files.machine_errors(home / "runs" / "a"):
+        raise OSError(errno.ENOSPC, "full")
+    assert caught.value.hint == "free some space, or move the home with SEQVAE_HOME"
 
 
 def test_the_file_is_synced_before_it_gets_its_name_and_the_name_after(

@@ -17,13 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from seqvae_cli import files, places, sources
 from seqvae_cli import prepare as library
 from seqvae_cli.corpus import Corpus, SplitWriter, find
-from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError
+from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError
 from seqvae_cli.prepare import Prepared, prepare_known, prepare_text, prepare_toy
 from seqvae_cli.sources import text_source
 from seqvae_cli.text import MAX_LINE, read_lines
@@ -321,19 +319,6 @@ def test_blocks_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert dropped == {"empty": 1, "too_long": 1}
 
 
-@settings(max_examples=200, deadline=None)
-@given(data=st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace")))
-def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.txt"
-    path.write_bytes(data)
-    try:
-        lines = list(read_lines(path))
-    except DataError:
-        return
-    text = (data.decode("utf-8-sig") + "\n").replace("\r\n", "\n").replace("\r", " ")
-    assert lines == [line for line in text.split("\n") if line.strip()]
-
-
 # Once, and whole
 
 
@@ -592,36 +577,3 @@ def test_toy_is_one_stream_with_its_exact_log_probabilities() -> None:
     assert not prepare_toy(sentences=100, seed=3).fresh
     with pytest.raises(UsageError, match="99"):
         prepare_toy(sentences=99)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    data=st.lists(st.text(max_size=12), max_size=12).map(lambda lines: "\n".join(lines).encode("utf-8", "replace")),
-    kind=st.sampled_from(["word", "whitespace", "char"]),
-    lower=st.booleans(),
-    min_count=st.integers(-1, 3),
-    max_len=st.none() | st.integers(-1, 5),
-    fraction=st.floats(-0.1, 1.1),
-)
-def test_random_settings_give_a_corpus_or_a_typed_error(
-    tmp_path_factory: pytest.TempPathFactory,
-    data: bytes,
-    kind: str,
-    lower: bool,
-    min_count: int,
-    max_len: int | None,
-    fraction: float,
-) -> None:
-    path = tmp_path_factory.mktemp("any") / "t.txt"
-    path.write_bytes(data)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEQVAE_HOME", str(path.parent / "home"))
-        try:
-            corpus = prepared(
-                path, tokenizer=kind, lower=lower, min_count=min_count, max_len=max_len, valid_fraction=fraction
-            ).corpus
-        except SeqvaeError:
-            return
-        corpus.verify()
-        assert all(corpus.split(split).lengths.min(initial=1) >= 1 for split in corpus.splits)
-        assert left_behind() == []

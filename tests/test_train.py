@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,7 +13,7 @@ from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
-from tests.training import assert_same_run, fit, long_run, new_run, weights
+from tests.training import assert_same_run, fit, new_run
 
 
 class Stopper:
@@ -156,40 +149,6 @@ def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny
     assert checkpoint.load(run).step == 30
 
 
-@pytest.mark.parametrize("where", ["step", "validation"])
-def test_a_loss_that_is_no_number_stops_with_the_last_finite_checkpoint(
-    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    run = new_run(tiny_corpus, "bad", train__epochs=3)
-    real_step, real_elbo = train._Trainer.step, metrics.elbo
-
-    def poisoned(trainer: Any, rows: Any) -> Any:
-        if trainer.progress.step == 14:
-            with torch.no_grad():
-                next(trainer.learner.model.parameters()).fill_(math.nan)
-        return real_step(trainer, rows)
-
-    def no_number(*arguments: Any, **options: Any) -> Any:
-        result = real_elbo(*arguments, **options)
-        return (
-            type(result)(**(vars(result) | {"distortion": math.nan})) if calls.append(1) or len(calls) > 1 else result
-        )
-
-    calls: list[int] = []
-    if where == "step":
-        monkeypatch.setattr(train._Trainer, "step", poisoned)
-    else:
-        monkeypatch.setattr(metrics, "elbo", no_number)
-    with pytest.raises(DivergedError) as caught:
-        fit(run, tiny_corpus)
-    assert caught.value.exit_code == 6
-    assert ("15" if where == "step" else "20") in caught.value.message
-    assert registry.find("bad").status == "diverged"
-    kept = weights(run)
-    assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
-    assert checkpoint.step_of(checkpoint.newest(run.path / "last")) == 10
-
-
 def test_an_enormous_learning_rate_ends_as_diverged_or_finite(tiny_corpus: Corpus) -> None:
     run = new_run(tiny_corpus, "wild", train__lr=10, train__clip=0, train__epochs=8, objective__kl_schedule="none")
     try:
@@ -242,32 +201,3 @@ def test_batches_by_tokens_and_a_short_max_len_train(tiny_corpus: Corpus) -> Non
     assert events[-1].reason == "finished"
     assert run.metrics()[0]["step"] == events[0].steps_per_epoch
     assert events[0].steps_per_epoch != 10
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "seqvae_cli", "train", *arguments]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(tiny_corpus: Corpus, seed: int) -> None:
-    quiet = long_run(tiny_corpus, "quiet")
-    fit(quiet, tiny_corpus)
-    killed = long_run(tiny_corpus, "killed")
-    moments = random.Random(seed)
-    process = subprocess.Popen(command("--resume", "killed", "-q"))
-    epochs = moments.randrange(6)
-    wait_for(lambda: registry.find("killed").status == "running" and len(registry.find("killed").metrics()) >= epochs)
-    time.sleep(moments.uniform(0, 0.2))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert registry.find("killed").status == "interrupted"
-    subprocess.run(command("--resume", "auto", "-q"), check=True)
-    assert registry.find("killed").status == "finished"
-    assert_same_run(quiet, killed)

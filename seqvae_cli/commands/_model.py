@@ -11,6 +11,7 @@ from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from seqvae_cli.checkpoint import Bundle
@@ -40,15 +41,25 @@ Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
+def open_device(name: str) -> torch.device:
+    """The device of that name. Raises `UsageError` for what names none, `MachineError` for one that is not here."""
+    from seqvae_cli import config, runtime
+
+    try:
+        config.resolve(overrides={"runtime.device": name})
+    except UsageError as error:
+        raise UsageError(error.message, f"devices: {', '.join(runtime.devices())}") from error
+    return runtime.resolve_device(name)
+
+
 def open_bundle(argument: str | None, option: str | None, device: str, threads: int) -> Bundle:
     """The model of the run given as argument or option, ready on its device."""
     if argument and option and argument != option:
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
-    from seqvae_cli import checkpoint, config, runtime
+    from seqvae_cli import checkpoint, runtime
 
     given = next((name for name in (argument, option) if name is not None), "latest")
-    name = config.resolve(overrides={"runtime.device": device}).runtime.device
-    chosen = runtime.resolve_device(name)
+    chosen = open_device(device)
     runtime.set_threads(threads)
     bundle = checkpoint.load(given, chosen)
     display.detail(f"run {bundle.run.name}, weights of step {bundle.step}, on {chosen}")

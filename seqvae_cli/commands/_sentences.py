@@ -38,14 +38,19 @@ def open_lines(text: list[str], encoding: str) -> Iterable[str]:
         raise UsageError("standard input (-) does not go with other sentences", "give - alone")
     if len(text) == 1 and names_a_file(text[0]):
         return _told(Path(text[0]), encoding)
-    for sentence in text:
-        if not sentence.strip():
-            raise UsageError("an empty sentence has no code", "give a sentence, FILE or -")
-        if any("\ud800" <= character <= "\udfff" for character in sentence):
-            raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
+    check_sentences(text, "give a sentence, FILE or -")
     if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
         raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
     return text
+
+
+def check_sentences(arguments: Iterable[str], hint: str) -> None:
+    """Raises `UsageError` for what is no sentence; `hint` says what to give in place of an empty one."""
+    for sentence in arguments:
+        if not sentence.strip():
+            raise UsageError("an empty sentence has no code", hint)
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
 
 
 def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:

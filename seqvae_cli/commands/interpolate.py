@@ -17,6 +17,7 @@ from seqvae_cli.commands._model import (
     open_bundle,
     start_ids,
 )
+from seqvae_cli.commands._sentences import check_sentences
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -61,9 +62,7 @@ def interpolate(
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
     if not random and len(originals) != 2:
         raise UsageError(f"{len(originals)} sentences", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"')
-    for text in originals:
-        if not text.strip():
-            raise UsageError("an empty sentence has no code", "give two sentences, or --random")
+    check_sentences(originals, "give two sentences, or --random")
 
     from seqvae_cli.runtime import stream
 

@@ -27,25 +27,31 @@ def prepare(
     valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the validation split.")] = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the test split.")] = None,
     valid_fraction: Annotated[
-        float | None, typer.Option(help="Share of the sentences cut off for validation, 0 to 1 [default: 0.05].")
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the sentences cut off for validation, below 1 [default: 0.05]."),
     ] = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Share of the sentences cut off for test, 0 to 1 [default: 0.05].")
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the sentences cut off for test, below 1 [default: 0.05]."),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="word (raw text), whitespace or char [default: word; ptb: whitespace].")
     ] = None,
     lower: Annotated[bool, typer.Option(help="Lower-case the text.")] = False,
     min_count: Annotated[
-        int, typer.Option(help="Words seen less often in training become <unk>; at least 1.", show_default=True)
+        int, typer.Option(min=1, help="Words seen less often in training become <unk>.", show_default=True)
     ] = 1,
     max_len: Annotated[
-        int | None, typer.Option(help="Cut sentences, in every split, to so many tokens; at least 1 [default: never].")
+        int | None,
+        typer.Option(min=1, help="Cut sentences, in every split, to so many tokens [default: never]."),
     ] = None,
     sentences: Annotated[
-        int | None, typer.Option(help="toy: training sentences, 100 to 10,000,000 [default: 20,000].")
+        int | None,
+        typer.Option(min=100, max=10_000_000, help="toy: training sentences [default: 20,000]."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the cut, and of toy.", show_default=True)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the cut, and of toy.", show_default=True)
+    ] = 0,
     encoding: Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)] = "utf-8",
     json: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli import display
-from seqvae_cli.commands._model import complete_run
+from seqvae_cli.commands._model import complete_run, open_device
 from seqvae_cli.commands._settings import SettingsCommand, given
 from seqvae_cli.errors import UsageError
 
@@ -64,6 +64,8 @@ def train(
     from seqvae_cli.live import TrainingView, summary
 
     overrides = _assignments(set_ or []) | given(context)
+    if "runtime.device" in overrides:
+        open_device(str(overrides["runtime.device"]))
     epochs = None
     if resume is not None:
         if set(overrides) - {"train.epochs"} or config or name is not None or preset is not None:
@@ -99,6 +101,8 @@ def train(
 def _assignments(pairs: list[str]) -> dict[str, Any]:
     import yaml
 
+    from seqvae_cli.config import UNREADABLE
+
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -106,14 +110,17 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
         try:
             values[key] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, *UNREADABLE) as error:
             raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
     return values
 
 
 @contextmanager
 def _stop_on_signals() -> Iterator[list[int]]:
-    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once."""
+    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once.
+
+    A signal that is ignored stays so: under nohup a training survives the terminal.
+    """
     stop: list[int] = []
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -123,10 +130,14 @@ def _stop_on_signals() -> Iterator[list[int]]:
             signal.raise_signal(number)
             return
         stop.append(number)
-        display.comment("stopping: saving the checkpoint (again to end at once)")
+        with suppress(RuntimeError):  # in the midst of another line on stderr
+            display.comment("stopping: saving the checkpoint (again to end at once)")
 
     numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before: dict[int, Any] = {number: signal.signal(number, ask) for number in numbers}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield stop
     finally:

@@ -69,36 +69,25 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["prepare", "toy", "--no-verify"], 2, "--no-verify"),
         (["prepare", "x.txt", "--valid", "y.txt", "--valid-fraction", "0.1"], 2, "--valid-fraction"),
         (["train", "--data", "toyy"], 3, "toyy"),
-        (["train", "--lr", "0"], 2, "above 0 to 10"),
-        (["train", "--lr", "nan"], 2, "nan"),
         (["train", "--epochs", "many"], 2, "many"),
         (["train", "--preset", "defualt"], 2, "default"),
         (["train", "--set", "train.learning=1"], 2, "did you mean"),
         (["train", "--set", "lr=1"], 2, "train.lr"),
         (["train", "--set", "lr"], 2, "KEY=VALUE"),
         (["train", "--config", "nowhere.yaml"], 4, "nowhere.yaml"),
-        (["train", "--device", "cuda:9"], 5, "devices: cpu"),
-        (["train", "--device", "tpu"], 2, "tpu"),
-        (["train", "--name", "../x"], 2, "'../x'"),
         (["train", "--name", "tiny-run"], 2, "already"),
         (["train", "--resume", "nothing"], 3, "nothing"),
         (["train", "--resume", "auto"], 3, "interrupted"),
         (["train", "--resume", "tiny-run", "--lr", "0.1"], 2, "--epochs"),
         (["eval", "nothing"], 3, "nothing"),
         (["eval", "--split", "dev"], 2, "valid"),
-        (["eval", "--samples", "0"], 2, "--samples"),
-        (["eval", "--device", "cuda:9"], 5, "devices: cpu"),
         (["eval", "tiny-run", "-r", "other"], 2, "two runs"),
-        (["sample", "-n", "0"], 2, "--number"),
         (["sample", "--start", "zebra"], 2, "zebra"),
         (["sample", "--greedy", "--top-k", "3"], 2, "--top-k"),
-        (["sample", "--temperature", "nan"], 2, "--temperature"),
         (["interpolate", "only one"], 2, "give two"),
-        (["interpolate", "the cat", "  "], 2, "empty"),
         (["interpolate", "--random", "the cat", "a dog"], 2, "--random"),
         (["interpolate", "a", "b", "--path", "curved"], 2, "spherical"),
         (["interpolate", "a", "b", "--steps", "1"], 2, "--steps"),
-        (["encode", ""], 2, "empty"),
         (["encode", "the cat", "-o", "codes.csv"], 2, ".npy"),
         (["encode"], 2, ""),
         (["encode", "nowhere.txt"], 2, "nowhere.txt"),
@@ -108,7 +97,6 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["train", "--resume", "tiny-run", "--epochs", "1"], 2, "epochs already"),
         (["sample", ""], 2, "''"),
         (["runs", "show", "nothing"], 3, "nothing"),
-        (["runs", "path", "../../etc"], 2, "letters"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_its_exit_code(
@@ -237,13 +225,6 @@ def test_interpolate_random_starts_with_the_start_word_and_takes_twenty_steps(se
     assert [step["t"] for step in json.loads(answer.out)["steps"]] == [0, 0.5, 1]
 
 
-def test_unknown_words_are_read_as_unk_with_one_warning(seqvae: Seqvae) -> None:
-    answer = seqvae("interpolate", "the zebra sees it", "a gnu sees it")
-    assert answer.code == 0
-    assert answer.err.count("warning") == 1
-    assert "gnu, zebra" in answer.err
-
-
 # encode
 
 
@@ -292,12 +273,6 @@ def test_a_perplexity_that_overflows_is_null_and_training_goes_on(seqvae: Seqvae
     assert seqvae("eval", "wild", "--samples", "2", "--json").code in (0, 3)
 
 
-def test_encode_refuses_what_is_no_text_with_the_line(seqvae: Seqvae) -> None:
-    answer = seqvae("encode", "-", stdin=b"fine\nb\xe4d\n")
-    assert answer.code == 4
-    assert "line 2" in answer.err
-
-
 # runs
 
 
@@ -310,16 +285,6 @@ def test_runs_lists_shows_and_finds(seqvae: Seqvae) -> None:
     assert "model.latent_size" in shown
     assert "0.002" in shown
     assert seqvae("runs", "path", "best").lines == [str(registry.find("tiny-run").path)]
-
-
-def test_a_damaged_run_is_named_and_the_others_are_listed(seqvae: Seqvae) -> None:
-    folder = registry.find("tiny-run").path.parent / "hurt"
-    folder.mkdir()
-    (folder / "run.json").write_text("{")
-    answer = seqvae("runs", "list")
-    assert answer.code == 0
-    assert "tiny-run" in answer.out
-    assert "hurt" in answer.err
 
 
 def test_without_any_run_or_corpus_the_way_is_shown(
@@ -431,11 +396,8 @@ def test_score_counts_unknown_words_and_flattens_tabs(seqvae: Seqvae) -> None:
         (["decode", "-"], b"[1, 2]\n", 4, "has 2 numbers"),
         (["decode", "nowhere.npy"], b"", 5, "nowhere.npy"),
         (["decode", "--beam", "3", "--temperature", "2"], b"", 2, "--temperature"),
-        (["decode", "--beam", "0"], b"", 2, "--beam"),
         (["sample", "--greedy", "--beam", "3"], b"", 2, "--beam"),
         (["sample", "--beam", "3", "--top-p", "0.5"], b"", 2, "--top-p"),
-        (["score", ""], b"", 2, "empty"),
-        (["score", "the cat", "--samples", "0"], b"", 2, "--samples"),
         (["reconstruct", "nowhere.txt"], b"", 2, "nowhere.txt"),
         (["reconstruct", "the cat", "-r", "nothing"], b"", 3, "nothing"),
     ],
@@ -445,13 +407,6 @@ def test_wrong_use_of_the_streams(seqvae: Seqvae, arguments: list[str], stdin: b
     assert answer.code == code
     assert words in answer.err
     assert answer.out == ""
-
-
-def test_a_line_that_is_too_long_is_told_as_such(seqvae: Seqvae) -> None:
-    answer = seqvae("score", "-", stdin=b"the cat\n" + b"a " * 600_000 + b"\na dog\n")
-    assert answer.code == 0
-    assert [bool(line.split("\t")[0]) for line in answer.lines] == [True, False, True]
-    assert "1 lines of over 1 MiB" in answer.err
 
 
 def test_empty_lines_are_counted_not_kept() -> None:

@@ -58,6 +58,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     write("|---|---|---|---|---|")
     for number, (fault, full) in ROWS.items():
         line = lines[number]
+        if not (FULL or line.tries or line.skipped):
+            continue
         missing = f" of {full}" if line.tries < full else ""
         skipped = f", {line.skipped} skipped" if line.skipped else ""
         write(f"| {number} | {fault} | {line.tries}{missing}{skipped} | {line.survived} | {line.seconds:.0f} |")

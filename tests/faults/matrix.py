@@ -12,15 +12,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seqvae_cli.registry import Run
 
+T = TypeVar("T")
+
 FULL = os.environ.get("SEQVAE_FAULTS") == "full"
 
-ROWS = {
+ROWS: dict[int | str, tuple[str, int]] = {
     1: ("kill -9 at a random moment of training, then resume", 100),
     2: ("crash before and after each step of a save", 30),
     3: ("unsynced writes lost, kept or garbled", 200),
@@ -50,6 +53,7 @@ ROWS = {
     27: ("links in place of runs and temporary files", 4),
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
+    "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }
 """Row -> the fault, and how often it must be survived in full."""
 
@@ -57,6 +61,11 @@ ROWS = {
 def tries(full: int, quick: int) -> range:
     """The seeds of a row's tries: all of them in full, else the first few."""
     return range(full if FULL else quick)
+
+
+def some(cases: list[T], quick: int) -> list[T]:
+    """The cases of a row that each take a process: all of them in full, else the first few."""
+    return cases if FULL else cases[:quick]
 
 
 def command(*arguments: str) -> list[str]:
@@ -85,14 +94,17 @@ def as_ordinary_user() -> None:
             libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
 
 
-def file_size_limit(size: int) -> Callable[[], None]:
-    """For `preexec_fn`: no file of the process may grow beyond `size` bytes; then writing fails as on a full disk."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    return limit
+@contextmanager
+def files_limited(size: int) -> Iterator[None]:
+    """Within, no file of this very process may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def memory_limit(size: int) -> Callable[[], None]:

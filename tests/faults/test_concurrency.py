@@ -1,0 +1,124 @@
+"""Rows 6 and 7: many trainings at once in one home, and two that want the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seqvae_cli import files, registry
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.registry import Run
+from tests.conftest import SMALL, Seqvae
+from tests.faults.matrix import assert_one_line, seqvae_process, snapshot, still_loads, tries, wait_for
+from tests.faults.nursery import Nursery, nursery
+from tests.training import assert_same_run, fit, long_run, undisturbed
+
+AT_ONCE = 8
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@pytest.fixture(scope="module")
+def shared_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with nursery(tmp_path_factory.mktemp("nursery")) as made:
+        yield made
+
+
+def leftovers(home: Path) -> list[Path]:
+    return [path for path in home.rglob("*") if path.name.startswith(files.TEMPORARY)]
+
+
+def assert_nothing_locked(home: Path) -> None:
+    assert [lock for lock in home.rglob("*lock") if registry.held(lock)] == []
+
+
+@pytest.mark.row(6)
+@pytest.mark.parametrize("seed", tries(20, 1))
+def test_eight_trainings_at_once_are_eight_whole_runs_and_the_list_never_fails(
+    trained_home: Path, seqvae: Seqvae, shared_nursery: Nursery, seed: int
+) -> None:
+    others = snapshot(trained_home)
+    epochs = 1 + seed % 2
+    command = ["train", "--data", "tiny", *SMALL, "--epochs", str(epochs), "-q"]
+    shared_nursery.start(trained_home, *[command] * AT_ONCE)
+    shared_nursery.ask_codes()
+    looks, most = 0, 0
+    while not shared_nursery.ended(0.01):
+        answer = seqvae("runs", "list", "--json")
+        assert (answer.code, answer.err) == (0, ""), "a run was seen half made"
+        listed = [json.loads(line) for line in answer.lines]
+        assert all(run["status"] in ("created", "running", "interrupted", "finished") for run in listed)
+        assert len(listed) >= most, "a run was lost"
+        looks, most = looks + 1, len(listed)
+        assert registry.runs()[1] == []
+        if looks == 1:
+            beside = seqvae_process("runs", "list", "--json")
+            assert (beside.returncode, beside.stderr) == (0, "")
+            assert all(json.loads(line)["run"] for line in beside.stdout.splitlines())
+    assert looks > 1
+    assert shared_nursery.codes() == [0] * AT_ONCE
+    assert [shared_nursery.stderr(number) for number in range(AT_ONCE)] == [""] * AT_ONCE
+
+    names = [f"tiny-default-{number + 1}" for number in range(AT_ONCE)]
+    assert registry.names() == sorted([*names, "tiny-run"])
+    runs = [registry.find(name) for name in names]
+    assert [run.status for run in runs] == ["finished"] * AT_ONCE
+    for run in runs:
+        still_loads(run)
+        assert_same_run(run, runs[0])  # the same settings: whatever one took from another would show
+        assert len(run.metrics()) == epochs
+    if epochs == 2:
+        assert_same_run(runs[0], registry.find("tiny-run"))  # which was trained alone
+    assert leftovers(trained_home) == []
+    assert_nothing_locked(trained_home)
+    assert seqvae("runs", "doctor").code == 0
+    assert {name: snapshot(trained_home)[name] for name in others} == others
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return undisturbed(tiny_home, tmp_path_factory.mktemp("quiet"))
+
+
+@pytest.mark.row(7)
+@pytest.mark.parametrize("seed", tries(20, 1))
+def test_of_two_resumes_one_goes_on_and_the_other_is_told_who(
+    tiny_corpus: Corpus, trained_home: Path, uninterrupted: Run, shared_nursery: Nursery, seed: int
+) -> None:
+    run = long_run(tiny_corpus, "wanted")
+    steps = iter(range(1 + 7 * seed))
+    fit(run, tiny_corpus, stop=lambda: next(steps, None) is None)
+    assert registry.find("wanted").status == "interrupted"
+    others = snapshot(trained_home / "runs" / "tiny-run")
+
+    pids = shared_nursery.start(trained_home, *[["train", "--resume", "wanted", "-q"]] * 2)
+    wait_for(lambda: registry.find("wanted").status == "running")
+    winner = registry.find("wanted").info["holder"]["pid"]
+    assert winner in pids
+    os.kill(winner, signal.SIGSTOP)  # so that it cannot end while the other one waits
+    loser = 1 - pids.index(winner)
+    try:
+        wait_for(lambda: bool(shared_nursery.stderr(loser)), seconds=20)
+        assert registry.find("wanted").status == "running"
+    finally:
+        os.kill(winner, signal.SIGCONT)
+    codes = shared_nursery.wait()
+    assert (codes[1 - loser], codes[loser]) == (0, 5)
+    told = shared_nursery.stderr(loser)
+    assert_one_line(told, f"run wanted is being trained by process {winner} on {socket.gethostname()}")
+    assert len(told.splitlines()) == 2
+    assert "error:" not in shared_nursery.stderr(1 - loser)
+
+    finished = registry.find("wanted")
+    assert finished.status == "finished"
+    still_loads(finished)
+    assert_same_run(finished, uninterrupted)
+    assert leftovers(trained_home) == []
+    assert_nothing_locked(trained_home)
+    assert snapshot(trained_home / "runs" / "tiny-run") == others
