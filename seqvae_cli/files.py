@@ -188,10 +188,10 @@ def is_whole(folder: Path, digests: dict[str, str]) -> bool:
     return True
 
 
-def _compare(path: Path, found: str, expected: str) -> None:
-    """The one place where a file is found to be what it should be, or not."""
+def _compare(path: Path, found: str, expected: object) -> None:
+    """The one place where a file is found to be what it should be, or not; `expected` may come from a stranger."""
     if found != expected:
-        raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {expected[:12]}…")
+        raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
 
 
 def sweep(folder: Path) -> None:

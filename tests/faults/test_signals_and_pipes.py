@@ -136,20 +136,20 @@ def test_ctrl_c_at_any_moment_of_a_command_shows_no_traceback(since: str, delay:
         f"import os, sys\nfrom {module} import {function} as main\n"
         "os.write(2, b'late' if 'typer' in sys.modules else b'.')\nsys.exit(main())"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program, "sample", "tiny-run"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=usual_signals,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stderr.read(1) == b".", "what is slow is imported where Ctrl-C still shows a traceback"
-    if since == "answer":
-        process.stdout.read(1)
-    time.sleep(0.005 + delay / 1000)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.read(1) == b".", "what is slow is imported where Ctrl-C still shows a traceback"
+        if since == "answer":
+            process.stdout.read(1)
+        time.sleep(0.005 + delay / 1000)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
     assert told in (b"", b"error: interrupted\n"), told.decode()
     assert process.returncode in (0, 130, -signal.SIGINT)
     still_loads(registry.find("tiny-run"))
