@@ -211,8 +211,17 @@ class Corpus:
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
     def verify(self) -> None:
-        """Reads every file and checks its SHA-256. Raises `DataError` naming the first that differs."""
+        """Reads every file, checks its SHA-256, and that its sentences are made of the vocabulary's words.
+
+        Raises `DataError` naming the first that differs.
+        """
         files.verify(self.path, self.info["files"])
+        for name in self.splits:
+            split = self.split(name)
+            if split.tokens.max(initial=0) >= self.info["vocabulary"]:
+                raise DataError(f"{self.path / name}.tokens.bin has words that are not in the vocabulary")
+            if split.lengths.min(initial=0) < 0:
+                raise DataError(f"{self.path / name}.offsets.bin is damaged", "prepare the corpus again")
 
 
 def content_hash(digests: dict[str, str]) -> str:

@@ -209,6 +209,8 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
     if name is not None and (root / check_name(name)).exists():
         raise _taken(name)
     with files.claimed(root, "run") as draft:
+        with files.machine_errors(draft):
+            draft.mkdir()  # which no link can stand in for
         digests = {
             "config.yaml": files.write(draft / "config.yaml", config.encode()),
             "tokenizer.json": files.write(draft / "tokenizer.json", tokenizer),
