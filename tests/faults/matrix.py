@@ -48,7 +48,7 @@ ROWS: dict[int | str, tuple[str, int]] = {
     22: ("loss no finite number at step k", 5),
     23: ("out of memory", 3),
     24: ("SIGINT, SIGTERM, SIGHUP, twice", 80),
-    25: ("a reader that leaves: sample | head -1", 20),
+    25: ("a reader that leaves: `sample`, then `head -1`", 20),
     26: ("home or output not writable, or no folder", 4),
     27: ("links in place of runs and temporary files", 4),
     28: ("corpus changed since the training", 3),
