@@ -228,7 +228,8 @@ def parse(text: str, source: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise DataError(f"{source}{where}: {getattr(error, 'problem', None) or 'no valid YAML'}") from error
+        problem = getattr(error, "problem", None) or "no valid YAML"  # which may hold a name of any length
+        raise DataError(f"{source}{where}: {problem:.200}") from error
     except UNREADABLE as error:
         raise DataError(f"{source}: no valid YAML") from error
     if value is None:
