@@ -51,6 +51,8 @@ from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+UPGRADE = "upgrade seqvae"
+"""The hint where a newer version wrote a file."""
 MAX_HEADER = 1 << 20
 """Bytes of the header of a safetensors file: reading a longer one would cost seconds and gigabytes."""
 DAMAGED = "damaged-"
@@ -95,10 +97,7 @@ def write(
     kept = generations(folder)[:keep]
     for old in _numbered(folder):
         if old not in kept and not old.is_symlink():
-            # The manifest goes first: a folder that is half deleted must not look like a checkpoint.
-            with suppress(OSError):
-                (old / MANIFEST).unlink(missing_ok=True)
-                shutil.rmtree(old, ignore_errors=True)
+            _discard(old)
     return target
 
 
@@ -119,7 +118,7 @@ def verify(path: Path) -> int:
         if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
             raise DataError(f"{path / MANIFEST} describes no checkpoint")
         if manifest["format"] > FORMAT:
-            raise DataError(f"{path} was written by a newer seqvae (format {manifest['format']})", "upgrade seqvae")
+            raise DataError(f"{path} was written by a newer seqvae (format {manifest['format']})", UPGRADE)
         body = files.unseal(manifest, path / MANIFEST)
         digests, step = body.get("files"), body.get("step")
         if not isinstance(digests, dict) or "model.safetensors" not in digests or not isinstance(step, int):
@@ -140,8 +139,8 @@ def step_of(path: Path) -> int:
 def newest(folder: Path, damaged: list[str] | None = None) -> Path:
     """The newest checkpoint that verifies; what is wrong with newer ones is added to `damaged`.
 
-    Raises `NotFoundError` where there is none, `CheckpointError` where none verifies, or, without a list for
-    `damaged`, where the newest does not.
+    Raises `NotFoundError` where there is none, `CheckpointError` where none verifies, where a newer version wrote one,
+    or, without a list for `damaged`, where the newest does not verify.
     """
     found = generations(folder)
     if not found:
@@ -152,12 +151,12 @@ def newest(folder: Path, damaged: list[str] | None = None) -> Path:
             verify(path)
         except (CheckpointError, MachineError) as error:
             errors.append(error)
-            if damaged is None:
+            if damaged is None or error.hint == UPGRADE:
                 break
             damaged.append(error.message)
         else:
             return path
-    raise errors[0]
+    raise errors[-1] if errors[-1].hint == UPGRADE else errors[0]
 
 
 def of_step(folder: Path, step: int) -> Path | None:
@@ -170,12 +169,33 @@ def of_step(folder: Path, step: int) -> Path | None:
 
 
 def set_aside(folder: Path, good: Path) -> None:
-    """Renames what is newer than `good`, and so damaged: it no longer counts when the next save keeps the newest."""
-    for path in generations(folder):
-        if path == good:
-            return
-        with files.machine_errors(path):
-            path.rename(path.with_name(f"{DAMAGED}{path.name}-{secrets.token_hex(2)}"))
+    """Renames what is newer than `good` and damaged: it no longer counts when the next save keeps the newest."""
+    for path in _newer(folder, good):
+        try:
+            verify(path)
+        except CheckpointError:
+            with files.machine_errors(path):
+                path.rename(path.with_name(f"{DAMAGED}{path.name}-{secrets.token_hex(2)}"))
+        except MachineError:  # nobody can say what it is
+            continue
+
+
+def drop_newer(folder: Path, good: Path) -> None:
+    """Deletes what is newer than `good`."""
+    for path in _newer(folder, good):
+        _discard(path)
+
+
+def _newer(folder: Path, good: Path) -> list[Path]:
+    return [path for path in generations(folder) if int(path.name) > int(good.name)]
+
+
+def _discard(path: Path) -> None:
+    """Deletes a checkpoint, the manifest first: a folder that is half deleted must not look like one."""
+    with suppress(OSError):
+        (path / MANIFEST).unlink(missing_ok=True)
+        files.sync_directory(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:

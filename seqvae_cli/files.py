@@ -32,9 +32,7 @@ def machine_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-        if named.name.startswith(TEMPORARY):  # which nobody has heard of
-            named = path
+        named = _known(Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path, path)
         hint = {
             errno.ENOSPC: "free some space",
             errno.EACCES: "give yourself permission",
@@ -43,6 +41,14 @@ def machine_errors(path: Path) -> Iterator[None]:
         if hint and named.is_relative_to(places.home()):
             hint += ", or move the home with SEQVAE_HOME"
         raise MachineError(f"{named}: {reason}", hint) from error
+
+
+def _known(path: Path, meant: Path) -> Path:
+    """`path`, else `meant`, else the folder of what is temporary: nobody has heard of a temporary name."""
+    for named in (path, meant):
+        if not any(part.startswith(TEMPORARY) for part in named.parts):
+            return named
+    return next(folder.parent for folder in [meant, *meant.parents] if folder.name.startswith(TEMPORARY))
 
 
 class DurableFile:
@@ -85,7 +91,8 @@ class DurableFile:
             else:
                 self._temporary.replace(self.path)
             self._temporary = None
-            sync_directory(self.path.parent)
+            with suppress(PermissionError):  # a folder may be written and not be read
+                sync_directory(self.path.parent)
         return found
 
     def close(self) -> None:
@@ -99,7 +106,7 @@ class DurableFile:
 
 def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
     """Writes `path` as a `DurableFile`; returns the SHA-256 of what was written, in hex."""
-    with machine_errors(path), closing(DurableFile(path, new=new)) as file:
+    with closing(DurableFile(path, new=new)) as file:
         for block in [data] if isinstance(data, bytes) else data:
             file.write(block)
         return file.commit(expected)
@@ -117,7 +124,7 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
 def unseal(value: Any, path: Path) -> dict[str, Any]:
     """What `write_json` sealed in `path`, without the SHA-256 of itself that it carries. Raises `DataError`."""
     if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
-        raise DataError(f"{path} is damaged: it has no SHA-256 of itself")
+        raise DataError(f"{path} has no SHA-256 of itself: it is damaged, or of an early development version")
     body = {key: item for key, item in value.items() if key != "digest"}
     _compare(path, _seal(body), value["digest"])
     return body
@@ -254,7 +261,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
-    sync_directory(path.parent)
+    with suppress(PermissionError):  # a folder may be written and not be read
+        sync_directory(path.parent)
 
 
 def sync_directory(folder: Path) -> None:

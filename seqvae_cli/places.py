@@ -11,7 +11,10 @@ from seqvae_cli.errors import MachineError
 def home() -> Path:
     """`SEQVAE_HOME` where it is set, else the platform's data directory. Raises `MachineError` where it is a file."""
     if moved := os.environ.get("SEQVAE_HOME"):
-        path = Path(moved).expanduser().absolute()
+        try:
+            path = Path(moved).expanduser().absolute()
+        except RuntimeError as error:
+            raise MachineError(f"SEQVAE_HOME is {moved}, and nobody has that name", "name a folder") from error
         if os.path.isfile(path):  # noqa: PTH113 - which never raises
             raise MachineError(
                 f"SEQVAE_HOME is {path}, which is a file", "name a folder; it is made where there is none"

@@ -363,17 +363,25 @@ class _Trainer:
         try:
             path = checkpoint.newest(self.run.path / "last", damaged)
         except NotFoundError:
+            if checkpoint.generations(self.run.path / "best"):
+                yield WarningEvent(f"{self.run.path / 'last'} has no checkpoint: training starts from the beginning")
             return
+        progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
+        self.learner.restore(path, progress.learning_rate)
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
         checkpoint.set_aside(self.run.path / "last", path)
-        progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
-        if progress.best_epoch and checkpoint.of_step(self.run.path / "best", progress.best_step) is None:
-            yield WarningEvent(
-                f"the weights of epoch {progress.best_epoch}, the best one, are damaged; the best from here on counts"
-            )
-            progress.best_step, progress.best_epoch, progress.best_neg_elbo = -1, 0, None
-        self.learner.restore(path, self.progress.learning_rate)
+        if progress.best_epoch:
+            best = checkpoint.of_step(self.run.path / "best", progress.best_step)
+            if best is not None:
+                # What a crash before the last save left ahead comes again: it must not push this one out.
+                checkpoint.drop_newer(self.run.path / "best", best)
+            else:
+                epoch, progress.best_epoch, progress.best_step = progress.best_epoch, 0, -1
+                progress.best_neg_elbo = None
+                yield WarningEvent(
+                    f"the weights of epoch {epoch}, the best one, are damaged; the best from here on counts"
+                )
         self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
         self.order = self.epoch_order()
         self.write_metrics()

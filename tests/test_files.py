@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -58,26 +60,47 @@ def test_a_refusal_at_any_place_leaves_the_old_file_and_names_the_path(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    def source() -> Iterator[bytes]:
-        yield b"new"
-        if place == "write":
-            refuse()
+    real = open
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        file = real(*arguments, **options)
+        return SimpleNamespace(write=refuse, close=file.close)
 
     with monkeypatch.context() as patch:
         if place == "open":
             patch.setattr("builtins.open", refuse)
+        elif place == "write":
+            patch.setattr(files, "open", opened, raising=False)
         elif place == "fsync":
             patch.setattr(os, "fsync", refuse)
         elif place == "replace":
             patch.setattr(Path, "replace", refuse)
         with pytest.raises(MachineError) as caught:
-            files.write(path, source())
+            files.write(path, b"new")
     assert str(path) in caught.value.message
     assert os.strerror(errno.ENOSPC) in caught.value.message
     assert files.TEMPORARY not in caught.value.message
     assert caught.value.hint == "free some space"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+def test_what_the_source_of_the_bytes_raises_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(errno.EIO, "the source is broken")
+
+    with pytest.raises(OSError, match="the source is broken"):
+        files.write(tmp_path / "file", broken())
+    assert names(tmp_path) == []
+
+
+def test_a_message_never_speaks_of_a_temporary_name(tmp_path: Path) -> None:
+    draft = tmp_path / f"{files.TEMPORARY}run-01"
+    for named in (draft, draft / "best" / "1" / "file", draft / "best" / f"{files.TEMPORARY}file-02"):
+        with pytest.raises(MachineError) as caught, files.machine_errors(draft / "best" / "file"):
+            raise OSError(errno.EIO, "broken", str(named))
+        assert caught.value.message.startswith(f"{tmp_path}: ")
 
 
 def test_a_home_that_is_full_can_be_moved(home: Path) -> None:

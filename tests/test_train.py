@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
-from seqvae_cli.errors import DataError, DivergedError, UsageError
+from seqvae_cli.errors import CheckpointError, DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
 from tests.training import assert_same_run, fit, new_run
 
@@ -135,6 +136,42 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tiny_co
     kept = checkpoint.generations(run.path / "last")
     assert [checkpoint.verify(path) for path in kept] == [20, 10]  # the damaged one takes no place among them
     assert len(list((run.path / "last").glob(f"{checkpoint.DAMAGED}{newest.name}-*"))) == 1
+
+
+def test_two_crashes_between_saving_the_best_and_the_last_lose_neither(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = new_run(tiny_corpus, "quiet", train__epochs=3)
+    fit(quiet, tiny_corpus)
+    run = new_run(tiny_corpus, "unlucky", train__epochs=3)
+    real = train._Trainer.save
+
+    def crash(trainer: Any) -> None:
+        if trainer.progress.epoch == 3:  # the second one is over, its best weights are saved
+            raise SystemExit
+        real(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train._Trainer, "save", crash)
+        for resume in (False, True, True):
+            with pytest.raises(SystemExit):
+                fit(run, tiny_corpus, resume=resume)
+    assert len(checkpoint.generations(run.path / "best")) == 2
+    events = fit(run, tiny_corpus, resume=True)
+    assert not [event for event in events if isinstance(event, WarningEvent)]
+    assert_same_run(quiet, run)
+
+
+def test_a_checkpoint_of_a_newer_version_is_neither_passed_over_nor_set_aside(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "new")
+    fit(run, tiny_corpus)
+    newest = checkpoint.newest(run.path / "last")
+    manifest = train.files.read_json(newest / "manifest.json")
+    train.files.write_json(newest / "manifest.json", manifest | {"format": 99}, sealed=True)
+    with pytest.raises(CheckpointError, match="newer") as caught:
+        fit(run, tiny_corpus, resume=True)
+    assert caught.value.hint == checkpoint.UPGRADE
+    assert checkpoint.generations(run.path / "last")[0] == newest
 
 
 def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny_corpus: Corpus) -> None:
