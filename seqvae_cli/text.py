@@ -16,6 +16,8 @@ from seqvae_cli.files import machine_errors
 MAX_LINE = 1 << 20
 """Bytes; a longer line is no sentence, and is dropped without being held."""
 _BLOCK = 1 << 18
+_NO_TEXT = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
+"""Encodings of Python that are for its own literals and for host names, not for text."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,7 +27,10 @@ def check_encoding(encoding: str) -> str:
         with suppress(UnicodeError):
             b"    ".decode(encoding)
         codecs.getincrementaldecoder(encoding)
-        return codecs.lookup(encoding).name.removesuffix("-sig")
+        name = codecs.lookup(encoding).name.removesuffix("-sig")
+        if name in _NO_TEXT:
+            raise LookupError(name)
+        return name
     except (LookupError, ValueError) as error:
         hint = "for example utf-8, latin-1, cp1252, utf-16, gb18030"
         raise UsageError(f"unknown encoding {encoding[:40]!r}", hint) from error

@@ -262,10 +262,16 @@ def test_what_is_no_text_is_named_with_line_and_byte(tmp_path: Path, data: bytes
     assert left_behind() == []
 
 
-@pytest.mark.parametrize(("data", "encoding"), [(b"+2AA-", "utf-7"), (b"\\ud800", "unicode_escape"), (b"ab", "utf-16")])
+@pytest.mark.parametrize(("data", "encoding"), [(b"+2AA-", "utf-7"), (b"ab", "utf-16")])
 def test_odd_encodings_fail_as_data(tmp_path: Path, data: bytes, encoding: str) -> None:
     with pytest.raises(DataError):
         whole(tmp_path / "t.txt", data, encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"])
+def test_encodings_that_are_not_for_text_are_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(UsageError, match=encoding):
+        whole(tmp_path / "t.txt", b"a\nb\nc\n", encoding=encoding)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n\t\n", b"\xef\xbb\xbf", b"\xc2\xa0\n"])
