@@ -180,6 +180,13 @@ def set_aside(folder: Path, good: Path) -> None:
             continue
 
 
+def sweep(folder: Path) -> None:
+    """Deletes what interrupted saves have left in `folder`."""
+    for path in _numbered(folder):
+        if not (path / MANIFEST).exists() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def drop_newer(folder: Path, good: Path) -> None:
     """Deletes what is newer than `good`."""
     for path in _newer(folder, good):

@@ -91,6 +91,8 @@ def fit(
     with run.lock():
         run.start()
         files.sweep(run.path)
+        for folder in ("best", "last"):
+            checkpoint.sweep(run.path / folder)
         try:
             trainer = _Trainer(run, corpus, stop, epochs)
             if resume:
