@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seqvae_cli import checkpoint, comparison, files, places, registry
-from seqvae_cli.errors import DataError, MachineError, UsageError
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
 from seqvae_cli.registry import Run
 from seqvae_cli.version import __version__
 
@@ -212,7 +212,7 @@ def _manifest(data: bytes) -> tuple[str, dict[str, Entry]]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise DataError("the manifest of the archive describes no run")
     if manifest["format"] > FORMAT:
-        raise DataError(f"the archive was written by a newer seqvae (format {manifest['format']})", "upgrade seqvae")
+        raise DataError(f"the archive was written by a newer seqvae (format {manifest['format']})", UPGRADE)
     name, entries = manifest.get("run"), manifest.get("files")
     if not isinstance(name, str) or not registry.NAME.fullmatch(name) or name in registry.RESERVED:
         raise DataError(f"{name!r:.120} in the manifest of the archive is no name of a run", registry.NAME_RULE)

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from seqvae_cli import config, files, registry
 from seqvae_cli.config import Settings
-from seqvae_cli.errors import CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
+from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import resolve_precision
@@ -51,8 +51,6 @@ from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-UPGRADE = "upgrade seqvae"
-"""The hint where a newer version wrote a file."""
 MAX_HEADER = 1 << 20
 """Bytes of the header of a safetensors file: reading a longer one would cost seconds and gigabytes."""
 DAMAGED = "damaged-"

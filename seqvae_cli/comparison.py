@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli import config, files, registry
-from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, UsageError, nearest
 from seqvae_cli.registry import Run
 
 FORMAT = 1
@@ -77,7 +77,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise DataError(f"{path} holds no evaluation", "delete it, then evaluate again")
     if value["format"] > FORMAT:
-        raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", "upgrade seqvae")
+        raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", UPGRADE)
     value = files.unseal(value, path)
     texts = all(isinstance(value.get(key), str) for key in ("split", "signature"))
     if not texts or not all(isinstance(value.get(key), int) for key in ("step", "recorded", "iw_samples")):

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqvae_cli import files, places
-from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -305,7 +305,7 @@ def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     """What corpus.json says, where it is whole and the files have the sizes that it names."""
     number = sealed["format"]
     if isinstance(number, int) and number > FORMAT:
-        raise DataError(f"{path} comes from a newer version (format {number})", "upgrade seqvae")
+        raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
     info = files.unseal(sealed, path / "corpus.json")
     if number != FORMAT or info["dtype"] not in _DTYPES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqvae_cli import checkpoint, comparison, files, places, registry
-from seqvae_cli.errors import DataError, MachineError
+from seqvae_cli.errors import UPGRADE, DataError, MachineError
 from seqvae_cli.registry import Run
 
 Kind = Literal["damaged", "half-copied", "unreadable", "newer", "stale", "untrained", "leftover"]
@@ -109,7 +109,7 @@ def _checkpoints(run: Run, epochs: int, away: str) -> Iterator[Finding]:
 def _finding(name: str, error: DataError | MachineError, advice: str) -> Finding:
     if isinstance(error, MachineError):
         return Finding(name, "unreadable", error.message, error.hint or "give yourself permission to read it")
-    if error.hint == "upgrade seqvae":
+    if error.hint == UPGRADE:
         return Finding(name, "newer", error.message, error.hint)
     missing = error.message.endswith(" is missing")
     return Finding(name, "half-copied" if missing else "damaged", error.message, advice)

@@ -16,6 +16,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+UPGRADE = "upgrade seqvae"
+"""The hint of a `DataError` about what a newer version wrote."""
+
 
 class SeqvaeError(Exception):
     """What went wrong in one line (with the value at fault), and in `hint` what to do."""

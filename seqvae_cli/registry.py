@@ -29,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from seqvae_cli import files, places
-from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
 from seqvae_cli.version import __version__
 
 FORMAT = 1
@@ -333,7 +333,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise DataError(f"{path / 'run.json'} describes no run")
     if info["format"] > FORMAT:
-        raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", "upgrade seqvae")
+        raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", UPGRADE)
     info = files.unseal(info, path / "run.json")
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):

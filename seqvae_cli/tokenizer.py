@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli import files
-from seqvae_cli.errors import DataError
+from seqvae_cli.errors import UPGRADE, DataError
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -152,7 +152,7 @@ class Tokenizer:
             raise DataError("a tokenizer is a JSON object")
         number = value.get("format")
         if isinstance(number, int) and number > FORMAT:
-            raise DataError(f"the tokenizer comes from a newer version (format {number})", "upgrade seqvae")
+            raise DataError(f"the tokenizer comes from a newer version (format {number})", UPGRADE)
         if number != FORMAT or isinstance(number, bool):
             raise DataError(f"tokenizer format {number!r} is unknown")
         if set(value) != {"format", "kind", "lower", "words"}:

@@ -12,7 +12,7 @@ import torch
 
 from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
-from seqvae_cli.errors import CheckpointError, DataError, DivergedError, UsageError
+from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
 from tests.training import assert_same_run, fit, new_run
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_of_a_newer_version_is_neither_passed_over_nor_set_aside(ti
     train.files.write_json(newest / "manifest.json", manifest | {"format": 99}, sealed=True)
     with pytest.raises(CheckpointError, match="newer") as caught:
         fit(run, tiny_corpus, resume=True)
-    assert caught.value.hint == checkpoint.UPGRADE
+    assert caught.value.hint == UPGRADE
     assert checkpoint.generations(run.path / "last")[0] == newest
 
 

@@ -34,22 +34,25 @@ class Line:
     seconds: float = 0.0
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def counted(stats: dict[str, list[Any]]) -> dict[int | str, Line]:
+    """The tries of each row, from the reports of its tests."""
     lines = {number: Line() for number in ROWS}
-    seen: dict[str, tuple[int, int, bool, bool]] = {}
-    for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(outcome, []):
+    seen: dict[str, tuple[int | str, int, str]] = {}
+    for outcome in ("passed", "skipped", "failed", "error"):  # the last one that a test has counts
+        for report in stats.get(outcome, []):
             properties = dict(report.user_properties)
-            if "row" not in properties:
-                continue
-            number, tries = properties["row"], properties.get("tries", 1)
-            lines[number].seconds += report.duration
-            good = outcome == "passed" and seen.get(report.nodeid, (0, 0, True, False))[2]
-            seen[report.nodeid] = (number, tries, good, outcome == "skipped")
-    for number, tries, good, skipped in seen.values():
-        lines[number].tries += 0 if skipped else tries
-        lines[number].survived += tries if good and not skipped else 0
-        lines[number].skipped += skipped
+            if "row" in properties:
+                lines[properties["row"]].seconds += report.duration
+                seen[report.nodeid] = properties["row"], properties.get("tries", 1), outcome
+    for number, tries, outcome in seen.values():
+        lines[number].tries += 0 if outcome == "skipped" else tries
+        lines[number].survived += tries if outcome == "passed" else 0
+        lines[number].skipped += outcome == "skipped"
+    return lines
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = counted(terminalreporter.stats)
     if not any(line.tries for line in lines.values()):
         return
     write = terminalreporter.write_line
@@ -69,11 +72,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """In full a row with fewer tries than it names is a failure, too."""
     if not FULL or hasattr(session.config, "workerinput") or session.exitstatus != pytest.ExitCode.OK:
         return
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-    counted = dict.fromkeys(ROWS, 0)
-    for report in terminal.stats.get("passed", []):
-        properties = dict(report.user_properties)
-        if report.when == "call" and "row" in properties:
-            counted[properties["row"]] += properties.get("tries", 1)
-    if any(counted[number] < full for number, (_, full) in ROWS.items()):
+    lines = counted(session.config.pluginmanager.get_plugin("terminalreporter").stats)
+    if any(lines[number].survived < full for number, (_, full) in ROWS.items()):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
