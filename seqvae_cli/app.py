@@ -274,6 +274,8 @@ def _verdict(error: BaseException) -> tuple[int, str, str]:
             return 128 + signal.SIGINT, "interrupted", ""
         case OSError():
             return _refused(error)
+        case ImportError() if "failed to map segment" in str(error):  # what the loader of the C library says
+            return 5, str(error), "there is too little memory to load it, or its disk forbids to run programs"
     if _out_of_memory(error):
         return 5, f"out of memory: {error}" if str(error) else "out of memory", MEMORY_HINT
     message = f"this is a bug in seqvae: {type(error).__name__}: {error}"

@@ -33,7 +33,9 @@ def test_every_pipeline_runs(trained_home: Path, tmp_path: Path) -> None:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqvae_cli "$@"\n')
     program.chmod(0o755)
-    (program.parent / "python3").symlink_to(sys.executable)
+    python = program.parent / "python3"  # no link: it would not know of the packages of its environment
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
         "SEQVAE_HOME": str(trained_home),

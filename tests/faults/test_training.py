@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +77,35 @@ HUNGRY = [
 """For the weights, for the sentences, for the gradients there is no room."""
 
 
+LOADED = """
+import torch._dynamo, seqvae_cli.library
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmPeak")))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> int:
+    """Bytes of address space of a process that has loaded what it needs: a CUDA build of PyTorch takes gigabytes."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc to see the memory of a process")
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    return int(done.stdout) << 10
+
+
+@pytest.mark.row(23)
+def test_too_little_memory_to_begin_with_is_told(trained_home: Path, loaded: int) -> None:
+    before = snapshot(trained_home)
+    result = seqvae_process("sample", "-n", "1", preexec_fn=memory_limit(loaded // 2))
+    assert result.returncode == 5, result.stderr
+    assert_one_line(result.stderr, "memory")
+    assert snapshot(trained_home) == before
+
+
 @pytest.mark.row(23)
 @pytest.mark.parametrize(("arguments", "lower"), some(HUNGRY, 2), ids=lambda value: value[0] if len(value) > 9 else "")
-def test_out_of_memory_says_what_to_lower(trained_home: Path, arguments: list[str], lower: str) -> None:
+def test_out_of_memory_says_what_to_lower(trained_home: Path, loaded: int, arguments: list[str], lower: str) -> None:
     before = snapshot(trained_home)
-    result = seqvae_process(*arguments, preexec_fn=memory_limit(2 * GIGABYTE))
+    result = seqvae_process(*arguments, preexec_fn=memory_limit(loaded + GIGABYTE))
     assert result.returncode == 5, result.stderr
     assert_one_line(result.stderr, "out of memory", lower)
     if arguments[0] == "train":
