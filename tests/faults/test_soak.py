@@ -19,7 +19,7 @@ from seqvae_cli import checkpoint, registry
 from tests.faults.matrix import FULL, command, seqvae_process, wait_for
 from tests.training import assert_same_run
 
-SECONDS = 30 * 60 if FULL else 8
+SECONDS = 30 * 60 if FULL else 4
 TRAIN = ["--data", "toy", "--batch-size", "16", "--hidden-size", "64", "--embed-size", "32", "--latent-size", "8"]
 TRAIN += ["--patience", "0", "--threads", "1", "--set", "train.save_every=0.01", "--set", "train.early_stop=0"]
 ENDLESS = ["--epochs", "100000"]
