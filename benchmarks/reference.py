@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqvae_cli.corpus import Split
-from seqvae_cli.model import SentenceVAE
+from seqvae_cli.model import Encoder, SentenceVAE
 from seqvae_cli.tokenizer import BOS, EOS, PAD
 
 LONGEST = 60
@@ -112,6 +112,7 @@ def greedy(model: SentenceVAE, z: Tensor, longest: int) -> list[int]:
 def encode(model: SentenceVAE, words: np.typing.NDArray[np.int64]) -> Tensor:
     """The posterior mean [L] of one sentence, with the weights of our model."""
     encoder = model.encoder
+    assert isinstance(encoder, Encoder)
     outputs, _ = encoder.lstm(encoder.embedding(torch.tensor([[*words, EOS]])))
     mean: Tensor = encoder.mean(outputs[0, -1])
     return mean

@@ -28,7 +28,7 @@ def single(arguments: argparse.Namespace) -> measure.Result:
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model
     # The first of the very codes that ours decodes.
-    codes = generate.prior_codes((stream(0, i) for i in range(arguments.singles)), model.settings.latent_size)
+    codes = generate.prior_codes(model, (stream(0, i) for i in range(arguments.singles)))
     reference.greedy(model, codes[0], generate.MAX_LEN)
     words: list[int] = []
     took = measure.seconds(lambda: words.extend(len(reference.greedy(model, code, generate.MAX_LEN)) for code in codes))

@@ -30,6 +30,11 @@ class Batch:
     def __len__(self) -> int:
         return self.tokens.size(0)
 
+    @property
+    def mask(self) -> Tensor:
+        """Which tokens are no padding: [B, T]."""
+        return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
+
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
             return self

@@ -43,7 +43,15 @@ from torch import Tensor, nn
 
 from seqvae_cli import config, files, registry
 from seqvae_cli.config import Settings
-from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
+from seqvae_cli.errors import (
+    UPGRADE,
+    CheckpointError,
+    DataError,
+    MachineError,
+    NotFoundError,
+    SeqvaeError,
+    UsageError,
+)
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import resolve_precision
@@ -67,6 +75,12 @@ class Bundle:
     run: Run
     step: int
     """The step of the weights."""
+
+    def need_latent(self) -> None:
+        """Raises `UsageError` where the model has no latent code."""
+        if not self.settings.model.latent_size:
+            message = f"run {self.run.name} is a language model: it has no latent code"
+            raise UsageError(message, "name a run with one: seqvae runs list")
 
     @property
     def precision(self) -> torch.dtype:

@@ -210,6 +210,18 @@ class Corpus:
         digest = content_hash({part: digests[part] for part in parts})
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
+    def factors(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
+        """The hidden factors of each sentence, where they are known (toy): the index of its value, [N] a factor."""
+        name, known = f"{split}.factors.jsonl", self.info.get("toy", {}).get("factors", {})
+        if not known:
+            return {}
+        files.verify(self.path, {name: self.info["files"][name]})
+        lines = [json.loads(line) for line in (self.path / name).read_text(encoding="utf-8").splitlines()]
+        return {
+            factor: np.array([values.index(line[factor]) for line in lines], dtype=np.int64)
+            for factor, values in known.items()
+        }
+
     def verify(self) -> None:
         """Reads every file, checks its SHA-256, and that its sentences are made of the vocabulary's words.
 

@@ -55,6 +55,8 @@ class EvalEvent:
     elbo_ppl: float
     mutual_information: float
     active_units: int
+    rate_by_dimension: tuple[float, ...]
+    """The rate of each group of the KL: a latent dimension, or one in all."""
     best: bool
     """The lowest validation -ELBO of the run so far."""
 

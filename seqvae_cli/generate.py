@@ -19,7 +19,6 @@ from torch import Tensor
 
 from seqvae_cli.batching import Batch, collate, length_sorted
 from seqvae_cli.errors import UsageError
-from seqvae_cli.latent import DiagonalGaussian
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream, sum_type
 from seqvae_cli.tokenizer import BOS, EOS, PAD
@@ -247,14 +246,17 @@ def sample_batches(
     """What `sample` gives, a batch at a time, with the draws z [B, L]."""
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
-        z = prior_codes(streams, model.settings.latent_size)
+        z = prior_codes(model, streams)
         uniforms = torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
         yield z, decode(model, z, strategy, start=start, uniforms=uniforms, max_len=max_len, precision=precision)
 
 
-def prior_codes(streams: Iterable[np.random.Generator], latent_size: int) -> Tensor:
-    """A draw from the prior N(0, I) for each stream: [B, L]."""
-    return torch.from_numpy(np.stack([random.standard_normal(latent_size, dtype=np.float32) for random in streams]))
+@torch.inference_mode()
+def prior_codes(model: SentenceVAE, streams: Iterable[np.random.Generator]) -> Tensor:
+    """A draw from the prior for each stream: [B, L]."""
+    prior = model.prior()
+    noise = np.stack([random.standard_normal(prior.noise_size, dtype=np.float32) for random in streams])
+    return prior.sample(torch.from_numpy(noise).to(model.device)).cpu()
 
 
 @torch.inference_mode()
@@ -266,13 +268,16 @@ def encode(
     window: int = 8192,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Posterior mean [L] and scale [L] of each sentence (word ids), in order; batched by length within a window."""
+    """The code [L] of each sentence (word ids), its posterior's mean or direction, and the scale [L] around it.
+
+    In order; batched by length within a window.
+    """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0
     for rows, batch in length_sorted(sentences, batch_size, window):
         with autocast(model.device, precision):
-            posterior: DiagonalGaussian = model.encoder(batch.to(model.device))
-        waiting.update(zip(rows.tolist(), zip(posterior.mean.cpu(), posterior.scale.cpu(), strict=True), strict=True))
+            posterior = model.encoder(batch.to(model.device))
+        waiting.update(zip(rows.tolist(), zip(posterior.code.cpu(), posterior.scale.cpu(), strict=True), strict=True))
         while following in waiting:
             yield waiting.pop(following)
             following += 1
@@ -317,3 +322,8 @@ def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
 
 
 PATHS = {"linear": linear_path, "spherical": spherical_path}
+
+
+def usual_path(model: SentenceVAE) -> str:
+    """The name of the path that stays among the codes: a great circle where they lie on a sphere."""
+    return "spherical" if model.settings.posterior == "vmf" else "linear"

@@ -57,6 +57,7 @@ class Model:
 
     def posterior(self, sentences: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The posterior means and standard deviations of N sentences: two of [N, L]."""
+        self.bundle.need_latent()
         codes = list(generate.encode(self.bundle.model, self._ids(sentences), precision=self.bundle.precision))
         empty = np.empty((0, self.latent_size), np.float32)
         means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
@@ -67,6 +68,7 @@ class Model:
     ) -> list[str]:
         """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
         _check(seed=(seed, 0), max_len=(max_len, 1))
+        self.bundle.need_latent()
         try:
             z = np.atleast_2d(np.asarray(codes.detach().cpu() if isinstance(codes, Tensor) else codes, np.float32))
         except (ValueError, TypeError) as error:
@@ -108,9 +110,13 @@ class Model:
         return self._texts(sampled)
 
     def interpolate(
-        self, first: str, last: str, steps: int = 11, *, path: str = "linear", max_len: int = MAX_LEN
+        self, first: str, last: str, steps: int = 11, *, path: str | None = None, max_len: int = MAX_LEN
     ) -> list[str]:
-        """The sentences along the path between two posterior means, both ends included."""
+        """The sentences along the path between two posterior means, both ends included.
+
+        `path`: linear or spherical; None: the one that stays among the codes.
+        """
+        path = generate.usual_path(self.bundle.model) if path is None else path
         if path not in generate.PATHS or steps < 2:
             raise UsageError(f"no path {path!r} of {steps} steps", f"at least 2 steps; {', '.join(generate.PATHS)}")
         a, b = torch.from_numpy(self.encode([first, last]))

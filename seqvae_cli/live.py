@@ -46,11 +46,12 @@ COLUMNS = (
     ("-ELBO", "-ELBO"),
     ("validation -ELBO", "val"),
     ("perplexity", "PPL"),
+    ("mutual information", "MI"),
     ("active units", "AU"),
 )
 
 COLLAPSE_HINT = (
-    "anneal the KL weight more slowly (--kl-warmup), more free bits (--free-bits), or word dropout (--word-dropout 0.3)"
+    "--preset default, pretrain, free-bits, mdr or beta holds the rate; or give more --free-bits, or --min-rate"
 )
 
 
@@ -68,6 +69,7 @@ class Row:
     neg_elbo: float
     validation: float | None = None
     perplexity: float | None = None
+    mutual_information: float | None = None
     active_units: int | None = None
 
     @classmethod
@@ -76,7 +78,8 @@ class Row:
         if isinstance(event, StepEvent):
             return cls(*head, event.distortion, event.rate, event.neg_elbo)
         trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
-        return cls(*head, *trained, event.neg_elbo, event.elbo_ppl, event.active_units)
+        validated = event.neg_elbo, event.elbo_ppl, event.mutual_information
+        return cls(*head, *trained, *validated, event.active_units)
 
     def cells(self, best: bool) -> list[str]:
         return [
@@ -88,6 +91,7 @@ class Row:
             *(f"{value:.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
             "" if self.validation is None else f"{self.validation:.2f}",
             "" if self.perplexity is None else _short(self.perplexity),
+            "" if self.mutual_information is None else f"{self.mutual_information:.1f}",
             "" if self.active_units is None else str(self.active_units),
         ]
 
@@ -184,8 +188,8 @@ class TrainingView:
             display.say(
                 f"epoch {self._of(event.epoch)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
                 f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:.2f}  "
-                f"perplexity {_short(event.elbo_ppl)}  active units {event.active_units}"
-                + ("  best" if event.best else "")
+                f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:.2f}  "
+                f"active units {event.active_units}" + ("  best" if event.best else "")
             )
 
     def _of(self, epoch: int) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.batching import Batch, Indices, by_length, collate
-from seqvae_cli.latent import LOG_2PI, DiagonalGaussian, kl, standard_normal
+from seqvae_cli.latent import Posterior, Prior, join, kl
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream
 
@@ -86,34 +86,98 @@ def elbo(
     precision: torch.dtype = torch.float32,
     watch: Watch | None = None,
 ) -> Elbo:
-    """Distortion at `samples` z a sentence, rate in closed form, mutual information and active units."""
-    latent = model.settings.latent_size
-    means, log_variances, z = (torch.empty(len(split), latent) for _ in range(3))
-    distortion = 0.0
+    """Distortion and rate at `samples` z a sentence (the rate in closed form where it has one), mutual information and
+    active units."""
+    prior = model.prior()
+    z = torch.empty(len(split), model.settings.latent_size)
+    distortion, rates, found = 0.0, torch.zeros(()), _Collected(len(split))
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
         batch = batch.to(model.device)
         streams = [stream(seed, int(i)) for i in rows]
         with autocast(model.device, precision):
             posterior = model.encoder(batch)
-        index = torch.from_numpy(rows)
-        means[index], log_variances[index] = posterior.mean.cpu(), posterior.log_variance.cpu()
+        found.add(rows, posterior)
         for start, drawn, log_p in _decoded(model, batch, posterior, streams, samples, precision):
             distortion -= float(log_p.cpu().double().sum()) / samples
+            rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
             if not start:
-                z[index] = drawn[:, 0].cpu()
+                z[torch.from_numpy(rows)] = drawn[:, 0].cpu()
         if watch:
             watch(len(batch))
-    posterior = DiagonalGaussian(means.double(), log_variances.double())
-    rates = kl(posterior, standard_normal(posterior.mean)).mean(0)
+    posterior = found.all()
+    rates = rates / len(split)
     return Elbo(
         sentences=len(split),
         tokens=int(split.lengths.sum()) + len(split),
         distortion=distortion / len(split),
         rate=float(rates.sum()),
-        mutual_information=mutual_information(posterior, z.double(), watch),
-        active_units=active_units(means),
+        mutual_information=mutual_information(posterior, prior, z, watch),
+        active_units=active_units(posterior.mean),
         rate_by_dimension=tuple(rates.tolist()),
     )
+
+
+class _Collected:
+    """The posteriors of `count` sentences, on the CPU, in their order."""
+
+    def __init__(self, count: int) -> None:
+        self.parts: list[Posterior] = []
+        self.place = torch.empty(count, dtype=torch.long)
+        self.count = 0
+
+    def add(self, rows: Indices, posterior: Posterior) -> None:
+        self.parts.append(posterior.apply(Tensor.cpu))
+        self.place[torch.from_numpy(rows)] = torch.arange(self.count, self.count + len(rows))
+        self.count += len(rows)
+
+    def all(self) -> Posterior:
+        return join(self.parts).apply(lambda parameter: parameter[self.place])
+
+
+def _rates(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
+    """KL(q ‖ p) of each row of the posterior at each of its samples z [B, k, L]: [B, k, G] nats, float64 on the CPU."""
+    count = z.size(1)
+    exact = posterior.apply(_exact).expand(count)
+    return kl(exact, prior, _exact(z).flatten(0, 1)).view(len(z), count, -1)
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values.cpu().double()
+
+
+@torch.inference_mode()
+def posteriors(
+    model: SentenceVAE, split: Sentences, *, precision: torch.dtype = torch.float32, watch: Watch | None = None
+) -> Posterior:
+    """q(z|x) of every sentence of a split, on the CPU: [N, L]."""
+    collected = _Collected(len(split))
+    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+        with autocast(model.device, precision):
+            collected.add(rows, model.encoder(batch.to(model.device)))
+        if watch:
+            watch(len(batch))
+    return collected.all()
+
+
+@torch.inference_mode()
+def distortion(
+    model: SentenceVAE,
+    split: Sentences,
+    z: Tensor,
+    *,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> float:
+    """-log p(x|z) with the code z [N, L] that each sentence is given: nats a sentence."""
+    total = 0.0
+    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+        batch = batch.to(model.device)
+        with autocast(model.device, precision):
+            log_p = model.decoder.log_prob(model.inputs(batch), batch, z[torch.from_numpy(rows)].to(model.device))
+        total -= float(log_p.cpu().double().sum())
+        if watch:
+            watch(len(batch))
+    return total / len(split)
 
 
 @torch.inference_mode()
@@ -130,10 +194,10 @@ def iw_nll(
 
     -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
     """
-    result = np.empty(len(split))
+    result, prior = np.empty(len(split)), model.prior()
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
         streams = [stream(seed, int(i)) for i in rows]
-        _, _, result[rows] = _bounds(model, batch.to(model.device), streams, samples, precision, watch)
+        _, _, result[rows] = _bounds(model, prior, batch.to(model.device), streams, samples, precision, watch)
     return result
 
 
@@ -165,14 +229,14 @@ def score(
 ) -> Iterator[Score]:
     """Both bounds of each sentence (word ids), in order, from the same `samples` z; batched by length in a window."""
     stream_of = iter(sentences)
-    first = 0
+    first, prior = 0, model.prior()
     while held := list(islice(stream_of, window)):
         found: list[Score | None] = [None] * len(held)
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
         for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):
             batch = collate([held[i] for i in rows]).to(model.device)
             streams = [stream(seed, first + int(i)) for i in rows]
-            bounds = _bounds(model, batch, streams, samples, precision, None)
+            bounds = _bounds(model, prior, batch, streams, samples, precision, None)
             for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
                 found[i] = Score(int(lengths[i]) + 1, *map(float, values))
         yield from (one for one in found if one is not None)
@@ -181,6 +245,7 @@ def score(
 
 def _bounds(
     model: SentenceVAE,
+    prior: Prior,
     batch: Batch,
     streams: Sequence[np.random.Generator],
     samples: int,
@@ -190,23 +255,23 @@ def _bounds(
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
     with autocast(model.device, precision):
         posterior = model.encoder(batch)
-    q = DiagonalGaussian(posterior.mean[:, None], posterior.log_variance[:, None])
+    q = posterior.apply(lambda parameter: parameter[:, None])
     total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
-    distortion = torch.zeros(len(batch), dtype=torch.float64)
+    distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
     for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
-        weights = log_p + standard_normal(z).log_prob(z) - q.log_prob(z)
+        weights = log_p + prior.log_prob(z) - q.log_prob(z)
         total = torch.logaddexp(total, weights.cpu().double().logsumexp(1))
         distortion -= log_p.cpu().double().sum(1) / samples
+        rate += _rates(posterior, prior, z).sum((1, 2)) / samples
         if watch:
             watch(log_p.numel())
-    rate = kl(posterior, standard_normal(posterior.mean)).cpu().double().sum(1)
     return distortion.numpy(), rate.numpy(), (math.log(samples) - total).numpy()
 
 
 def _decoded(
     model: SentenceVAE,
     batch: Batch,
-    posterior: DiagonalGaussian,
+    posterior: Posterior,
     streams: Sequence[np.random.Generator],
     samples: int,
     precision: torch.dtype,
@@ -224,32 +289,32 @@ def _decoded(
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 
-def mutual_information(posterior: DiagonalGaussian, z: Tensor, watch: Watch | None = None) -> float:
+def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Watch | None = None) -> float:
     """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
     2016), by Monte Carlo with one z [N, L] a sentence. At most ln N: what noise puts above it is cut."""
-    rate = kl(posterior, standard_normal(posterior.mean)).sum(1).mean()
-    estimate = rate - (aggregate_log_prob(posterior, z, watch=watch) - standard_normal(z).log_prob(z)).mean()
-    return min(float(estimate), math.log(len(z)))
+    posterior, z = posterior.apply(Tensor.double), z.double()
+    estimate = kl(posterior, prior, z).sum(1) - (aggregate_log_prob(posterior, z, watch=watch) - prior.log_prob(z))
+    return min(float(estimate.mean()), math.log(len(z)))
 
 
-def aggregate_log_prob(posterior: DiagonalGaussian, z: Tensor, rows: int = 0, watch: Watch | None = None) -> Tensor:
+def aggregate_log_prob(posterior: Posterior, z: Tensor, rows: int = 0, watch: Watch | None = None) -> Tensor:
     """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats.
 
-    Two matrix products a block of `rows` z (0: as many as keep it small); `watch` is called after each.
+    A block of `rows` z at a time (0: as many as keep it small); `watch` is called after each.
     """
-    precision = (-posterior.log_variance).exp()
-    scaled = posterior.mean * precision
-    constant = (posterior.mean * scaled + posterior.log_variance + LOG_2PI).sum(1)
+    count = len(posterior.mean)
     blocks = []
-    for block in torch.split(z, rows or max(1, BLOCK // len(posterior.mean))):
-        blocks.append((block @ scaled.T - 0.5 * (block.square() @ precision.T + constant)).logsumexp(1))
+    for block in torch.split(z, rows or max(1, BLOCK // count)):
+        blocks.append(posterior.log_probs(block).logsumexp(1))
         if watch:
             watch(0)
-    return torch.cat(blocks) - math.log(len(posterior.mean))
+    return torch.cat(blocks) - math.log(count)
 
 
 def active_units(means: Tensor) -> int:
     """Dimensions whose posterior mean [N, L] has population variance above 0.01 (Burda et al. 2016, section 5.2)."""
+    if not means.numel():  # of a language model
+        return 0
     return int((means.double().var(0, correction=0) > 0.01).sum())
 
 

@@ -1,6 +1,6 @@
 """The LSTM sentence VAE of Bowman et al. 2015, "Generating Sentences from a Continuous Space".
 
-    encoder   q(z|x) = N(mean, variance),  mean and log-variance linear in the encoder LSTM's last state
+    encoder   q(z|x) = N(mean, variance),  mean and log-variance linear in a summary of the encoder LSTM's states
     latent    z ~ q(z|x)
     decoder   p(x|z) = Π_t p(w_t | w_<t, z),  an LSTM with z in its first state and in every input
 
@@ -11,18 +11,32 @@ Shapes: B sentences, T tokens (`<eos>` counted), L latent dimensions, H hidden, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.func import functional_call
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqvae_cli.batching import Batch
 from seqvae_cli.config import ModelSettings
-from seqvae_cli.cross_entropy import cross_entropy
-from seqvae_cli.latent import DiagonalGaussian, kl, standard_normal
+from seqvae_cli.latent import (
+    DiagonalGaussian,
+    Mixture,
+    Posterior,
+    Prior,
+    StandardNormal,
+    UniformOnSphere,
+    VonMisesFisher,
+    kl,
+)
 from seqvae_cli.tokenizer import BOS, UNK
+from seqvae_cli.vocabulary import Vocabulary
+
+PSEUDO_TOKENS = 16
+"""Length of the learned inputs of a VampPrior."""
 
 State = tuple[Tensor, Tensor, Tensor]
 """What a decoder carries from step to step: h and c [layers, B, H], and z [B, L]."""
@@ -35,7 +49,7 @@ class Terms:
     distortion: Tensor
     """-log p(x|z), summed over tokens: [B]."""
     kl: Tensor
-    """KL(q(z|x) ‖ p(z)), a group a latent dimension: [B, G]."""
+    """KL(q(z|x) ‖ p(z)), a group a latent dimension, or one in all: [B, G]."""
     z: Tensor
     """The sample that both belong to: [B, L]."""
 
@@ -46,33 +60,115 @@ class Encoder(nn.Module):
     def __init__(self, settings: ModelSettings, embedding: nn.Embedding) -> None:
         super().__init__()
         self.embedding = embedding
+        size = settings.encoder_size or settings.hidden_size
         self.lstm = nn.LSTM(
             settings.embed_size,
-            settings.hidden_size,
+            size,
             settings.encoder_layers,
             batch_first=True,
             bidirectional=settings.bidirectional,
         )
-        width = settings.hidden_size * (2 if settings.bidirectional else 1)
+        self.pooling = settings.pooling
+        width = size * (2 if settings.bidirectional else 1)
         self.mean = nn.Linear(width, settings.latent_size)
-        self.log_variance = nn.Linear(width, settings.latent_size)
+        self.sphere, self.fixed = settings.posterior == "vmf", settings.concentration
+        if not self.sphere:
+            self.log_variance = nn.Linear(width, settings.latent_size)
+        elif not self.fixed:
+            self.concentration = nn.Linear(width, 1)
 
-    def forward(self, batch: Batch) -> DiagonalGaussian:
-        state = self.last_state(self.embedding(batch.tokens), batch)
-        return DiagonalGaussian(self.mean(state).float(), self.log_variance(state).float())
+    def forward(self, batch: Batch) -> Posterior:
+        return self.posterior(self.summary(self.embedding(batch.tokens), batch))
 
-    def last_state(self, inputs: Tensor, batch: Batch) -> Tensor:
-        """The top layer's state after each sentence's own last token, both directions joined: [B, H or 2H]."""
-        if not self.lstm.bidirectional:
-            states: Tensor = self.lstm(inputs)[0]
-            return states[torch.arange(len(batch), device=states.device), batch.lengths - 1]
-        if batch.ragged:
+    def posterior(self, summary: Tensor) -> Posterior:
+        """q(z|x) from what the LSTM made of x."""
+        mean = self.mean(summary).float()
+        if not self.sphere:
+            return DiagonalGaussian(mean, self.log_variance(summary).float())
+        direction = F.normalize(mean, dim=-1)
+        if self.fixed:
+            return VonMisesFisher(direction, torch.full_like(direction[..., :1], self.fixed))
+        return VonMisesFisher(direction, 1 + F.softplus(self.concentration(summary).float()))
+
+    def summary(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """The top layer's states at a sentence's own tokens as one, both directions joined: [B, H or 2H]."""
+        if self.lstm.bidirectional and batch.ragged:
             # A backward LSTM would read the padding first; packing keeps it out.
             packed = pack_padded_sequence(inputs, batch.lengths.cpu(), batch_first=True, enforce_sorted=False)
-            _, (h, _) = self.lstm(packed)
+            outputs, (h, _) = self.lstm(packed)
+            states, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.size(1))
         else:
-            _, (h, _) = self.lstm(inputs)
-        return torch.cat([h[-2], h[-1]], dim=-1)
+            states, (h, _) = self.lstm(inputs)
+        if self.pooling == "max":
+            # Long et al. 2019, "Preventing Posterior Collapse in Sequence VAEs with Pooling".
+            return (states.masked_fill(~batch.mask[..., None], -torch.inf) if batch.ragged else states).amax(1)
+        if self.pooling == "mean":
+            return (states * batch.mask[..., None]).sum(1) / batch.lengths[:, None]
+        last = states[torch.arange(len(batch), device=states.device), batch.lengths - 1]
+        # What reads backward has read the whole sentence at its first token.
+        return torch.cat([last[:, : h.size(-1)], h[-1]], dim=-1) if self.lstm.bidirectional else last
+
+
+class NoEncoder(nn.Module):
+    """The encoder of a language model: z has no dimension, so that posterior and prior are the same and the KL is 0."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, batch: Batch) -> Posterior:
+        nothing = self.embedding.weight.new_zeros(len(batch), 0, dtype=torch.float32)
+        return DiagonalGaussian(nothing, nothing)
+
+
+class MixturePrior(nn.Module):
+    """p(z) a mixture of `components` Gaussians, or on the sphere of von Mises-Fisher distributions, learned."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        shape = settings.components, settings.latent_size
+        self.sphere = settings.posterior == "vmf"
+        self.mean = nn.Parameter(torch.randn(shape))
+        self.spread = nn.Parameter(torch.zeros(shape[0], 1) if self.sphere else torch.zeros(shape))
+        self.weight = nn.Parameter(torch.zeros(shape[0]))
+
+    def forward(self) -> Mixture:
+        components: Posterior = DiagonalGaussian(self.mean, self.spread)
+        if self.sphere:
+            components = VonMisesFisher(F.normalize(self.mean, dim=-1), 1 + F.softplus(self.spread))
+        return Mixture(components, self.weight.log_softmax(0))
+
+
+class VampPrior(nn.Module):
+    """p(z) the mean of the posteriors of `components` learned inputs (Tomczak & Welling 2018, "VAE with a VampPrior").
+
+    Words cannot be learned, so that the inputs are word embeddings.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(0.1 * torch.randn(settings.components, PSEUDO_TOKENS, settings.embed_size))
+
+    def forward(self, encoder: Encoder) -> Mixture:
+        count, tokens, _ = self.inputs.shape
+        device = self.inputs.device
+        whole = torch.zeros(count, tokens, dtype=torch.long, device=device)
+        batch = Batch(whole, torch.full((count,), tokens, device=device), ragged=False)
+        components = encoder.posterior(encoder.summary(self.inputs, batch))
+        return Mixture(components, torch.full((count,), -math.log(count), device=device))
+
+
+class LockedDropout(nn.Module):
+    """Dropout with one mask a sentence, [B, T, H] (Gal & Ghahramani 2016), where `nn.Dropout` draws one a token."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return values
+        return values * F.dropout(torch.ones_like(values[:, :1]), self.rate)
 
 
 class Decoder(nn.Module):
@@ -81,7 +177,8 @@ class Decoder(nn.Module):
     def __init__(self, settings: ModelSettings, embedding: nn.Embedding) -> None:
         super().__init__()
         self.embedding = embedding
-        self.latent_state, self.latent_input = settings.latent_state, settings.latent_input
+        self.latent_state = settings.latent_state and settings.latent_size > 0
+        self.latent_input = settings.latent_input and settings.latent_size > 0
         self.layers, self.hidden_size = settings.decoder_layers, settings.hidden_size
         self.first_cell = nn.Linear(settings.latent_size, self.layers * self.hidden_size) if self.latent_state else None
         self.lstm = nn.LSTM(
@@ -90,13 +187,15 @@ class Decoder(nn.Module):
             self.layers,
             batch_first=True,
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout: nn.Module = (LockedDropout if settings.locked_dropout else nn.Dropout)(settings.dropout)
+        self.weight_drop = settings.weight_drop
+        skips = settings.latent_output and settings.latent_size > 0
+        self.latent_output = nn.Linear(settings.latent_size, self.hidden_size, bias=False) if skips else None
         # Tied weights have the width of an embedding, so a state of another width is projected first.
         projected = settings.tied and settings.embed_size != self.hidden_size
         self.projection = nn.Linear(self.hidden_size, settings.embed_size) if projected else nn.Identity()
-        self.vocabulary = nn.Linear(
-            settings.embed_size if settings.tied else self.hidden_size, embedding.num_embeddings
-        )
+        width = settings.embed_size if settings.tied else self.hidden_size
+        self.vocabulary = Vocabulary(width, embedding.num_embeddings, settings.shortlist)
         if settings.tied:
             self.vocabulary.weight = embedding.weight
 
@@ -106,25 +205,36 @@ class Decoder(nn.Module):
 
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z) of each sentence, summed over its tokens: [B] nats."""
-        mask = (
-            torch.arange(batch.tokens.size(1), device=inputs.device) < batch.lengths[:, None] if batch.ragged else None
-        )
         states = self.states(inputs, z)
-        if mask is None:
+        if not batch.ragged:
             return -self.cross_entropy(states.flatten(0, 1), batch.tokens.flatten()).view_as(batch.tokens).sum(1)
+        mask = batch.mask
         losses = self.cross_entropy(states[mask], batch.tokens[mask])
         return -torch.zeros_like(batch.tokens, dtype=losses.dtype).masked_scatter(mask, losses).sum(1)
 
     def cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
         """-log p of each target [N] given its state [N, H]: [N] nats."""
-        return cross_entropy(self.projection(states), self.vocabulary.weight, self.vocabulary.bias, targets)
+        return self.vocabulary.cross_entropy(self.projection(states), targets)
 
     def states(self, inputs: Tensor, z: Tensor) -> Tensor:
         """The LSTM's outputs, dropout applied: [B, T, H]."""
         h, c, _ = self.start(z)
-        outputs, _ = self.lstm(self.embed(inputs, z), (h, c))
+        outputs, _ = self.run(self.embed(inputs, z), (h, c))
+        if self.latent_output is not None:
+            outputs = outputs + self.latent_output(z)[:, None]
         dropped: Tensor = self.dropout(outputs)
         return dropped
+
+    def run(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The LSTM, in training with some recurrent weights dropped (Merity et al. 2018, section 2)."""
+        if not (self.training and self.weight_drop):
+            return self.lstm(inputs, state)  # type: ignore[no-any-return]
+        dropped = {
+            name: F.dropout(weight, self.weight_drop)
+            for name, weight in self.lstm.named_parameters()
+            if name.startswith("weight_hh")
+        }
+        return functional_call(self.lstm, dropped, (inputs, state))  # type: ignore[no-any-return]
 
     def logits(self, states: Tensor) -> Tensor:
         logits: Tensor = self.vocabulary(self.projection(states))
@@ -148,7 +258,9 @@ class Decoder(nn.Module):
         """Logits of the next word [B, V] after `tokens` [B], and the state after them."""
         h, c, z = state
         outputs, (h, c) = self.lstm(self.embed(tokens[:, None], z), (h, c))
-        return self.logits(self.dropout(outputs[:, 0])), (h, c, z)
+        if self.latent_output is not None:
+            outputs = outputs + self.latent_output(z)[:, None]
+        return self.logits(self.dropout(outputs)[:, 0]), (h, c, z)
 
     def reorder(self, state: State, index: Tensor) -> State:
         """The state of the rows in `index`: a beam that moved, or the sentences that are not finished."""
@@ -162,8 +274,20 @@ class SentenceVAE(nn.Module):
         self.settings = settings
         embedding = nn.Embedding(vocabulary_size, settings.embed_size)
         nn.init.uniform_(embedding.weight, -0.1, 0.1)
-        self.encoder = Encoder(settings, embedding)
+        self.encoder = Encoder(settings, embedding) if settings.latent_size else NoEncoder(embedding)
         self.decoder = Decoder(settings, embedding)
+        if settings.prior == "mixture":
+            self.mixture = MixturePrior(settings)
+        elif settings.prior == "vamp":
+            self.vamp = VampPrior(settings)
+
+    def reset_decoder(self) -> None:
+        """Gives the decoder new random weights; the word embeddings, which the encoder reads too, stay."""
+        fresh = Decoder(self.settings, self.decoder.embedding).to(self.device)
+        if self.settings.tied:
+            del fresh.vocabulary.weight
+            fresh.vocabulary.weight = self.decoder.embedding.weight
+        self.decoder = fresh
 
     @property
     def device(self) -> torch.device:
@@ -174,7 +298,19 @@ class SentenceVAE(nn.Module):
         posterior = self.encoder(batch)
         z = posterior.rsample(noise)
         distortion = -self.decoder.log_prob(self.inputs(batch), batch, z)
-        return Terms(distortion, kl(posterior, standard_normal(z)), z)
+        # In float32: a density is a difference of large numbers, too coarse in bfloat16.
+        with torch.autocast(self.device.type, enabled=False):
+            return Terms(distortion, kl(posterior, self.prior(), z), z)
+
+    def prior(self) -> Prior:
+        """p(z), with the weights of this moment."""
+        if self.settings.prior == "mixture":
+            mixture: Mixture = self.mixture()
+            return mixture
+        if self.settings.prior == "vamp":
+            posteriors: Mixture = self.vamp(self.encoder)
+            return posteriors
+        return (StandardNormal if self.settings.posterior == "gaussian" else UniformOnSphere)(self.settings.latent_size)
 
     def inputs(self, batch: Batch) -> Tensor:
         """What the decoder reads: `<bos>` w1 … wT, in training with words dropped (Bowman et al. 2015, section 3.2)."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from seqvae_cli.config import ObjectiveSettings
@@ -24,7 +25,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Clock:
-    """Where training stands, in epochs (fractions count)."""
+    """Where training stands, in epochs (fractions count); those of pretraining lie before 0."""
 
     epoch: float
     epochs: float
@@ -61,22 +62,39 @@ SCHEDULES: dict[str, Callable[[ObjectiveSettings, Clock], float]] = {
 }
 
 
+MULTIPLIER_RATE = 1e-3
+"""How far the Lagrange multiplier moves in a step, for each nat that the rate is away from its minimum."""
+
+
 class Objective(nn.Module):
-    """distortion + beta x schedule x rate, the rate floored by free bits.
+    """distortion + beta x schedule x rate, the rate floored by free bits, or held where it should be.
 
     Free bits (Kingma et al. 2016, equation 15): the KL of a group, averaged over the batch, costs nothing below
     `free_bits` nats; likewise the sum over groups below `free_bits_total`.
+
+    A target rate C (Burgess et al. 2018, equation 8): |rate - C| takes the place of the rate.
+
+    A minimum desired rate r (Pelsmaeker & Aziz 2020, section 4): the rate is to be r or more, which a Lagrange
+    multiplier m >= 0 sees to: + m (r - rate) is lowered by the model and raised by m, a step of gradient ascent each.
     """
+
+    multiplier: Tensor
 
     def __init__(self, settings: ObjectiveSettings) -> None:
         super().__init__()
         self.settings = settings
+        if settings.min_rate:
+            self.register_buffer("multiplier", torch.zeros(()))
 
     def kl_weight(self, clock: Clock) -> float:
+        if clock.epoch < 0:
+            return 0.0
         return self.settings.beta * SCHEDULES[self.settings.kl_schedule](self.settings, clock)
 
     def full(self, clock: Clock) -> bool:
         """The schedule has run out: from here on the loss only falls by learning."""
+        if clock.epoch < 0:
+            return False
         if self.settings.kl_schedule == "none":
             return True
         if self.settings.kl_schedule == "cyclical":
@@ -86,6 +104,15 @@ class Objective(nn.Module):
     def forward(self, terms: Terms, clock: Clock) -> Loss:
         distortion = terms.distortion.mean()
         groups = terms.kl.mean(0)
-        floored = groups.clamp(min=self.settings.free_bits).sum().clamp(min=self.settings.free_bits_total)
+        rate = groups.sum()
+        cost = groups.clamp(min=self.settings.free_bits).sum().clamp(min=self.settings.free_bits_total)
+        if self.settings.target_rate:
+            cost = (rate - self.settings.target_rate).abs()
         kl_weight = self.kl_weight(clock)
-        return Loss(distortion + kl_weight * floored, distortion.detach(), groups.sum().detach(), kl_weight)
+        total = distortion + kl_weight * cost
+        if self.settings.min_rate:
+            missing = self.settings.min_rate - rate
+            total = total + kl_weight * self.multiplier * missing
+            if self.training:
+                self.multiplier = (self.multiplier + kl_weight * MULTIPLIER_RATE * missing.detach()).clamp(min=0.0)
+        return Loss(total, distortion.detach(), rate.detach(), kl_weight)

@@ -7,6 +7,9 @@ from typing import Any
 
 from seqvae_cli.errors import CheckpointError
 
+LATER = {"pretrained", "aggressive", "mutual_information"}
+"""Fields that checkpoints of the first versions lack: their trainings have no such phases."""
+
 
 @dataclass
 class Progress:
@@ -33,6 +36,12 @@ class Progress:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Distortion and rate, summed over this epoch's sentences."""
     sentences: int = 0
+    pretrained: bool = True
+    """The pretraining, if there is one, is over."""
+    aggressive: bool = False
+    """The encoder is trained to its best before each step."""
+    mutual_information: float | None = None
+    """Of the last validation, while `aggressive`."""
     collapsed: bool = False
     """The collapse was told."""
     done: bool = False
@@ -42,7 +51,8 @@ class Progress:
     @classmethod
     def from_json(cls, value: Any, where: str) -> Progress:
         """What was saved in `where`. Raises `CheckpointError`."""
-        if not isinstance(value, dict) or value.keys() != {item.name for item in fields(cls)}:
+        names = {item.name for item in fields(cls)}
+        if not isinstance(value, dict) or not names - LATER <= value.keys() <= names:
             raise CheckpointError(f"{where}: training.json does not say where training stood")
         for name, item in value.items():
             if not _fits(name, item):
@@ -59,9 +69,9 @@ def _fits(name: str, value: Any) -> bool:
             return isinstance(value, list) and all(isinstance(line, dict) for line in value)
         case "sums":
             return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
-        case "collapsed" | "done":
+        case "collapsed" | "done" | "aggressive" | "pretrained":
             return isinstance(value, bool)
-        case "best_neg_elbo":
+        case "best_neg_elbo" | "mutual_information":
             return value is None or _number(value)
         case "learning_rate" | "seconds" | "epoch_seconds":
             return _number(value) and value >= 0

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seqvae_cli import checkpoint, config, files, metrics, registry
-from seqvae_cli.batching import collate, epoch_order
+from seqvae_cli import checkpoint, config, files, metrics, phases, registry
+from seqvae_cli.batching import Batch, collate, epoch_order
 from seqvae_cli.config import Settings
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import CheckpointError, DivergedError, MachineError, NotFoundError, UsageError
@@ -126,6 +127,7 @@ class _Trainer:
         if epochs is not None:
             train = self.settings.train.model_copy(update={"epochs": epochs})
             self.settings = self.settings.model_copy(update={"train": train})
+        self.settings = phases.fitted(self.settings)
         self.device = resolve_device(self.settings.runtime.device)
         self.precision = resolve_precision(self.settings.runtime.precision, self.device)
         # Sums depend on how many threads share them: a resumed run takes as many as it began with.
@@ -136,7 +138,8 @@ class _Trainer:
         self.lengths = self.train_split.lengths
         if self.settings.train.max_len:
             self.lengths = self.lengths.clip(max=self.settings.train.max_len)
-        self.progress = Progress(learning_rate=self.settings.train.lr)
+        train = self.settings.train
+        self.progress = Progress(learning_rate=train.lr, aggressive=train.aggressive, pretrained=not train.pretrain)
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
         self.sums = self.no_sums()
@@ -164,7 +167,7 @@ class _Trainer:
 
     def clock(self) -> Clock:
         done = self.progress.epoch - 1 + self.progress.batch / len(self.order)
-        return Clock(done, self.epochs)
+        return Clock(done - self.settings.train.pretrain, self.epochs - self.settings.train.pretrain)
 
     # --- the loop
 
@@ -224,7 +227,7 @@ class _Trainer:
         tokens = sentences = steps = 0
         while progress.batch < len(self.order) and not self.stop():
             rows = self.order[progress.batch]
-            kl_weight = self.objective.kl_weight(self.clock())
+            clock = self.clock()
             loss = self.step(rows)
             parts = torch.stack([loss.distortion, loss.rate]).to(since.dtype) * len(rows)
             since += parts
@@ -243,8 +246,8 @@ class _Trainer:
                     epoch=progress.epoch,
                     step=progress.step,
                     steps=self.steps_per_epoch * self.epochs,
-                    kl_weight=kl_weight,
-                    learning_rate=progress.learning_rate,
+                    kl_weight=self.objective.kl_weight(clock),
+                    learning_rate=self.learner.learning_rate(clock),
                     distortion=distortion,
                     rate=rate,
                     neg_elbo=distortion + rate,
@@ -259,12 +262,30 @@ class _Trainer:
         progress.epoch_seconds += time.perf_counter() - reported
 
     def step(self, rows: Any) -> Loss:
-        batch = collate([self.train_split[int(i)] for i in rows], self.settings.train.max_len)
-        loss = self.learner.step(batch, self.clock(), self.progress.step + 1)
+        clock, number = self.clock(), self.progress.step + 1
+        if not self.progress.pretrained and clock.epoch >= 0:
+            self.model.reset_decoder()
+            self.learner.new_optimizer(self.progress.learning_rate)
+            self.progress.pretrained = True
+        part = "all"
+        if self.progress.aggressive:
+            phases.train_encoder(self.learner, self.any_batches(rows, number), clock, number)
+            part = "decoder"
+        loss = self.learner.step(self.batch(rows), clock, number, part=part)
         self.progress.batch += 1
         self.progress.step += 1
         self.progress.sentences += len(rows)
         return loss
+
+    def batch(self, rows: Any) -> Batch:
+        return collate([self.train_split[int(i)] for i in rows], self.settings.train.max_len)
+
+    def any_batches(self, first: Any, number: int) -> Iterator[Batch]:
+        """The batch of `first`, then others of this epoch by chance."""
+        yield self.batch(first)
+        random = np.random.default_rng((self.settings.seed, number))
+        while True:
+            yield self.batch(self.order[random.integers(len(self.order))])
 
     # --- after the steps of an epoch
 
@@ -277,10 +298,9 @@ class _Trainer:
 
         progress = self.progress
         self.learner.check_finite()
-        self.model.eval()
-        result = metrics.elbo(
-            self.model, self.valid_split, seed=self.settings.seed, precision=self.precision, watch=watch
-        )
+        model = self.learner.evaluated
+        model.eval()
+        result = metrics.elbo(model, self.valid_split, seed=self.settings.seed, precision=self.precision, watch=watch)
         if not math.isfinite(result.neg_elbo):
             raise DivergedError(f"the validation -ELBO is no finite number after step {progress.step}", DIVERGED_HINT)
         distortion, rate = (self.sums / progress.sentences).tolist()
@@ -288,7 +308,7 @@ class _Trainer:
             epoch=progress.epoch,
             step=progress.step,
             kl_weight=self.objective.kl_weight(self.clock()),
-            learning_rate=progress.learning_rate,
+            learning_rate=self.learner.learning_rate(self.clock()),
             tokens_per_second=progress.epoch_tokens / max(progress.epoch_seconds, 1e-9),
             train_distortion=distortion,
             train_rate=rate,
@@ -299,7 +319,8 @@ class _Trainer:
             elbo_ppl=result.elbo_ppl,
             mutual_information=result.mutual_information,
             active_units=result.active_units,
-            best=progress.best_neg_elbo is None or result.neg_elbo < progress.best_neg_elbo,
+            rate_by_dimension=result.rate_by_dimension,
+            best=progress.pretrained and (progress.best_neg_elbo is None or result.neg_elbo < progress.best_neg_elbo),
         )
 
     def after_epoch(self, event: EvalEvent) -> Iterator[Event]:
@@ -310,7 +331,9 @@ class _Trainer:
             progress.best_step, progress.best_epoch = progress.step, progress.epoch
             progress.best_neg_elbo = event.neg_elbo
             progress.stale = progress.unimproved = 0
-            checkpoint.write(self.run.path / "best", progress.step, {"model": self.model.state_dict()}, keep=2)
+            checkpoint.write(
+                self.run.path / "best", progress.step, {"model": self.learner.evaluated.state_dict()}, keep=2
+            )
             self.run.update(best_neg_elbo=event.neg_elbo, best_epoch=event.epoch, epoch=event.epoch)
         else:
             progress.stale += annealed
@@ -318,12 +341,16 @@ class _Trainer:
             self.run.update(epoch=event.epoch)
         line = asdict(event)
         progress.history.append(line | {"elbo_ppl": metrics.finite(event.elbo_ppl)})
-        if event.rate < COLLAPSED and annealed and not progress.collapsed:
+        if progress.aggressive:
+            before = progress.mutual_information
+            progress.aggressive = before is None or event.mutual_information > before
+            progress.mutual_information = event.mutual_information
+        if event.rate < COLLAPSED and annealed and not progress.collapsed and self.settings.model.latent_size:
             progress.collapsed = True
             yield CollapseEvent(event.epoch, event.rate)
         if train.early_stop and progress.unimproved >= train.early_stop:
             progress.done = True
-        elif train.patience and progress.stale >= train.patience:
+        elif train.lr_schedule == "plateau" and train.patience and progress.stale >= train.patience:
             progress.stale = 0
             progress.decays += 1
             progress.done = progress.decays > train.max_decays

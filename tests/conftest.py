@@ -15,7 +15,9 @@ import torch
 from seqvae_cli import app, runtime
 from seqvae_cli.corpus import Corpus
 
-os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: threads would only wait for each other
+# Tiny tensors: threads would only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 TINY = {
     "model.embed_size": 12,

@@ -30,10 +30,11 @@ LAYERS = {
     }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
     | {"comparison", "trash", "progress"},
-    1: {"latent", "batching", "runtime", "cross_entropy"},
+    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
-    4: {"display", "live", "learner", "train", "evaluate", "library", "plots"} | {"archive", "doctor"},
+    4: {"display", "live", "learner", "phases", "train", "evaluate", "diagnosis", "quality", "library", "plots"}
+    | {"archive", "doctor", "latent_plots"},
     5: {"commands"},
     6: {"app", "__main__"},
 }
@@ -42,9 +43,17 @@ LAYERS = {
 TERMINAL = {"display", "live", "commands", "app", "__main__"}
 """What may know Rich or Typer, print, and exit; the rest is the library."""
 
-WITHIN_A_LAYER = {("live", "display"), ("train", "learner"), ("__main__", "app")} | {
+WITHIN_A_LAYER = {
+    ("vocabulary", "cross_entropy"),
+    ("live", "display"),
+    ("train", "learner"),
+    ("train", "phases"),
+    ("phases", "learner"),
+    ("__main__", "app"),
+} | {
     ("library", "train"),
     ("library", "evaluate"),
+    ("latent_plots", "plots"),
 }
 """Imports allowed inside a layer above 0. Layer 0 may import itself, without cycles."""
 

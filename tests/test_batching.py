@@ -83,9 +83,22 @@ def test_collating_copies_its_sentences() -> None:
 def test_a_batch_moves_with_all_it_has() -> None:
     batch = collate([sentence(4, 5), sentence(6)])
     moved = batch.to(torch.device("meta"))
-    assert moved.tokens.device.type == moved.lengths.device.type == "meta"
+    assert moved.tokens.device.type == moved.lengths.device.type == moved.mask.device.type == "meta"
     assert moved.ragged == batch.ragged
     assert batch.to(torch.device("cpu")).tokens is batch.tokens
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(0, 5))
+def test_the_mask_is_of_all_that_is_no_padding(lengths: list[int], further: int) -> None:
+    batch = collate(numbered(np.array(lengths, dtype=np.int64)))
+    assert batch.mask.dtype == torch.bool
+    assert torch.equal(batch.mask, batch.tokens != PAD)  # no sentence has a word of that id
+    assert batch.mask.sum(1).tolist() == batch.lengths.tolist() == [length + 1 for length in lengths]
+    assert bool(batch.mask.all()) is not batch.ragged
+    # It goes by the lengths, not by what stands there.
+    wider = Batch(torch.nn.functional.pad(batch.tokens, (0, further), value=9), batch.lengths, ragged=True)
+    assert torch.equal(wider.mask, torch.nn.functional.pad(batch.mask, (0, further)))
 
 
 # --- the order of an epoch

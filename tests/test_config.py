@@ -504,3 +504,19 @@ def test_names_in_one_group_are_told_apart_by_their_last_part() -> None:
     last = [key.rpartition(".")[2] for key in FIELDS]
     assert len(last) == len(set(last))
     assert not [name for name in last if difflib.get_close_matches(name, set(last) - {name}, cutoff=0.97)]
+
+
+def test_settings_written_before_a_setting_existed_mean_what_they_meant(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    old = {
+        "model": {"hidden_size": 8, "tied": False},
+        "objective": {"kl_hold": 0.5, "kl_warmup": 1.5},
+        "train": {"epochs": 3},
+    }
+    path.write_text(yaml.safe_dump(old), encoding="utf-8")
+    settings = config.load(path)
+    assert (settings.model.hidden_size, settings.model.pooling, settings.model.shortlist) == (8, "last", 0)
+    assert (settings.train.pretrain, settings.train.lr_schedule) == (0, "plateau")
+    assert (settings.model.posterior, settings.model.prior, settings.train.average) == ("gaussian", "standard", 0)
+    path.write_text(yaml.safe_dump(old | {"model": {"pooling": "mean"}}), encoding="utf-8")
+    assert config.load(path).model.pooling == "mean"

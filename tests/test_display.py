@@ -22,7 +22,10 @@ from seqvae_cli.events import (
 
 START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 100, 0)
 STEP = StepEvent(1, 10, 4000, 0.5, 0.00025, 98.123, 17.25, 106.75, 123456.7)
-EVAL = EvalEvent(1, 100, 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3, 97.5, 16.5, 114.25, 123.456, 5.0, 32, True)
+EVAL = EvalEvent(
+    *(1, 100, 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3),
+    *(97.5, 16.5, 114.25, 123.456, 5.0, 32, (16.5 / 32,) * 32, True),
+)
 
 
 class Terminal(io.StringIO):
@@ -232,7 +235,7 @@ def test_quiet_training_says_warnings_alone(capsys: pytest.CaptureFixture[str]) 
     assert [line.split(":")[0] for line in warnings] == ["warning", "hint", "warning", "warning"]
     assert "posterior is collapsing" in warnings[0]
     assert "--free-bits" in warnings[1]
-    assert "--word-dropout 0.3" in warnings[1]
+    assert "--preset default, pretrain, free-bits, mdr or beta" in warnings[1]
     assert warnings[3] == "warning: odd \\x1b[31m"
 
 

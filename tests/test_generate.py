@@ -48,6 +48,28 @@ def model() -> SentenceVAE:
     return build()
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "gaussian": {"seed": 5},
+    "vmf": {"seed": 6, "posterior": "vmf", "concentration": 0.0},
+    "mixture": {"seed": 8, "prior": "mixture", "components": 3},
+    "vamp": {"seed": 9, "prior": "vamp", "components": 3},
+    "mixture on the sphere": {"seed": 7, "posterior": "vmf", "prior": "mixture", "components": 3},
+}
+"""With seeds of models that say many things."""
+
+every_kind = pytest.mark.parametrize("kind", [*KINDS])
+
+
+def of_kind(kind: str, **changed: Any) -> SentenceVAE:
+    """A model whose sentences hang on z."""
+    model = build(**KINDS[kind], **changed)
+    assert model.decoder.first_cell is not None
+    with torch.no_grad():
+        model.decoder.first_cell.weight.mul_(4)
+        model.decoder.vocabulary.bias[EOS] -= 1
+    return model
+
+
 def codes(count: int, seed: int = 3) -> Tensor:
     return torch.randn(count, LATENT, generator=torch.Generator().manual_seed(seed))
 
@@ -287,18 +309,51 @@ def test_another_seed_gives_other_sentences(model: SentenceVAE) -> None:
     assert len({tuple(words) for sentences in made for words in sentences}) > 60
 
 
-def test_codes_of_the_prior_are_standard_normal_and_a_stream_each() -> None:
-    z = generate.prior_codes([stream(0, i) for i in range(4000)], LATENT)
+def test_codes_of_the_prior_are_standard_normal_and_a_stream_each(model: SentenceVAE) -> None:
+    z = generate.prior_codes(model, [stream(0, i) for i in range(4000)])
     assert z.shape == (4000, LATENT)
     assert z.dtype == torch.float32
     assert float(z.mean(0).abs().max()) < 5 / 4000**0.5
     torch.testing.assert_close(torch.cov(z.T), torch.eye(LATENT), rtol=0, atol=0.1)
-    assert torch.equal(z[7:9], generate.prior_codes([stream(0, 7), stream(0, 8)], LATENT))
-    assert not torch.equal(z[:5], generate.prior_codes([stream(1, i) for i in range(5)], LATENT))
+    assert torch.equal(z[7:9], generate.prior_codes(model, [stream(0, 7), stream(0, 8)]))
+    assert not torch.equal(z[:5], generate.prior_codes(model, [stream(1, i) for i in range(5)]))
 
 
-def test_first_words_of_samples_have_the_frequencies_of_the_model() -> None:
-    model = build(latent_state=False, latent_input=False)  # p(w1) is known: z has no say
+@every_kind
+def test_codes_of_every_prior_are_its_draws_a_stream_each(kind: str) -> None:
+    model = of_kind(kind)
+    count = 1000
+    z = generate.prior_codes(model, [stream(0, i) for i in range(count)])
+    assert z.shape == (count, LATENT)
+    assert torch.equal(z[7:9], generate.prior_codes(model, [stream(0, 7), stream(0, 8)]))
+    with torch.no_grad():
+        prior = model.prior()
+        size = prior.noise_size
+        noise = np.stack([stream(0, i).standard_normal(size, dtype=np.float32) for i in range(count)])
+        torch.testing.assert_close(z.clone(), prior.sample(torch.from_numpy(noise)))
+    if model.settings.posterior == "vmf":
+        torch.testing.assert_close(z.norm(dim=1), torch.ones(count))
+
+
+@every_kind
+@pytest.mark.parametrize("shortlist", [0, 2])
+def test_samples_of_every_kind_are_the_decoding_of_their_codes(kind: str, shortlist: int) -> None:
+    model = of_kind(kind, shortlist=shortlist)
+    batches = list(generate.sample_batches(model, 20, GREEDY, seed=3, max_len=LENGTH, batch_size=7))
+    z = torch.cat([codes for codes, _ in batches])
+    assert torch.equal(z, generate.prior_codes(model, [stream(3, i) for i in range(20)]))
+    said = [words for _, batch in batches for words in batch]
+    assert said == [greedy_by_hand(model, one) for one in z]
+    assert len({tuple(words) for words in said}) > 1
+    drawn = list(generate.sample(model, 20, seed=3, max_len=LENGTH, batch_size=7))
+    assert drawn == list(generate.sample(model, 20, seed=3, max_len=LENGTH, batch_size=20))
+    assert drawn != said
+
+
+@pytest.mark.parametrize("shortlist", [0, 2, 5])
+def test_first_words_of_samples_have_the_frequencies_of_the_model(shortlist: int) -> None:
+    # p(w1) is known: z has no say
+    model = build(latent_state=False, latent_input=False, shortlist=shortlist)
     expected = next_logits(model, torch.zeros(LATENT), []).double().softmax(0)
     draws = 6000
     found = Counter((words or [EOS])[0] for words in generate.sample(model, draws, max_len=1, batch_size=1000))
@@ -312,25 +367,34 @@ def test_first_words_of_samples_have_the_frequencies_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "window"), [(1, 1), (4, 7), (3, 8192), (128, 10), (7, 5)])
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_codes_come_in_order_and_as_if_one_at_a_time(bidirectional: bool, batch_size: int, window: int) -> None:
-    model, sentences = build(bidirectional=bidirectional), some_sentences(41)
+@pytest.mark.parametrize(
+    "changed",
+    [{"bidirectional": b, "pooling": p} for b in (False, True) for p in ("last", "max", "mean")]
+    + [{"posterior": "vmf", "concentration": 0.0}, {"posterior": "vmf", "bidirectional": True}],
+    ids=lambda changed: " ".join(map(str, changed.values())),
+)
+def test_codes_come_in_order_and_as_if_one_at_a_time(changed: dict[str, Any], batch_size: int, window: int) -> None:
+    model, sentences = build(**changed), some_sentences(41)
     found = list(generate.encode(model, iter(sentences), batch_size=batch_size, window=window))
     assert len(found) == 41
     with torch.no_grad():
-        for ids, (mean, scale) in zip(sentences, found, strict=True):
+        for ids, (code, scale) in zip(sentences, found, strict=True):
             posterior = model.encoder(collate([ids]))
-            torch.testing.assert_close(mean, posterior.mean[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(code, posterior.code[0], rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(scale, posterior.scale[0], rtol=1e-5, atol=1e-5)
-    assert all(mean.shape == scale.shape == (LATENT,) for mean, scale in found)
+    assert all(code.shape == scale.shape == (LATENT,) for code, scale in found)
+    assert float(torch.stack([code for code, _ in found]).var(0).max()) > 1e-3
+    if model.settings.posterior == "vmf":
+        assert all(float(code.norm()) == pytest.approx(1, abs=1e-5) for code, _ in found)
 
 
+@every_kind
 @pytest.mark.parametrize("batch_size", [1, 4, 128])
-def test_reconstructing_is_decoding_the_mean(model: SentenceVAE, batch_size: int) -> None:
-    sentences = some_sentences(30)
+def test_reconstructing_is_decoding_the_code(kind: str, batch_size: int) -> None:
+    model, sentences = of_kind(kind), some_sentences(30)
     found = list(generate.reconstruct(model, iter(sentences), max_len=LENGTH, batch_size=batch_size))
     with torch.no_grad():
-        expected = [greedy_by_hand(model, model.encoder(collate([ids])).mean[0]) for ids in sentences]
+        expected = [greedy_by_hand(model, model.encoder(collate([ids])).code[0]) for ids in sentences]
     assert found == expected
     assert len({tuple(words) for words in found}) > 2
 
@@ -493,8 +557,9 @@ def test_a_beam_wider_than_the_vocabulary(model: SentenceVAE) -> None:
     assert found == best
 
 
-def test_log_probs_are_those_of_the_words_and_their_end() -> None:
-    plain = build()
+@pytest.mark.parametrize("shortlist", [0, 2, 5])
+def test_log_probs_are_those_of_the_words_and_their_end(shortlist: int) -> None:
+    plain = build(shortlist=shortlist)
     with torch.no_grad():
         plain.decoder.vocabulary.bias[[PAD, BOS]] -= 1000  # so that by hand nothing need be left out
     z, sentences = codes(5), [[], [4], [9, UNK, 4], [7] * LENGTH, [5, 6]]
@@ -506,7 +571,7 @@ def test_log_probs_are_those_of_the_words_and_their_end() -> None:
 def test_the_batches_of_a_sample_hold_their_codes(model: SentenceVAE) -> None:
     batches = list(generate.sample_batches(model, 10, seed=3, max_len=LENGTH, batch_size=4))
     assert [len(z) for z, _ in batches] == [4, 4, 2]
-    expected = generate.prior_codes((stream(3, i) for i in range(10)), LATENT)
+    expected = generate.prior_codes(model, (stream(3, i) for i in range(10)))
     assert torch.equal(torch.cat([z for z, _ in batches]), expected)
     assert [words for _, batch in batches for words in batch] == list(
         generate.sample(model, 10, seed=3, max_len=LENGTH)

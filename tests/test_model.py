@@ -14,8 +14,16 @@ from torch import Tensor, nn
 
 from seqvae_cli.batching import Batch, collate
 from seqvae_cli.config import ModelSettings
-from seqvae_cli.latent import standard_normal
-from seqvae_cli.model import Decoder, SentenceVAE, Terms
+from seqvae_cli.latent import (
+    DiagonalGaussian,
+    Mixture,
+    Posterior,
+    StandardNormal,
+    UniformOnSphere,
+    VonMisesFisher,
+    kl,
+)
+from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
 from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
 
 VOCABULARY = 13
@@ -27,17 +35,38 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "two decoder layers": {"decoder_layers": 2},
     "bidirectional": {"bidirectional": True},
     "deep and bidirectional": {"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2},
+    "encoder of another size": {"encoder_size": 8},
+    "bidirectional encoder of another size": {"encoder_size": 4, "bidirectional": True},
+    "last state": {"pooling": "last"},
+    "mean of states": {"pooling": "mean"},
+    "bidirectional, last state": {"bidirectional": True, "pooling": "last"},
+    "bidirectional, mean of states": {"bidirectional": True, "pooling": "mean"},
     "z in the state alone": {"latent_input": False},
     "z in the inputs alone": {"latent_state": False},
+    "z in the output too": {"latent_output": True},
+    "z in the output alone": {"latent_state": False, "latent_input": False, "latent_output": True},
     "z nowhere": {"latent_state": False, "latent_input": False},
     "tied": {"tied": True},
     "tied through a projection": {"tied": True, "hidden_size": 7},
+    "one group beside the shortlist": {"shortlist": 5},
+    "two groups beside the shortlist": {"shortlist": 2},
+    "tied, two groups": {"shortlist": 2, "tied": True},
     "dropout": {"dropout": 0.4},
+    "locked dropout": {"dropout": 0.4, "locked_dropout": True},
+    "weight drop": {"weight_drop": 0.4, "decoder_layers": 2},
     "word dropout": {"word_dropout": 0.3},
-    "inputless": {"word_dropout": 1.0},
+    "inputless": {"word_dropout": 1.0, "pooling": "last"},
+    "vmf": {"posterior": "vmf", "concentration": 20.0},
+    "vmf, concentration learned": {"posterior": "vmf", "concentration": 0.0},
+    "mixture": {"prior": "mixture", "components": 4},
+    "mixture on the sphere": {"posterior": "vmf", "concentration": 0.0, "prior": "mixture", "components": 4},
+    "vamp": {"prior": "vamp", "components": 3},
+    "vamp, last state": {"prior": "vamp", "components": 3, "pooling": "last"},
+    "vamp on the sphere": {"posterior": "vmf", "concentration": 0.0, "prior": "vamp", "components": 3},
     "everything": {
         **{"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2, "tied": True, "hidden_size": 7},
-        **{"dropout": 0.4, "word_dropout": 0.3},
+        **{"dropout": 0.4, "word_dropout": 0.3, "locked_dropout": True, "weight_drop": 0.4, "latent_output": True},
+        **{"pooling": "mean", "shortlist": 2, "prior": "vamp", "components": 3},
     },
 }
 
@@ -81,6 +110,11 @@ def decoder_inputs(batch: Batch) -> Tensor:
     return F.pad(batch.tokens[:, :-1], (1, 0), value=BOS)
 
 
+def encoder_of(model: SentenceVAE) -> Encoder:
+    assert isinstance(model.encoder, Encoder)
+    return model.encoder
+
+
 def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     names, weights = zip(*model.named_parameters(), strict=True)
     found = torch.autograd.grad(loss, weights, allow_unused=True)
@@ -99,14 +133,41 @@ def test_terms_have_their_shapes_and_are_one_a_sentence(name: str) -> None:
     terms = model(batch)
     assert isinstance(terms, Terms)
     assert terms.distortion.shape == (5,)
-    assert terms.kl.shape == terms.z.shape == (5, LATENT)
+    gaussian, closed = model.settings.posterior == "gaussian", model.settings.prior == "standard"
+    assert terms.z.shape == (5, LATENT)
+    assert terms.kl.shape == (5, LATENT if gaussian and closed else 1)
     assert all(part.dtype == torch.float32 for part in (terms.distortion, terms.kl, terms.z))
     assert bool((terms.distortion > 0).all())
-    assert bool((terms.kl > 0).all())
+    if closed:  # else it is a sample, which may be below 0
+        assert bool((terms.kl > 0).all())
     logits = model.decoder(model.inputs(batch), terms.z)
     assert logits.shape == (*batch.tokens.shape, VOCABULARY)
     posterior = model.encoder(batch)
-    assert posterior.mean.shape == posterior.log_variance.shape == (5, LATENT)
+    assert isinstance(posterior, DiagonalGaussian if gaussian else VonMisesFisher)
+    assert posterior.mean.shape == posterior.code.shape == posterior.scale.shape == (5, LATENT)
+    assert isinstance(model.prior(), Mixture if not closed else StandardNormal if gaussian else UniformOnSphere)
+    if isinstance(posterior, VonMisesFisher):
+        torch.testing.assert_close(posterior.direction.norm(dim=1), torch.ones(5))
+        torch.testing.assert_close(terms.z.norm(dim=1), torch.ones(5))
+        fixed = model.settings.concentration
+        assert bool((posterior.concentration == fixed if fixed else posterior.concentration > 1).all())
+
+
+@every_variant
+def test_the_rate_is_the_divergence_from_the_prior_of_the_model(name: str) -> None:
+    model, batch, noise = variant(name).eval(), ragged(), noise_for(5)
+    terms, posterior = model(batch, noise), model.encoder(batch)
+    torch.testing.assert_close(terms.z, posterior.rsample(noise))
+    torch.testing.assert_close(terms.kl, kl(posterior, model.prior(), terms.z))
+    # On average it is log q - log p, whatever the formula.
+    with torch.no_grad():
+        count = 1000
+        many = posterior.expand(count)
+        z = many.rsample(noise_for(5 * count))
+        ratios = (many.log_prob(z) - model.prior().log_prob(z)).view(5, count)
+        rates = kl(many, model.prior(), z).sum(1).view(5, count).mean(1)
+    error = ratios.std(1) / count**0.5
+    assert bool(((ratios.mean(1) - rates).abs() < 4 * error + 1e-4).all())
 
 
 @every_variant
@@ -125,7 +186,9 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
             assert moved <= read | {UNK}
             assert PAD not in moved
             assert read <= moved
-        elif not model.settings.dropout:
+        elif parameter == "vamp.inputs" and model.settings.pooling == "max":
+            assert bool(weight.grad[:, 0].ne(0).all())  # later tokens may hold the maximum of nothing
+        elif not model.settings.dropout and not model.settings.weight_drop:
             assert bool(weight.grad.ne(0).all()), parameter  # not one number of it lies idle
 
 
@@ -219,22 +282,73 @@ def lstm_by_hand(lstm: nn.LSTM, inputs: list[Tensor], h: Tensor, c: Tensor, reve
     return outputs
 
 
+def summary_by_hand(encoder: Encoder, embedded: list[Tensor], pooling: str) -> Tensor:
+    """What the encoder's LSTM makes of one sentence, a row a token."""
+    zeros = torch.zeros(encoder.lstm.num_layers, encoder.lstm.hidden_size)
+    directions = [lstm_by_hand(encoder.lstm, embedded, zeros, zeros)]
+    if encoder.lstm.bidirectional:
+        directions.append(lstm_by_hand(encoder.lstm, embedded, zeros, zeros, reverse=True))
+    if pooling == "last":
+        return torch.cat([states[-1] for states in directions])
+    states = [torch.stack(states) for states in directions]
+    return torch.cat([one.max(0).values if pooling == "max" else one.sum(0) / len(embedded) for one in states])
+
+
+def posterior_by_hand(model: SentenceVAE, embedded: list[Tensor]) -> Posterior:
+    encoder = encoder_of(model)
+    state = summary_by_hand(encoder, embedded, model.settings.pooling)
+    mean = encoder.mean.weight @ state + encoder.mean.bias
+    if model.settings.posterior == "gaussian":
+        return DiagonalGaussian(mean, encoder.log_variance.weight @ state + encoder.log_variance.bias)
+    concentration = torch.tensor([model.settings.concentration])
+    if not model.settings.concentration:
+        concentration = 1 + (1 + (encoder.concentration.weight @ state + encoder.concentration.bias).exp()).log()
+    return VonMisesFisher(mean / mean.square().sum().sqrt(), concentration)
+
+
+def rate_by_hand(model: SentenceVAE, q: Posterior, z: Tensor) -> Tensor:
+    """The formula of the standard priors, log q(z) - log p(z) for a mixture, its components one after another."""
+    if model.settings.prior == "standard":
+        if isinstance(q, DiagonalGaussian):
+            return ((q.mean.square() + q.log_variance.exp() - 1 - q.log_variance) / 2).sum()
+        return kl(q, UniformOnSphere(LATENT), z).sum()
+    parts: list[Posterior]
+    if model.settings.prior == "vamp":
+        parts = [posterior_by_hand(model, list(tokens)) for tokens in model.vamp.inputs]
+        weights = torch.full((len(parts),), 1 / len(parts))
+    else:
+        weights = model.mixture.weight.exp() / model.mixture.weight.exp().sum()
+        pairs = list(zip(model.mixture.mean, model.mixture.spread, strict=True))
+        parts = [DiagonalGaussian(mean, spread) for mean, spread in pairs]
+        if isinstance(q, VonMisesFisher):
+            parts = [VonMisesFisher(m / m.square().sum().sqrt(), 1 + (1 + s.exp()).log()) for m, s in pairs]
+    density = torch.stack([w * part.log_prob(z).exp() for w, part in zip(weights, parts, strict=True)]).sum()
+    return q.log_prob(z) - density.log()
+
+
+def log_p_by_hand(model: SentenceVAE, output: Tensor, word: int) -> Tensor:
+    """log p of a word: that of its group, and that within its group."""
+    vocabulary = model.decoder.vocabulary
+    logits = vocabulary.weight @ output + vocabulary.bias
+    listed = model.settings.shortlist
+    if not 0 < listed < VOCABULARY:
+        return logits.log_softmax(0)[word]
+    assert vocabulary.groups is not None
+    first = torch.cat([logits[:listed], vocabulary.groups.weight @ output + vocabulary.groups.bias]).log_softmax(0)
+    if word < listed:
+        return first[word]
+    bounds = [listed * 4**i for i in range(8)]
+    group = next(i for i in range(8) if word < bounds[i + 1])
+    return first[listed + group] + logits[bounds[group] : bounds[group + 1]].log_softmax(0)[word - bounds[group]]
+
+
 def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[Tensor, Tensor]:
     """Distortion and rate of one sentence, written out: no batch, no padding, no LSTM or loss of torch's."""
-    settings, table = model.settings, model.encoder.embedding.weight
+    settings, table = model.settings, encoder_of(model).embedding.weight
     sentence = [*ids, EOS]
-    lstm = model.encoder.lstm
-    zeros = torch.zeros(settings.encoder_layers, settings.hidden_size)
-    embedded = [table[word] for word in sentence]
-    state = lstm_by_hand(lstm, embedded, zeros, zeros)[-1]
-    if settings.bidirectional:
-        state = torch.cat([state, lstm_by_hand(lstm, embedded, zeros, zeros, reverse=True)[-1]])
-    mean = model.encoder.mean.weight @ state + model.encoder.mean.bias
-    log_variance = model.encoder.log_variance.weight @ state + model.encoder.log_variance.bias
-    z = mean + (log_variance / 2).exp() * noise
-    rate = torch.zeros(())
-    for m, v in zip(mean, log_variance.exp(), strict=True):
-        rate = rate + (m * m + v - 1 - v.log()) / 2
+    posterior = posterior_by_hand(model, [table[word] for word in sentence])
+    z = posterior.rsample(noise)
+    rate = rate_by_hand(model, posterior, z)
 
     decoder = model.decoder
     h = c = torch.zeros(settings.decoder_layers, settings.hidden_size)
@@ -246,10 +360,11 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
         inputs = [torch.cat([x, z]) for x in inputs]
     distortion = torch.zeros(())
     for output, word in zip(lstm_by_hand(decoder.lstm, inputs, h, c), sentence, strict=True):
+        if decoder.latent_output is not None:
+            output = output + decoder.latent_output.weight @ z
         if isinstance(decoder.projection, nn.Linear):
             output = decoder.projection.weight @ output + decoder.projection.bias
-        weight = table if settings.tied else decoder.vocabulary.weight
-        distortion = distortion - (weight @ output + decoder.vocabulary.bias).log_softmax(0)[word]
+        distortion = distortion - log_p_by_hand(model, output, word)
     return distortion, rate
 
 
@@ -263,7 +378,7 @@ def test_the_terms_are_those_of_a_reference_written_out(name: str) -> None:
     distortions = torch.stack([distortion for distortion, _ in expected])
     rates = torch.stack([rate for _, rate in expected])
     torch.testing.assert_close(terms.distortion, distortions, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(terms.kl.sum(1), rates, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(terms.kl.sum(1), rates, rtol=1e-5, atol=2e-5)
 
 
 def test_the_negative_elbo_is_summed_over_tokens_and_averaged_over_sentences() -> None:
@@ -299,29 +414,101 @@ def test_evaluation_draws_nothing_but_the_noise(name: str) -> None:
 # --- the encoder
 
 
+every_pooling = pytest.mark.parametrize("pooling", ["last", "max", "mean"])
+
+
+@every_pooling
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_every_word_and_its_place_reach_the_code(bidirectional: bool) -> None:
-    encoder = build(bidirectional=bidirectional).encoder
+def test_every_word_and_its_place_reach_the_code(bidirectional: bool, pooling: str) -> None:
+    encoder = build(bidirectional=bidirectional, pooling=pooling).encoder
     sentences = [[4, 5, 6], [7, 5, 6], [4, 7, 6], [4, 5, 7], [6, 5, 4], [4, 5], [4, 5, 6, 6]]
     means = encoder(words(*sentences)).mean
     distances = torch.cdist(means, means) + torch.eye(len(sentences))
     assert float(distances.detach().min()) > 1e-4
 
 
-def test_a_bidirectional_encoder_ends_where_each_direction_ends() -> None:
-    encoder = build(bidirectional=True, encoder_layers=2).encoder
+@every_pooling
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_summary_is_made_of_the_states_at_the_words_of_a_sentence(bidirectional: bool, pooling: str) -> None:
+    """The last one of each direction, where it ends; or of each dimension the largest or the mean."""
+    encoder = encoder_of(build(bidirectional=bidirectional, encoder_layers=2, pooling=pooling))
     batch = ragged()
-    states = encoder.last_state(encoder.embedding(batch.tokens), batch)
-    assert states.shape == (5, 10)
+    summary = encoder.summary(encoder.embedding(batch.tokens), batch)
+    assert summary.shape == (5, 10 if bidirectional else 5)
     for i in range(5):
         outputs = encoder.lstm(encoder.embedding(row(batch, i).tokens))[0][0]
-        torch.testing.assert_close(states[i], torch.cat([outputs[-1, :5], outputs[0, 5:]]))
+        expected = {"last": torch.cat([outputs[-1, :5], outputs[0, 5:]])}
+        expected |= {"max": outputs.max(0).values, "mean": outputs.mean(0)}
+        torch.testing.assert_close(summary[i], expected[pooling])
+
+
+# --- priors that are learned
+
+
+def test_the_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs() -> None:
+    model = variant("vamp")
+    prior = model.prior()
+    assert isinstance(prior, Mixture)
+    encoder = encoder_of(model)
+    inputs = model.vamp.inputs
+    assert inputs.shape == (3, 16, 5)
+    states = encoder.lstm(inputs)[0].max(1).values
+    posterior = DiagonalGaussian(encoder.mean(states), encoder.log_variance(states))
+    z = noise_for(7)
+    expected = (posterior.log_probs(z).exp().sum(1) / 3).log()
+    torch.testing.assert_close(prior.log_prob(z), expected)
+
+
+@pytest.mark.parametrize("name", ["vamp", "vamp on the sphere", "mixture", "mixture on the sphere"])
+def test_a_learned_prior_moves_towards_the_posteriors(name: str) -> None:
+    """It alone is trained here."""
+    model, batch, noise = variant(name), ragged(), noise_for(5)
+    own = [weight for key, weight in model.named_parameters() if key.startswith(("vamp", "mixture"))]
+    optimizer = torch.optim.Adam(own, lr=0.1)
+    rates = []
+    for _ in range(60):
+        rate = model(batch, noise).kl.mean()
+        optimizer.zero_grad()
+        rate.backward()
+        optimizer.step()
+        rates.append(rate.item())
+    assert rates[-1] < rates[0] - 0.1
+
+
+@pytest.mark.parametrize("name", ["vamp", "mixture", "plain", "vmf"])
+def test_the_prior_follows_the_weights(name: str) -> None:
+    model, z = variant(name), noise_for(6)
+    before = model.prior().log_prob(z)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.5)
+    assert torch.equal(model.prior().log_prob(z), before) is (name in ("plain", "vmf"))
+
+
+@pytest.mark.parametrize("name", ["plain", "mixture", "mixture on the sphere", "vamp"])
+def test_the_rate_is_computed_in_full_precision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Densities are differences of large numbers: products in bfloat16 would cost a tenth of a nat."""
+    model, batch, noise = variant(name).eval(), ragged(), noise_for(5)
+    posterior = model.encoder(batch)
+    # Not every CPU has an LSTM in bfloat16.
+    monkeypatch.setattr(model.encoder, "forward", lambda _: posterior)
+    monkeypatch.setattr(model.decoder, "log_prob", lambda *_: torch.zeros(5))
+    expected = model(batch, noise).kl
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (expected @ expected.T).dtype == torch.bfloat16
+        torch.testing.assert_close(model(batch, noise).kl, expected)
 
 
 # --- the latent code in the decoder
 
 
-@pytest.mark.parametrize("name", ["plain", "z in the state alone", "z in the inputs alone", "two decoder layers"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("plain", "z in the state alone", "z in the inputs alone", "z in the output alone"),
+        *("two decoder layers", "two groups beside the shortlist"),
+    ],
+)
 def test_the_output_depends_on_z_at_every_position(name: str) -> None:
     decoder, inputs = variant(name).decoder, decoder_inputs(words([4, 5, 6], [4, 5, 6]))
     logits = decoder(inputs, noise_for(2))
@@ -335,7 +522,8 @@ def test_with_the_latent_code_switched_off_z_has_no_say() -> None:
     z = noise_for(5).requires_grad_()
     log_prob = model.decoder.log_prob(inputs, batch, z)
     assert torch.autograd.grad(log_prob.sum(), z, allow_unused=True)[0] is None
-    assert torch.autograd.grad(model(batch).kl.sum(), model.encoder.mean.weight)[0].any()  # the rate still has one
+    gradient = torch.autograd.grad(model(batch).kl.sum(), encoder_of(model).mean.weight)[0]
+    assert gradient.any()  # the rate still has one
 
 
 def test_the_first_state_is_the_one_documented() -> None:
@@ -378,35 +566,49 @@ def float64() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("name", ["plain", "two decoder layers", "tied through a projection", "z in the state alone"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("plain", "two decoder layers", "tied through a projection", "z in the state alone", "z in the output alone"),
+        *("tied, two groups", "vmf", "mixture", "mixture on the sphere", "vamp", "vamp on the sphere"),
+    ],
+)
 def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:
     model, batch = variant(name).double(), ragged()
     inputs = decoder_inputs(batch)
-    posterior = model.encoder(batch)
-    z = posterior.mean.detach().requires_grad_()
+    posterior, prior = model.encoder(batch).apply(Tensor.detach), model.prior()
+    z = posterior.code.clone().requires_grad_()
 
     def negative_elbo(z: Tensor) -> Tensor:
-        rate: Tensor = posterior.log_prob(z) - standard_normal(z).log_prob(z)
+        rate: Tensor = posterior.log_prob(z) - prior.log_prob(z)
         distortion: Tensor = -model.decoder.log_prob(inputs, batch, z)
         return distortion + rate
 
-    posterior = replace(posterior, mean=posterior.mean.detach(), log_variance=posterior.log_variance.detach())
     assert torch.autograd.gradcheck(negative_elbo, z)
 
 
 @pytest.mark.usefixtures("float64")
-def test_the_gradient_reaches_the_encoder_through_the_sample() -> None:
-    model, batch, noise = build().double(), ragged(), noise_for(5).double()
-    bias = model.encoder.log_variance.bias
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("plain", "last state", "mean of states", "bidirectional, mean of states", "two groups beside the shortlist"),
+        *("vmf", "mixture", "vamp", "vamp, last state"),
+    ],
+)
+def test_the_gradient_reaches_the_encoder_through_the_sample(name: str) -> None:
+    """And the prior, where that is made of the encoder."""
+    model, batch, noise = variant(name).double(), ragged(), noise_for(5).double()
+    parameters = dict(model.named_parameters())
+    reached = {"encoder.mean.bias", "encoder.log_variance.bias", "encoder.lstm.bias_ih_l0"}
+    reached |= {"mixture.mean", "mixture.weight", "vamp.inputs"}
 
     def loss(shift: Tensor) -> Tensor:
-        terms = torch.func.functional_call(
-            model, {"encoder.log_variance.bias": bias + shift, "encoder.mean.bias": shift}, (batch, noise)
-        )
+        changed = {key: weight + shift for key, weight in parameters.items() if key in reached}
+        terms = torch.func.functional_call(model, changed, (batch, noise))
         total: Tensor = terms.distortion.sum() + terms.kl.sum()
         return total
 
-    assert torch.autograd.gradcheck(loss, torch.zeros(LATENT, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(loss, torch.zeros((), dtype=torch.float64, requires_grad=True))
 
 
 # --- dropout
@@ -455,13 +657,19 @@ def test_word_dropout_spares_the_targets_and_the_encoder() -> None:
     torch.testing.assert_close(trained.distortion, expected)
 
 
-def test_dropout_works_before_and_after_the_lstm_in_training_alone() -> None:
-    model = build(dropout=0.5)
-    decoder, inputs, z = model.decoder.train(), decoder_inputs(ragged()), noise_for(5)
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_works_before_and_after_the_lstm_in_training_alone(locked: bool) -> None:
+    model = build(dropout=0.5, locked_dropout=locked, latent_output=True)
+    batch = words(*[[4, 5, 6, 7]] * 40)
+    decoder, inputs, z = model.decoder.train(), decoder_inputs(batch), noise_for(40)
     embedded = decoder.embed(inputs, z)
-    assert 0.3 < float((embedded[..., :5] == 0).float().mean()) < 0.7
+    assert 0.4 < float((embedded[..., :5] == 0).float().mean()) < 0.6
     assert torch.equal(embedded[..., 5:], z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
-    assert 0.3 < float((decoder.states(inputs, z) == 0).float().mean()) < 0.7
+    states = decoder.states(inputs, z)
+    assert 0.4 < float((states == 0).float().mean()) < 0.6
+    for values in (embedded[..., :5], states):  # one mask a sentence, or one a token
+        assert bool((values == 0).eq(values[:, :1] == 0).all()) is locked
+        assert not bool((values == 0).eq(values[:1] == 0).all())
     torch.manual_seed(0)
     forced = decoder(inputs[:, :1], z)[:, 0]
     torch.manual_seed(0)
@@ -471,10 +679,50 @@ def test_dropout_works_before_and_after_the_lstm_in_training_alone() -> None:
     assert torch.equal(decoder(inputs, z), decoder(inputs, z))
 
 
+def test_a_locked_mask_keeps_the_mean_and_drops_its_share() -> None:
+    dropout = LockedDropout(0.3)
+    values = torch.full((200, 3, 50), 2.0)
+    dropped = dropout(values)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 2 / 0.7])
+    share = float((dropped[:, 0] == 0).float().mean())
+    assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 10_000) ** 0.5
+    assert torch.equal(dropout.eval()(values), values)
+    assert torch.equal(LockedDropout(0.0)(values), values)
+
+
+def test_weight_drop_takes_recurrent_weights_of_the_decoder_in_training_alone() -> None:
+    model, batch, noise = build(weight_drop=0.4, hidden_size=20, decoder_layers=2), ragged(), noise_for(5)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    trained, again = model.train()(batch, noise), model(batch, noise)
+    assert not torch.allclose(trained.distortion, again.distortion)  # anew each step
+    assert torch.equal(trained.z, again.z)  # the encoder's are spared
+    model(batch, noise).distortion.sum().backward()
+    for key, weight in model.decoder.lstm.named_parameters():
+        assert weight.grad is not None
+        idle = float((weight.grad == 0).float().mean())  # what was dropped has no gradient
+        if key.startswith("weight_hh"):
+            assert abs(idle - 0.4) < 4 * (0.4 * 0.6 / weight.numel()) ** 0.5
+        else:
+            assert idle == 0
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    plain = build(hidden_size=20, decoder_layers=2)
+    plain.load_state_dict(before)
+    assert torch.equal(model.eval()(batch, noise).distortion, plain.eval()(batch, noise).distortion)
+
+
+def test_weight_drop_cannot_reach_the_first_word() -> None:
+    """The recurrent weights carry nothing where the first state is 0."""
+    decoder = build(weight_drop=0.4, latent_state=False).decoder.train()
+    inputs, z = decoder_inputs(ragged()), noise_for(5)
+    first, second = decoder(inputs, z), decoder(inputs, z)
+    assert torch.equal(first[:, 0], second[:, 0])
+    assert bool((first[:, 1:] - second[:, 1:]).abs().amax((0, 2)).gt(1e-4).all())
+
+
 # --- tied weights
 
 
-@pytest.mark.parametrize("name", ["tied", "tied through a projection", "everything"])
+@pytest.mark.parametrize("name", ["tied", "tied through a projection", "tied, two groups", "everything"])
 def test_tied_weights_stay_one_tensor(name: str) -> None:
     model = variant(name)
 

@@ -195,3 +195,46 @@ def test_one_group_in_all_is_floored_as_one() -> None:
     made = terms([0, 0], [[3.0], [1.0]])
     assert number(objective(free_bits=2.5)(made, FULL).total) == pytest.approx(2.5)
     assert number(objective(free_bits=1.5)(made, FULL).total) == pytest.approx(2.0)
+
+
+# --- a rate that is held
+
+
+def test_a_target_rate_costs_its_distance() -> None:
+    made = terms([10], [[1.0, 2.0]])
+    for target, cost in ((5, 2), (3, 0), (1, 2)):
+        assert number(objective(target_rate=target, beta=2)(made, FULL).total) == pytest.approx(10 + 2 * cost)
+
+
+def test_a_minimum_rate_costs_the_more_the_longer_it_is_missed_and_nothing_once_it_is_reached() -> None:
+    one = objective(kl_schedule="none", min_rate=4)
+    low, high = terms([10], [[1.0, 1.0]]), terms([10], [[3.0, 3.0]])
+    totals = [number(one(low, FULL).total) for _ in range(3)]
+    assert totals == pytest.approx([12, 12 + 0.002 * 2, 12 + 0.004 * 2])
+    assert one.multiplier.item() == pytest.approx(0.006)
+    one.eval()
+    one(low, FULL)
+    assert one.multiplier.item() == pytest.approx(0.006)
+    one.train()
+    for _ in range(5):
+        loss = one(high, FULL)
+    assert one.multiplier.item() == 0
+    assert number(loss.total) == pytest.approx(16)
+
+
+def test_the_multiplier_pulls_the_rate_up_once_it_is_above_one() -> None:
+    one = objective(kl_schedule="none", min_rate=4)
+    one.multiplier.fill_(3.0)
+    made = terms([10], [[1.0, 1.0]])
+    one(made, FULL).total.backward()
+    assert made.kl.grad is not None
+    assert made.kl.grad.flatten().tolist() == pytest.approx([-2, -2])
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES])
+def test_while_pretraining_the_rate_costs_nothing(schedule: str) -> None:
+    made = terms([10], [[1.0, 1.0]])
+    for settings in ({}, {"free_bits": 2.0}, {"target_rate": 9.0}, {"min_rate": 9.0}):
+        one = objective(kl_schedule=schedule, **settings)
+        assert number(one(made, Clock(-0.5, EPOCHS)).total) == 10
+        assert not one.full(Clock(-0.5, EPOCHS))

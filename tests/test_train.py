@@ -28,6 +28,9 @@ class Stopper:
         return self.left < 0
 
 
+PLATEAU = {"train__lr_schedule": "plateau", "train__pretrain": 0}
+
+
 def test_a_training_says_what_it_does_and_leaves_a_finished_run(tiny_corpus: Corpus) -> None:
     run = new_run(tiny_corpus, "whole")
     events = fit(run, tiny_corpus)
@@ -83,6 +86,7 @@ def test_stopping_anywhere_and_resuming_equals_never_having_stopped(tiny_corpus:
 
 def test_plateaus_reload_the_best_weights_and_survive_resuming(tiny_corpus: Corpus) -> None:
     settings = {"train__epochs": 12, "train__lr": 0.5, "train__patience": 1, "train__max_decays": 2}
+    settings |= PLATEAU
     settings |= {"objective__kl_schedule": "none"}
     quiet = new_run(tiny_corpus, "quiet", **settings)
     events = fit(quiet, tiny_corpus)
@@ -100,7 +104,7 @@ def test_plateaus_reload_the_best_weights_and_survive_resuming(tiny_corpus: Corp
 
 
 def test_training_stops_early_and_when_its_plateaus_are_used_up(tiny_corpus: Corpus) -> None:
-    common = {"train__epochs": 50, "train__lr": 0.5, "objective__kl_schedule": "none"}
+    common = {"train__epochs": 50, "train__lr": 0.5, "objective__kl_schedule": "none"} | PLATEAU
     early = fit(new_run(tiny_corpus, "early", **common, train__early_stop=2, train__patience=0), tiny_corpus)[-1]
     assert early.reason == "stopped"
     assert early.epoch < 50
@@ -109,9 +113,10 @@ def test_training_stops_early_and_when_its_plateaus_are_used_up(tiny_corpus: Cor
 
 
 def test_more_epochs_continue_a_finished_run(tiny_corpus: Corpus) -> None:
-    longer = new_run(tiny_corpus, "longer", train__epochs=3)
+    timeless = PLATEAU | {"objective__kl_warmup": 0.5}  # its schedules do not ask for the number of epochs
+    longer = new_run(tiny_corpus, "longer", train__epochs=3, **timeless)
     fit(longer, tiny_corpus)
-    run = new_run(tiny_corpus, "shorter")
+    run = new_run(tiny_corpus, "shorter", **timeless)
     fit(run, tiny_corpus)
     events = fit(run, tiny_corpus, resume=True, epochs=3, stop=Stopper(5))
     assert events[-1].reason == "interrupted"

@@ -54,6 +54,7 @@ def decode(
     from seqvae_cli.runtime import stream
 
     bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
     rows = read_codes(sys.stdin.buffer if source == "-" else Path(source), bundle.settings.model.latent_size)
     index = 0
     while batch := list(islice(rows, batch_size)):

@@ -52,6 +52,7 @@ def encode(
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
     lines = open_lines(text, encoding)
     bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
     from seqvae_cli import generate
 
     sentences = Sentences(lines, bundle.tokenizer)

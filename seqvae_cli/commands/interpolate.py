@@ -32,7 +32,9 @@ def interpolate(
         int | None,
         typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; --random: 20]."),
     ] = None,
-    path: Annotated[str, typer.Option(help="linear or spherical.", show_default=True)] = "linear",
+    path: Annotated[
+        str | None, typer.Option(help="linear or spherical [default: linear; spherical where codes lie on a sphere].")
+    ] = None,
     max_len: Annotated[
         int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)
     ] = 100,
@@ -55,7 +57,7 @@ def interpolate(
     """
     from seqvae_cli import generate
 
-    if path not in generate.PATHS:
+    if path is not None and path not in generate.PATHS:
         raise UsageError(f"no path {path!r}", f"known: {', '.join(generate.PATHS)}")
     originals = sentences or []
     if random and originals:
@@ -67,10 +69,12 @@ def interpolate(
     from seqvae_cli.runtime import stream
 
     bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
     model, tokenizer = bundle.model, bundle.tokenizer
     precision = bundle.precision
+    path = path or generate.usual_path(model)
     if random:
-        ends = generate.prior_codes([stream(seed, 0), stream(seed, 1)], model.settings.latent_size).unbind(0)
+        ends = generate.prior_codes(model, [stream(seed, 0), stream(seed, 1)]).unbind(0)
     else:
         ids = known_ids(tokenizer, originals)
         ends = tuple(mean for mean, _ in generate.encode(model, ids, precision=precision))

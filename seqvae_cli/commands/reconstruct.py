@@ -38,6 +38,7 @@ def reconstruct(
     from seqvae_cli import generate
 
     bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
     sentences = Sentences(lines, bundle.tokenizer)
     strategy = chosen(beam is None, beam, None, None, None)
     decoded = generate.reconstruct(bundle.model, sentences.ids(), strategy, max_len=max_len, precision=bundle.precision)

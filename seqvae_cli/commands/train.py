@@ -95,7 +95,10 @@ def train(
     if stop:
         display.comment(f"saved; to go on: seqvae train --resume {run.name}")
         raise typer.Exit(128 + stop[0])
-    display.say(f"next: seqvae eval {run.name} · seqvae sample {run.name} · seqvae interpolate --random -r {run.name}")
+    follow = [f"seqvae eval {run.name}", f"seqvae sample {run.name}"]
+    if schema.load(run.path / "config.yaml").model.latent_size:
+        follow.append(f"seqvae interpolate --random -r {run.name}")
+    display.say(f"next: {' · '.join(follow)}")
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:

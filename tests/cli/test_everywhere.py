@@ -21,7 +21,7 @@ CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
 
 CALLS: dict[str, tuple[list[str], bytes]] = {
     "prepare": (["-", "--name", "piped"], TEXT * 50),
-    "train": (["--data", "tiny", "--name", "again", *SMALL, "--kl-warmup", "50"], b""),
+    "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
     "eval": (["tiny-run", "--samples", "2"], b""),
     "sample": (["-n", "3"], b""),
     "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),

@@ -1,0 +1,49 @@
+"""Who is updated when: phases of a training in which encoder and decoder do not learn together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from seqvae_cli.batching import Batch
+from seqvae_cli.config import Settings
+from seqvae_cli.learner import Learner
+from seqvae_cli.objective import Clock
+
+MOST = 100
+"""Steps of the encoder before one of the decoder."""
+COMPARED = 10
+"""Steps of the encoder whose mean loss is compared with that of as many before."""
+
+PART = 0.5
+"""Of a training, at the most, passes before the KL weight is full."""
+
+
+def fitted(settings: Settings) -> Settings:
+    """`settings` with the phases before the full KL weight shortened, all alike, where they would take over half of it.
+
+    So a training of 2 epochs has the phases of one of 30. Those of the cyclical schedule are parts already.
+    """
+    train, objective = settings.train, settings.objective
+    annealing = objective.kl_hold + objective.kl_warmup if objective.kl_schedule in ("linear", "logistic") else 0.0
+    scale = min(1.0, PART * train.epochs / max(train.pretrain + annealing, 1e-9))
+    train = train.model_copy(update={"pretrain": scale * train.pretrain})
+    phases = {"kl_hold": scale * objective.kl_hold, "kl_warmup": scale * objective.kl_warmup}
+    return settings.model_copy(update={"train": train, "objective": objective.model_copy(update=phases)})
+
+
+def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, number: int) -> int:
+    """Trains the encoder alone until its loss stops falling; returns how many steps it took.
+
+    Before the `number`-th step of the run, which is then the decoder's. So the approximate posterior does not lag
+    behind the true one, which the decoder changes (He et al. 2019, "Lagging Inference Networks and Posterior
+    Collapse in Variational Autoencoders", algorithm 1). `batches` never ends.
+    """
+    before, total = math.inf, 0.0
+    for count in range(1, MOST + 1):
+        total += float(learner.step(next(batches), clock, number, part="encoder").total)
+        if count % COMPARED == 0:
+            if total >= before:
+                return count
+            before, total = total, 0.0
+    return MOST

@@ -1,0 +1,283 @@
+"""Every combination of posterior, prior and what is around them: it trains, it is kept, and its bounds are bounds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli import checkpoint, config, metrics, train
+from seqvae_cli.batching import collate
+from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import UsageError
+from seqvae_cli.events import EvalEvent
+from seqvae_cli.latent import UniformOnSphere, VonMisesFisher, kl
+from seqvae_cli.model import Encoder, SentenceVAE
+from seqvae_cli.registry import Run
+from tests.conftest import TINY, Answer, Seqvae
+from tests.training import assert_same_run, fit
+
+WORDS = 13
+
+POSTERIORS: dict[str, dict[str, Any]] = {
+    "gaussian": {"posterior": "gaussian"},
+    "vmf": {"posterior": "vmf", "concentration": 1.5},
+    "vmf learned": {"posterior": "vmf", "concentration": 0.0},
+}
+PRIORS: dict[str, dict[str, Any]] = {
+    "standard": {"prior": "standard"},
+    "mixture": {"prior": "mixture", "components": 3},
+    "vamp": {"prior": "vamp", "components": 3},
+}
+
+every_posterior = pytest.mark.parametrize("posterior", [*POSTERIORS])
+every_prior = pytest.mark.parametrize("prior", [*PRIORS])
+
+ENCODERS = [{"pooling": p, "bidirectional": b} for p in ("last", "max", "mean") for b in (False, True)]
+OUTPUTS = [{"tied": t, "shortlist": s} for t in (False, True) for s in (0, 5)]
+
+
+def combinations() -> Iterator[dict[str, Any]]:
+    """All that the settings allow, but for two kinds of repetition: the smallest code, which differs in shapes alone,
+    is tried with one encoder, and a language model, which has none, with none."""
+    for posterior, prior, output in itertools.product(POSTERIORS.values(), PRIORS.values(), OUTPUTS):
+        for encoder in ENCODERS:
+            yield posterior | prior | {"latent_size": 3} | encoder | output
+        smallest = 1 if posterior["posterior"] == "gaussian" else 2
+        yield posterior | prior | {"latent_size": smallest} | ENCODERS[0] | output
+    for output in OUTPUTS:
+        yield {"latent_size": 0} | output
+
+
+def build(seed: int = 0, **changed: Any) -> SentenceVAE:
+    """A model whose settings were accepted, with weights so large that all of it matters."""
+    sizes = {"embed_size": 5, "hidden_size": 6, "dropout": 0.0}
+    overrides = {f"model.{key}": value for key, value in {**sizes, **changed}.items()}
+    model = SentenceVAE(config.resolve(overrides=overrides).model, WORDS)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.7, generator=random)
+    return model
+
+
+class Split:
+    """Sentences in memory, as `metrics` wants them."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        random = np.random.default_rng(seed)
+        self.sentences = [random.integers(4, WORDS, random.integers(0, 7)) for _ in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> NDArray[np.int64]:
+        return self.sentences[index]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
+
+
+BATCH = collate([np.array(ids) for ids in ([4, 5, 6, 7, 8], [9], [10, 11, 12, 3], [5, 5, 4])])
+
+
+@pytest.mark.parametrize("settings", [*combinations()], ids=lambda settings: " ".join(map(str, settings.values())))
+def test_every_combination_trains_and_is_kept(settings: dict[str, Any], tmp_path: Path) -> None:
+    model, latent_size = build(**settings), settings["latent_size"]
+    torch.manual_seed(0)
+    terms = model(BATCH)
+    closed = settings.get("prior", "standard") == "standard"
+    by_dimension = closed and settings.get("posterior", "gaussian") == "gaussian"
+    assert terms.distortion.shape == (4,)
+    assert terms.z.shape == (4, latent_size)
+    assert terms.kl.shape == (4, latent_size if by_dimension else 1)
+    assert all(bool(part.isfinite().all()) for part in (terms.distortion, terms.kl, terms.z))
+    (terms.distortion + terms.kl.sum(1)).mean().backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None, name
+        assert bool(weight.grad.isfinite().all()), name
+        assert bool(weight.grad.any()), name
+    if settings.get("pooling", "max") == "max":  # which has no weights, so that the files of one way of pooling will do
+        path = checkpoint.write(tmp_path / "best", 7, {"model": model.state_dict()})
+        assert checkpoint.verify(path) == 7
+        other = SentenceVAE(model.settings, WORDS)
+        checkpoint.load_weights(other, path)
+        noise = torch.randn(4, latent_size)
+        first, second = model.eval()(BATCH, noise), other.eval()(BATCH, noise)
+        assert torch.equal(first.distortion, second.distortion)
+        assert torch.equal(first.kl, second.kl)
+
+
+@pytest.mark.parametrize("latent_size", [0, 1])
+@pytest.mark.parametrize("posterior", ["vmf", "vmf learned"])
+def test_a_sphere_without_room_is_refused(posterior: str, latent_size: int) -> None:
+    with pytest.raises(UsageError, match="at least 2 dimensions"):
+        build(latent_size=latent_size, **POSTERIORS[posterior])
+
+
+@pytest.mark.parametrize("prior", ["mixture", "vamp"])
+def test_a_language_model_has_no_prior_to_learn(prior: str) -> None:
+    with pytest.raises(UsageError, match=f"no {prior} prior"):
+        build(latent_size=0, **PRIORS[prior])
+
+
+# --- the bounds
+
+
+def evaluated(posterior: str, prior: str, latent_size: int, **changed: Any) -> SentenceVAE:
+    """With wide posteriors, so that importance weights stay within bounds."""
+    model = build(latent_size=latent_size, **POSTERIORS[posterior], **PRIORS[prior], **changed).eval()
+    if isinstance(model.encoder, Encoder) and posterior == "gaussian":
+        with torch.no_grad():
+            model.encoder.log_variance.weight.mul_(0.2)
+            model.encoder.log_variance.bias.fill_(0.7)
+    return model
+
+
+@every_posterior
+@every_prior
+@pytest.mark.parametrize(
+    "changed", [{}, {"latent_output": True, "bidirectional": True, "shortlist": 5}], ids=["a", "b"]
+)
+def test_the_importance_weighted_bound_falls_from_the_elbo(posterior: str, prior: str, changed: dict[str, Any]) -> None:
+    """One sample is the -ELBO on average; more of them lower the bound."""
+    model, split = evaluated(posterior, prior, 2, **changed), Split(6)
+    neg_elbo = metrics.elbo(model, split, samples=100, seed=99).neg_elbo
+    found = {
+        k: np.array([metrics.iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(8)])
+        for k in (1, 5, 40)
+    }
+    error = {k: float(values.std(ddof=1)) / math.sqrt(len(values)) for k, values in found.items()}
+    mean = {k: float(values.mean()) for k, values in found.items()}
+    assert mean[1] == pytest.approx(neg_elbo, abs=4 * error[1] + 0.1)
+    assert mean[5] < neg_elbo + 4 * error[5]
+    assert mean[40] < mean[5] + 4 * math.hypot(error[5], error[40])
+    assert error[40] < error[1]
+    assert mean[40] < neg_elbo - 0.03
+
+
+@torch.no_grad()
+def exact(model: SentenceVAE, ids: NDArray[np.int64]) -> tuple[float, float]:
+    """-log ∫ p(x|z) p(z) dz over the plane or around the circle, where a sum is exact to many digits, and the variance
+    of an importance weight p(x, z) / q(z|x) in units of p(x)."""
+    if model.settings.posterior == "vmf":
+        angle = torch.arange(2000, dtype=torch.float64) * (2 * math.pi / 2000)
+        z, cell = torch.stack([angle.cos(), angle.sin()], 1), 2 * math.pi / 2000
+    else:
+        axis = torch.linspace(-10, 10, 141, dtype=torch.float64)
+        z, cell = torch.cartesian_prod(axis, axis), float(axis[1] - axis[0]) ** 2
+    log_prior, log_q = model.prior().log_prob(z), model.encoder(collate([ids])).apply(Tensor.double).log_prob(z)
+    for log_density in (log_prior, log_q):
+        assert float(log_density.exp().sum()) * cell == pytest.approx(1, abs=1e-4)  # and all of it is here
+    batch = collate([ids] * len(z))
+    log_p: Tensor = model.decoder.log_prob(model.inputs(batch), batch, z.float())
+    log_joint = log_p.double() + log_prior
+    log_px = float(log_joint.logsumexp(0)) + math.log(cell)
+    second_moment = float((2 * (log_joint - log_px) - log_q).exp().sum()) * cell
+    return -log_px, second_moment - 1
+
+
+@every_posterior
+@every_prior
+def test_the_importance_weighted_bound_ends_at_the_exact_likelihood(posterior: str, prior: str) -> None:
+    """exp(-bound) is an unbiased estimate of p(x), with an error that is known here."""
+    model, split = evaluated(posterior, prior, 2), Split(4, seed=1)
+    nll, variance = np.array([exact(model, ids) for ids in split.sentences]).T
+    off = np.exp(nll - metrics.iw_nll(model, split, samples=4000)) - 1
+    error = np.sqrt(variance / 4000)
+    assert (np.abs(off) < 4 * error).all()
+    assert error.max() < 0.1  # sharp enough to tell
+    assert metrics.elbo(model, split, samples=200).neg_elbo > nll.mean() + 0.1  # else there was nothing to close
+
+
+@pytest.mark.parametrize("shortlist", [0, 5])
+def test_the_bound_of_a_language_model_is_exact(shortlist: int) -> None:
+    model, split = build(latent_size=0, shortlist=shortlist).eval(), Split(8)
+    value = metrics.elbo(model, split)
+    for samples in (1, 6):
+        bound = metrics.iw_nll(model, split, samples=samples)
+        assert float(bound.mean()) == pytest.approx(value.neg_elbo, abs=1e-4)
+    assert (value.rate, value.mutual_information, value.active_units, value.rate_by_dimension) == (0, 0, 0, ())
+
+
+# --- real runs
+
+TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
+    "vmf": ("vmf", {}),
+    "mixture": ("mixture", {"model.components": 5}),
+    "vamp": ("vamp", {"model.components": 5}),
+    "vamp on the sphere": ("vmf", {"model.concentration": 0, "model.prior": "vamp", "model.components": 5}),
+}
+
+
+def new_run(corpus: Corpus, kind: str, name: str) -> Run:
+    preset, overrides = TRAINED[kind]
+    return train.start(config.resolve(preset, overrides={**TINY, **overrides}), corpus, name=name)
+
+
+@pytest.mark.parametrize("kind", [*TRAINED])
+def test_stopping_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus, kind: str) -> None:
+    quiet = new_run(tiny_corpus, kind, "quiet")
+    events = [event for event in fit(quiet, tiny_corpus) if isinstance(event, EvalEvent)]
+    assert len(events) == 2
+    assert events[-1].distortion < events[0].distortion
+    if kind == "vmf":  # the rate is a constant
+        q = VonMisesFisher(torch.eye(4)[:1], torch.full((1, 1), 35.0))
+        constant = float(kl(q, UniformOnSphere(4), q.direction))
+        assert [event.rate for event in events] == pytest.approx([constant] * 2, abs=1e-4)
+        assert [event.train_rate for event in events] == pytest.approx([constant] * 2, abs=1e-4)
+    asked = itertools.count(1)
+    stopped = new_run(tiny_corpus, kind, "stopped")
+    fit(stopped, tiny_corpus, stop=lambda: next(asked) > 13)  # within the second epoch
+    assert stopped.status != "finished"
+    fit(stopped, tiny_corpus, resume=True)
+    assert_same_run(quiet, stopped)
+
+
+@pytest.mark.parametrize("kind", [*TRAINED])
+def test_the_commands_work_on_every_kind(tiny_corpus: Corpus, seqvae: Seqvae, kind: str) -> None:
+    run = new_run(tiny_corpus, kind, "made")
+    fit(run, tiny_corpus)
+    sphere = config.load(run.path / "config.yaml").model.posterior == "vmf"
+
+    def call(*arguments: str) -> Answer:
+        answer = seqvae(*arguments, "-r", "made", "--threads", "1")
+        assert answer.code == 0, answer.err
+        return answer
+
+    def sample(seed: int) -> str:
+        return call("sample", "-n", "6", "--seed", str(seed)).out
+
+    said = sample(3)
+    assert len(said.splitlines()) == 6
+    assert said == sample(3)
+    assert said != sample(4)
+    path = call("interpolate", "--random", "--steps", "5", "--json")
+    assert [step["t"] for step in json.loads(path.out)["steps"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert json.loads(path.out)["path"] == ("spherical" if sphere else "linear")
+
+    codes = [json.loads(line) for line in call("encode", "the cat sees it", "a dog likes people").lines]
+    assert [len(code[key]) for code in codes for key in ("mean", "scale")] == [4] * 4
+    assert codes[0]["mean"] != codes[1]["mean"]
+    lengths = [math.hypot(*code["mean"]) for code in codes]
+    assert (lengths == pytest.approx([1, 1], abs=1e-5)) is sphere
+    if kind == "vmf":
+        assert codes[0]["scale"] == pytest.approx([35**-0.5] * 4, rel=1e-5)
+
+    figures = json.loads(call("eval", "--samples", "5", "--diagnose", "--json").out)
+    assert figures["neg_elbo"] == pytest.approx(figures["distortion"] + figures["rate"])
+    assert figures["iw_nll"] < figures["neg_elbo"] + 0.5
+    assert 0 <= figures["mutual_information"] <= math.log(figures["sentences"])
+    assert len(figures["diagnosis"]["rate_by_dimension"]) == 1
+    assert figures["diagnosis"]["verdict"]
+    assert f"{figures['iw_nll']:.2f}" in call("eval", "--samples", "5", "--diagnose").out
