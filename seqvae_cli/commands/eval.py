@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from seqvae_cli import display
+from seqvae_cli.commands import _eval_tables
 from seqvae_cli.commands._model import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
 from seqvae_cli.errors import MachineError, UsageError
+
+UNITS = {"importance-weighted bound": "samples", "path codes": "codes", "n-gram models": "models"}
+"""What a stage counts, where it is not sentences."""
 
 app = typer.Typer()
 
@@ -25,6 +29,15 @@ def evaluate(
     elbo_samples: Annotated[
         int, typer.Option(min=1, max=10_000, help="Samples of z a sentence for the -ELBO.", show_default=True)
     ] = 1,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Also what the latent code is used for, and a verdict.")
+    ] = False,
+    samples_quality: Annotated[
+        bool,
+        typer.Option(
+            "--samples-quality", help="Also how good 10,000 samples are beside real sentences, and 200 paths."
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,
@@ -39,47 +52,49 @@ def evaluate(
         seqvae eval
         seqvae eval ptb-default-1 --split valid --samples 100
         seqvae eval --json | jq .iw_ppl
+        seqvae eval --diagnose
+        seqvae eval --samples-quality
     """
     from seqvae_cli import corpus as corpora
+    from seqvae_cli import diagnosis, quality
     from seqvae_cli.evaluate import evaluate as library
     from seqvae_cli.evaluate import store
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
+    if samples_quality:
+        quality.check_split(split)
     bundle = open_bundle(run, run_option, device, threads)
     corpus = corpora.find(bundle.run.info["corpus"]["folder"])
     with ExitStack() as stack:
 
         def stage(name: str, total: int) -> display.Advance:
             stack.close()
-            return stack.enter_context(display.progress(name, total, "samples" if "bound" in name else "sentences"))
+            return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
+        found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
+        sampled = walked = None
+        if samples_quality:
+            sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
+        if samples_quality and bundle.settings.model.latent_size:
+            walked = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
     try:
         store(bundle.run, bundle.step, result)
     except MachineError as error:  # a run of somebody else, say: the figures are as good
         display.warn(f"the result is not kept: {error.message}")
     if json:
-        display.out_json(result.to_json())
+        parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked}
+        more = {name: part.to_json() for name, part in parts.items() if part is not None}
+        display.out_json(result.to_json() | more)
         return
-    rows: list[tuple[str, object, str]] = [
-        ("-ELBO", result.neg_elbo, "nats a sentence"),
-        ("  reconstruction (distortion)", result.distortion, "nats a sentence"),
-        ("  KL (rate)", result.rate, "nats a sentence"),
-        (f"importance-weighted NLL, K = {samples}", result.iw_nll, "nats a sentence"),
-        ("perplexity, importance-weighted", result.iw_ppl, "a token"),
-        ("perplexity, from -ELBO", result.elbo_ppl, "a token"),
-        ("mutual information", result.mutual_information, "nats"),
-        ("active units", result.active_units, f"of {bundle.settings.model.latent_size}"),
-        ("reconstruction BLEU-4", result.bleu, "of 100"),
-        ("reconstructed exactly", 100 * result.exact_match, "%"),
-    ]
-    if result.entropy is not None:
-        gap = 100 * (result.iw_nll / result.entropy - 1)
-        rows.append(("exact entropy of the source", result.entropy, "nats a sentence"))
-        rows.append(("importance-weighted NLL above it", gap, "%"))
-    title = f"{bundle.run.name} on {split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
-    display.table(title, ["", "value", "unit"], rows)
+    _eval_tables.evaluation(bundle, result)
+    if found is not None:
+        _eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
+    if sampled is not None:
+        _eval_tables.quality(sampled, split)
+    if walked is not None:
+        _eval_tables.paths(walked, split)
     if result.truncated:
         display.warn(f"{result.truncated} sentences were cut when the corpus was prepared")
     display.say(f"signature: {result.signature}")

@@ -1,0 +1,275 @@
+"""How good a model's sentences are: samples beside real sentences, and paths between two sentences.
+
+A sentence is a list of word ids. What depends on the number of sentences is compared at one number for both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from seqvae_cli import generate, metrics
+from seqvae_cli.checkpoint import Bundle
+from seqvae_cli.corpus import Corpus, Split
+from seqvae_cli.errors import UsageError
+from seqvae_cli.ngrams import KneserNey
+from seqvae_cli.runtime import stream
+
+SAMPLES = 10_000
+"""Sentences that are sampled."""
+
+BLEU_SENTENCES = 500
+"""Sentences that self-BLEU compares, at most: its cost grows with their square."""
+
+BATCH = 256
+"""Codes of paths that are decoded at once."""
+
+Stage = Callable[[str, int], metrics.Watch]
+
+Sentence = Sequence[int]
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """What n-grams tell of a text."""
+
+    perplexity: float
+    """Of the text under the 5-gram model of train, a token: how fluent it is (forward perplexity)."""
+    reverse_perplexity: float
+    """Of the split under a 5-gram model of the text, a token: how much of the language it covers (Zhao et al. 2018,
+    "Adversarially regularized autoencoders")."""
+    distinct_2: float
+    """Share of its bigrams that are different, 0 to 1."""
+    self_bleu: float
+    """BLEU-4 of its sentences against each other, 0 to 100: high where they repeat each other."""
+    length: float
+    """Mean words a sentence, `<eos>` not counted."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Samples from the prior beside real sentences.
+
+    The real text is the split, but for the reverse perplexity: there it is as many random sentences of train as there
+    are samples.
+    """
+
+    samples: TextFigures
+    real: TextFigures
+    sampled: int
+    """Samples; perplexity and length are of all of them, and of all sentences of the split."""
+    modelled: int
+    """Sentences behind each reverse perplexity: the samples, or all of train where it is smaller."""
+    compared: int
+    """Sentences behind each distinct-2: the samples, or the split where it is smaller."""
+    bleu_sentences: int
+    """Those of them behind each self-BLEU."""
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {"samples": _finite(asdict(self.samples)), "real": _finite(asdict(self.real))}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Greedily decoded paths from one sentence of the split to another, means over the paths."""
+
+    pairs: int
+    steps: int
+    """Sentences of a path, both ends counted."""
+    distinct: float
+    """Different sentences a path."""
+    ends: float
+    """Share of the ends that equal the reconstruction of their sentence, 0 to 1."""
+    largest_jump: float
+    """The largest token edit distance between neighbours over the sum of all of the path, 0 to 1; NaN where no path
+    changes."""
+    unchanged: int
+    """Paths that say the same sentence at every step; `largest_jump` leaves them out."""
+
+    def to_json(self) -> dict[str, object]:
+        return _finite(asdict(self))
+
+
+def check_split(split: str) -> None:
+    """Raises `UsageError` for `train`: the n-gram model has learned its sentences by heart."""
+    if split == "train":
+        raise UsageError("the quality of samples is measured against a model of train", "--split valid or --split test")
+
+
+def quality(
+    bundle: Bundle,
+    corpus: Corpus,
+    split: str = "test",
+    *,
+    count: int = SAMPLES,
+    seed: int = 0,
+    stage: Stage = lambda _, __: lambda _: None,
+) -> Quality:
+    """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
+
+    A sample that finds no end is cut at twice the longest sentence of the split, and taken as ended.
+
+    Raises `DataError` where the corpus is not the run's, `UsageError` for `train` and for an empty split.
+    """
+    check_split(split)
+    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    train, real = _full(corpus, "train"), _full(corpus, split)
+    watch, samples = stage("samples", count), []
+    longest = int(real.lengths.max())
+    for words in generate.sample(bundle.model, count, seed=seed, max_len=2 * longest, precision=bundle.precision):
+        samples.append(words)
+        watch(1)
+    modelled, compared = min(count, len(train)), min(count, len(real))
+    bleu_sentences = min(compared, BLEU_SENTENCES)
+    random = np.random.default_rng(seed)
+    sources = [train[int(i)].tolist() for i in random.choice(len(train), modelled, replace=False)]
+    held_out = [real[int(i)].tolist() for i in random.permutation(len(real))]
+    vocabulary = len(bundle.tokenizer)
+    watch = stage("n-gram models", 3)
+    language = KneserNey.fit(train, vocabulary)
+    watch(1)
+
+    def figures(text: Sequence[Sentence], source: Sequence[Sentence]) -> TextFigures:
+        reverse = KneserNey.fit(source, vocabulary)
+        watch(1)
+        return TextFigures(
+            perplexity=language.perplexity(text),
+            reverse_perplexity=reverse.perplexity(held_out),
+            distinct_2=distinct(text[:compared]),
+            self_bleu=self_bleu(text[:bleu_sentences]),
+            length=float(np.mean([len(words) for words in text])),
+        )
+
+    return Quality(
+        samples=figures(samples, samples[:modelled]),
+        real=figures(held_out, sources),
+        sampled=count,
+        modelled=modelled,
+        compared=compared,
+        bleu_sentences=bleu_sentences,
+    )
+
+
+def distinct(sentences: Sequence[Sentence], n: int = 2) -> float:
+    """Different n-grams over all n-grams (distinct-n, Li et al. 2016), 0 to 1; NaN where there are none."""
+    grams = [gram for words in sentences for gram in _grams(words, n)]
+    return len(set(grams)) / len(grams) if grams else math.nan
+
+
+def self_bleu(sentences: Sequence[Sentence]) -> float:
+    """Mean BLEU-4 of each sentence, all others being its references (Zhu et al. 2018, "Texygen"), 0 to 100.
+
+    As sacrebleu scores a sentence: exponential smoothing, no orders that it is too short for. NaN for fewer than two.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    if len(sentences) < 2:
+        return math.nan
+    counts = [Counter(gram for n in range(1, 5) for gram in _grams(words, n)) for words in sentences]
+    # The two largest counts of an n-gram tell of every sentence what the others have at most.
+    most: Counter[Sentence] = Counter()
+    second: Counter[Sentence] = Counter()
+    for sentence in counts:
+        for gram, times in sentence.items():
+            second[gram] = max(second[gram], min(times, most[gram]))
+            most[gram] = max(most[gram], times)
+    lengths = [len(words) for words in sentences]
+    scores = []
+    for i, sentence in enumerate(counts):
+        matched, total = [0] * 4, [0] * 4
+        for gram, times in sentence.items():
+            others = second[gram] if times == most[gram] else most[gram]
+            matched[len(gram) - 1] += min(times, others)
+            total[len(gram) - 1] += times
+        closest = min(lengths[:i] + lengths[i + 1 :], key=lambda length: (abs(length - lengths[i]), length))
+        found = BLEU.compute_bleu(matched, total, lengths[i], closest, smooth_method="exp", effective_order=True)
+        scores.append(found.score)
+    return float(np.mean(scores))
+
+
+def paths(
+    bundle: Bundle,
+    corpus: Corpus,
+    split: str = "test",
+    *,
+    pairs: int = 200,
+    steps: int = 11,
+    seed: int = 0,
+    stage: Stage = lambda _, __: lambda _: None,
+) -> Paths:
+    """The figures of `pairs` paths between the codes of two random sentences of the split.
+
+    Straight paths; on the sphere, for a von Mises-Fisher posterior, great circles. The reconstructions that the ends
+    are held against are made apart, as `generate.reconstruct` makes them of any sentence.
+
+    Raises `DataError` where the corpus is not the run's, `UsageError` for a language model and for a split of fewer
+    than two sentences.
+    """
+    bundle.need_latent()
+    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    data, model, precision = _full(corpus, split), bundle.model, bundle.precision
+    if len(data) < 2:
+        raise UsageError(f"split {split!r} of corpus {corpus.name} has one sentence: no path")
+    drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
+    sentences = [data[i] for ends in drawn for i in ends]
+    max_len = 2 * int(data.lengths.max())
+    lead = generate.PATHS[generate.usual_path(model)]
+    codes = [code for code, _ in generate.encode(model, sentences, precision=precision)]
+    rows = torch.cat([lead(first, last, steps) for first, last in zip(codes[::2], codes[1::2], strict=True)])
+    watch, decoded = stage("path codes", len(rows)), []
+    for batch in torch.split(rows, BATCH):
+        decoded += generate.decode(model, batch, max_len=max_len, precision=precision)
+        watch(len(batch))
+    walked = [decoded[i : i + steps] for i in range(0, len(decoded), steps)]
+    alone = list(generate.reconstruct(model, sentences, max_len=max_len, precision=precision))
+    return path_figures(walked, list(zip(alone[::2], alone[1::2], strict=True)))
+
+
+def path_figures(walked: Sequence[Sequence[Sentence]], ends: Sequence[tuple[Sentence, Sentence]]) -> Paths:
+    """The figures of paths of equally many sentences, and the reconstructions of each one's two ends."""
+    distances = [[edit_distance(*neighbours) for neighbours in pairwise(path)] for path in walked]
+    jumps = [max(path) / sum(path) for path in distances if any(path)]
+    equal = [
+        list(end) == list(alone)
+        for path, both in zip(walked, ends, strict=True)
+        for end, alone in zip((path[0], path[-1]), both, strict=True)
+    ]
+    return Paths(
+        pairs=len(walked),
+        steps=len(walked[0]),
+        distinct=float(np.mean([len(set(map(tuple, path))) for path in walked])),
+        ends=float(np.mean(equal)),
+        largest_jump=float(np.mean(jumps)) if jumps else math.nan,
+        unchanged=len(walked) - len(jumps),
+    )
+
+
+def edit_distance(first: Sentence, second: Sentence) -> int:
+    """Fewest words that are inserted, deleted or replaced to make one sentence of the other (Levenshtein 1966)."""
+    columns, words = np.arange(len(second) + 1), np.asarray(second)
+    row = columns
+    for i, word in enumerate(first, 1):
+        best = np.minimum(row[1:] + 1, row[:-1] + (words != word))
+        row = np.minimum.accumulate(np.concatenate(([i], best)) - columns) + columns  # insertions, in one go
+    return int(row[-1])
+
+
+def _grams(words: Sentence, n: int) -> list[tuple[int, ...]]:
+    return list(zip(*(words[i:] for i in range(n)), strict=False))
+
+
+def _full(corpus: Corpus, name: str) -> Split:
+    data = corpus.split(name)
+    if not len(data):
+        raise UsageError(f"split {name!r} of corpus {corpus.name} is empty")
+    return data
+
+
+def _finite(values: dict[str, float]) -> dict[str, object]:
+    return {name: metrics.finite(value) if isinstance(value, float) else value for name, value in values.items()}

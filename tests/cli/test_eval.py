@@ -1,0 +1,72 @@
+"""`seqvae eval` with all that it can add, on a tiny trained run."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+
+from seqvae_cli import checkpoint, corpus, quality
+from tests.conftest import SMALL, Seqvae
+
+pytestmark = pytest.mark.usefixtures("trained_home")
+
+FAST = ["--samples", "2", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 samples say as much here."""
+    monkeypatch.setattr(quality, "quality", partial(quality.quality, count=300))
+
+
+def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
+    arguments = ["eval", *FAST, "--split", "valid", "--seed", "4", "--json"]
+    plain = json.loads(seqvae(*arguments).out)
+    answer = seqvae(*arguments, "--samples-quality")
+    assert answer.code == 0, answer.err
+    result = json.loads(answer.out)
+    assert result.keys() - plain.keys() == {"samples_quality", "paths"}
+    assert {name: result[name] for name in plain} == plain
+    bundle, tiny = checkpoint.load("tiny-run"), corpus.find("tiny")
+    assert result["samples_quality"] == quality.quality(bundle, tiny, "valid", seed=4).to_json()
+    assert result["paths"] == quality.paths(bundle, tiny, "valid", seed=4).to_json()
+    assert result["paths"]["pairs"] == 200
+    assert result["paths"]["steps"] == 11
+    figures = {"perplexity", "reverse_perplexity", "distinct_2", "self_bleu", "length"}
+    assert result["samples_quality"]["samples"].keys() == result["samples_quality"]["real"].keys() == figures
+
+
+def test_a_language_model_gets_figures_of_its_samples_alone(seqvae: Seqvae) -> None:
+    assert seqvae("train", *SMALL, "--latent-size", "0", "--epochs", "1", "--name", "lm", "-q").code == 0
+    answer = seqvae("eval", "lm", *FAST, "--samples-quality", "--json")
+    assert answer.code == 0, answer.err
+    result = json.loads(answer.out)
+    assert result["samples_quality"]["sampled"] == 300
+    assert "paths" not in result
+    answer = seqvae("eval", "lm", *FAST, "--samples-quality")
+    assert answer.code == 0, answer.err
+    assert "self-BLEU" in answer.out
+    assert "a path" not in answer.out
+
+
+def test_the_tables_put_samples_beside_real_sentences_with_the_numbers_of_sentences(seqvae: Seqvae) -> None:
+    answer = seqvae("eval", *FAST, "--samples-quality", "--diagnose")
+    assert answer.code == 0, answer.err
+    found = quality.quality(checkpoint.load("tiny-run"), corpus.find("tiny"))
+    lines = {" ".join(line.split()) for line in answer.lines}
+    samples, real = found.samples, found.real
+    assert f"distinct-2 of 10 {100 * samples.distinct_2:.2f} {100 * real.distinct_2:.2f} %" in lines
+    assert f"self-BLEU of 10 {samples.self_bleu:.2f} {real.self_bleu:.2f} of 100" in lines
+    reverse = f"{samples.reverse_perplexity:.2f} {real.reverse_perplexity:.2f}"
+    assert f"perplexity of test under a 5-gram model of 80 (real: of train) {reverse} a token" in lines
+    assert "ends that equal their reconstruction 100.00 %" in lines
+    assert any(line.startswith("verdict: ") for line in lines)
+
+
+def test_samples_are_not_measured_against_the_text_that_the_n_gram_model_has_learned(seqvae: Seqvae) -> None:
+    answer = seqvae("eval", "--split", "train", "--samples-quality")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.splitlines()[0].startswith("error: the quality of samples is measured against a model of train")
