@@ -13,7 +13,7 @@ import itertools
 import math
 import statistics
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -159,13 +159,23 @@ def picture(runs: Runs, panels: Sequence[str] = tuple(PANELS), kind: str = "png"
 
     Raises `MachineError` where matplotlib is missing, `DataError` where a panel would be empty.
     """
+    return rendered(lambda: figure(runs, panels), kind)
+
+
+def rendered(draw: Callable[[], Figure], kind: str) -> bytes:
+    """What `draw` makes in the style of all our pictures, as a file of a kind in `FORMATS`.
+
+    Raises `MachineError` where matplotlib is missing.
+    """
     try:
         from matplotlib import style
     except ImportError as error:
         message = "matplotlib, which draws pictures, " + (
             "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
         )
-        raise MachineError(message, "pip install 'seqvae[plot]'; --text draws in the terminal without it") from error
+        raise MachineError(
+            message, "pip install 'seqvae[plot]'; --text draws curves in the terminal without it"
+        ) from error
     ours = {
         "font.size": 11,
         "axes.titlesize": 13,
@@ -181,9 +191,8 @@ def picture(runs: Runs, panels: Sequence[str] = tuple(PANELS), kind: str = "png"
     stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     # Only meanwhile, and from the defaults: neither the user's matplotlibrc nor a caller's settings show.
     with style.context(["default", ours]):
-        drawn = figure(runs, panels)
         buffer = io.BytesIO()
-        drawn.savefig(buffer, format=kind, dpi=150, metadata=stamps[kind])
+        draw().savefig(buffer, format=kind, dpi=150, metadata=stamps[kind])
     return buffer.getvalue()
 
 

@@ -1,16 +1,17 @@
-"""`seqvae runs plot`: the learning curves of one or several runs."""
+"""`seqvae runs plot`: the learning curves of one or several runs, or the latent space of one."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqvae_cli import display
-from seqvae_cli.commands._model import RUN_HELP, Json, complete_run
+from seqvae_cli.commands._model import RUN_HELP, Json, complete_run, open_bundle
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def plot(
             "-o",
             "--output",
             metavar="FILE",
-            help=".png, .svg or .pdf; -: PNG to stdout [default: RUN.png here, runs.png for several].",
+            help=".png, .svg or .pdf; -: PNG to stdout "
+            "[default: RUN.png here, runs.png for several, RUN-latent.png with --latent].",
         ),
     ] = None,
     only: Annotated[
@@ -39,6 +41,20 @@ def plot(
         ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Draw in the terminal, with plain characters.")] = False,
+    latent: Annotated[
+        bool, typer.Option("--latent", help="Draw the latent space of one run: KL of each dimension, posterior means.")
+    ] = False,
+    color: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --latent: colour the means by length (tokens) or by a hidden factor of the corpus "
+            "[default: length].",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="With --latent: whose means, train, valid or test [default: valid].")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
@@ -46,12 +62,16 @@ def plot(
     Every epoch is a point, in nats a sentence. A file that is there is replaced. Pictures need matplotlib
     (pip install 'seqvae[plot]'), --text does not.
 
+    With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
+    sentences on their first two principal components. Factors are known of the corpus toy.
+
     Examples:
 
         seqvae runs plot
         seqvae runs plot toy-default-1 toy-default-2 -o compare.svg
         seqvae runs plot best --only kl -o - > kl.png
         seqvae runs plot --text
+        seqvae runs plot toy-default-1 --latent --color topic
     """
     from seqvae_cli import plots
 
@@ -62,25 +82,73 @@ def plot(
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
         _check_output(output, json, plots.FORMATS)
+    if latent:
+        if only is not None or text:
+            hint = "the KL of each dimension in figures: seqvae eval --diagnose" if text else "leave one out"
+            raise UsageError(f"{'--text' if text else '--only'} does not go with --latent", hint)
+        color, split = "length" if color is None else color, "valid" if split is None else split
+        _latent(run or ["latest"], color, split, output, json)
+        return
+    if color is not None or split is not None:
+        raise UsageError(f"{'--split' if color is None else '--color'} goes with --latent alone", "add --latent")
     runs = _curves(run or ["latest"], plots.MOST)
     if text:
         size = shutil.get_terminal_size()
         for line in plots.text(runs, panels, width=size.columns, height=size.lines - 1):
             display.out(line)
         return
-    if output == Path("-"):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(plots.picture(runs, panels))
-        return
-    if output is None:
-        stem = next(iter(runs)) if len(runs) == 1 else "runs"
-        output = Path(f"{stem}.png" if only is None else f"{stem}-{only}.png")
-        _check_output(output, json, plots.FORMATS)
+    stem = next(iter(runs)) if len(runs) == 1 else "runs"
+    output = _output(output, stem if only is None else f"{stem}-{only}", json)
+    _write(output, lambda kind: plots.picture(runs, panels, kind), {"runs": list(runs), "panels": panels}, json)
+
+
+def _latent(names: list[str], color: str, split: str, output: Path | None, json: bool) -> None:
+    from seqvae_cli import corpus as corpora
+    from seqvae_cli import latent_plots
+
+    if len(names) > 1:
+        raise UsageError(f"--latent draws one run, not {len(names)}", "name one")
+    if split not in corpora.SPLITS:
+        raise UsageError(f"no split {split!r}", f"known: {', '.join(corpora.SPLITS)}")
+    bundle = open_bundle(names[0], None, "cpu", 0)
+    run = bundle.run
+    output = _output(output, f"{run.name}-latent", json)
+    corpus = corpora.find(run.info["corpus"]["folder"])
+    with display.progress("posteriors", None, "sentences") as advance:
+        means = latent_plots.project(bundle, corpus, split, color, watch=advance)
+    lines = run.metrics()
+    answer = {
+        "runs": [run.name],
+        "panels": ["rates", "means"],
+        "split": split,
+        "sentences": len(means.points),
+        "color": color,
+        "variance": list(means.variance),
+    }
+    _write(output, lambda kind: latent_plots.picture(run.name, lines, means, kind), answer, json)
+
+
+def _output(given: Path | None, stem: str, json: bool) -> Path:
+    """Where the picture goes: as given, else a PNG here."""
+    from seqvae_cli import plots
+
+    if given is None:
+        given = Path(f"{stem}.png")
+        _check_output(given, json, plots.FORMATS)
+    return given
+
+
+def _write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
+    """Writes the picture of the kind that the output's ending names, and says so."""
     from seqvae_cli import files
 
-    files.write(output, plots.picture(runs, panels, output.suffix[1:].lower()))
+    if output == Path("-"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(picture("png"))
+        return
+    files.write(output, picture(output.suffix[1:].lower()))
     if json:
-        display.out_json({"path": str(output.absolute()), "runs": list(runs), "panels": panels})
+        display.out_json({"path": str(output.absolute()), **answer})
     else:
         display.say(f"written: {output}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from seqvae_cli import app, registry
+from seqvae_cli import corpus as corpora
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -153,12 +154,71 @@ def test_gaps_are_drawn_and_a_run_of_nothing_but_gaps_is_bad_data(plot: Plot) ->
         (["--text", "--json"], 2, "--json"),
         (["--text", "-o", "x.png"], 2, "--output"),
         (["--only", "k1"], 2, "did you mean 'kl'"),
+        (["--color", "length"], 2, "--color goes with --latent alone"),
+        (["--split", "valid"], 2, "--split goes with --latent alone"),
+        (["--latent", "--only", "kl"], 2, "--only"),
+        (["--latent", "--text"], 2, "seqvae eval --diagnose"),
+        (["--latent", "tiny-run", "other"], 2, "one run, not 2"),
+        (["--latent", "nothing"], 3, "nothing"),
+        (["--latent", "--color", "topic"], 2, "known colours: length"),
+        (["--latent", "--color", ""], 2, "known colours: length"),
+        (["--latent", "--split", "dev"], 2, "known: train, valid, test"),
+        (["--latent", "-o", "x.gif"], 2, ".svg"),
+        (["--latent", "-o", "-", "--json"], 2, "--json"),
     ],
 )
 def test_wrong_usage_gets_one_clear_line(plot: Plot, arguments: list[str], code: int, words: str) -> None:
     answer = plot(*arguments)
     assert answer[:2] == (code, b"")
     assert words in answer[2]
+    assert here() == []
+
+
+def test_the_latent_space_of_a_run_is_one_picture(plot: Plot) -> None:
+    pytest.importorskip("matplotlib")
+    assert plot("--latent") == (0, b"", "written: tiny-run-latent.png\n")
+    assert here() == ["tiny-run-latent.png"]
+    first = Path("tiny-run-latent.png").read_bytes()
+    assert first.startswith(PNG)
+    assert plot("tiny", "--latent", "--color", "length", "--split", "valid", "-o", "-", "-q") == (0, first, "")
+    code, out, err = plot("--latent", "--split", "train", "--json", "-q", "-o", "x.svg")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    shares = answer.pop("variance")
+    assert answer == {
+        "path": str(Path("x.svg").absolute()),
+        "runs": ["tiny-run"],
+        "panels": ["rates", "means"],
+        "split": "train",
+        "sentences": 80,
+        "color": "length",
+    }
+    assert 1 >= shares[0] >= shares[1] >= 0
+    assert Path("x.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_the_latent_space_of_a_run_of_older_metrics_is_drawn_without_rates(plot: Plot) -> None:
+    pytest.importorskip("matplotlib")
+    copy_run("old", ['{"epoch": 1, "rate": 3.0}', '{"epoch": 2, "rate": 4.0, "rate_by_dimension": null}'])
+    assert plot("old", "--latent", "-o", "old.png")[0] == 0
+    copy_run("none", [])
+    assert plot("none", "--latent", "-o", "none.png")[0] == 0
+    assert Path("old.png").read_bytes().startswith(PNG)
+    assert len(Path("none.png").read_bytes()) < len(plot("--latent", "-o", "-")[1])
+
+
+def test_the_latent_space_needs_the_corpus_of_the_run(plot: Plot) -> None:
+    folder = corpora.find("tiny").path
+    folder.rename(folder.with_name("tiny-" + "0" * 12))
+    code, out, err = plot("--latent")
+    assert (code, out) == (3, b"")
+    assert f"no prepared corpus '{folder.name}'" in err
+    folder.with_name("tiny-" + "0" * 12).rename(folder)
+    words = folder / "valid.tokens.bin"
+    words.write_bytes(bytes(len(words.read_bytes())))
+    code, out, err = plot("--latent")
+    assert (code, out) == (4, b"")
+    assert "valid.tokens.bin" in err
     assert here() == []
 
 
