@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from seqvae_cli import app, runtime
 from seqvae_cli.corpus import Corpus
@@ -125,3 +127,32 @@ def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> t
     return torch.from_numpy(
         np.stack([runtime.stream(seed, int(i)).standard_normal(shape, dtype=np.float32) for i in indices])
     )
+
+
+class Float64(torch.overrides.TorchFunctionMode):
+    """`.float()` keeps the float64 of a model that was made so: gradcheck needs more digits than float32 has."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.float else func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    with Float64():
+        yield
+
+
+class Stages:
+    """Takes the place of a progress bar: what each stage of a computation promised, and what it then told."""
+
+    def __init__(self) -> None:
+        self.promised: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+
+    def __call__(self, name: str, total: int) -> Callable[[int], None]:
+        self.promised[name] = total
+
+        def watch(count: int) -> None:
+            self.done[name] = self.done.get(name, 0) + count
+
+        return watch

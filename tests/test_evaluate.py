@@ -16,6 +16,7 @@ from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluate import Evaluation, evaluate
 from seqvae_cli.sources import text_source
+from tests.conftest import Stages
 
 NAMES = (
     "split sentences tokens truncated neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples mutual_information"
@@ -126,20 +127,10 @@ def test_a_model_that_gives_everything_back_reconstructs_exactly(
 
 
 def test_progress_tells_of_every_unit(bundle: Bundle, tiny_corpus: Corpus) -> None:
-    promised: dict[str, int] = {}
-    done: dict[str, int] = {}
-
-    def stage(name: str, total: int) -> metrics.Watch:
-        promised[name] = total
-
-        def watch(count: int) -> None:
-            done[name] = done.get(name, 0) + count
-
-        return watch
-
+    stage = Stages()
     evaluate(bundle, tiny_corpus, samples=7, stage=stage)
-    assert len(promised) == 3
-    assert done == promised
+    assert len(stage.promised) == 3
+    assert stage.done == stage.promised
 
 
 def test_another_corpus_is_refused_with_both_hashes(bundle: Bundle, tmp_path: Path) -> None:

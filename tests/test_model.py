@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -550,19 +549,6 @@ def test_later_words_do_not_change_earlier_predictions() -> None:
     before, after = decoder(inputs, z), decoder(changed, z)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.allclose(before[:, 3:], after[:, 3:])
-
-
-class Float64(torch.overrides.TorchFunctionMode):
-    """`.float()` keeps the float64 of a model that was made so: gradcheck needs more digits than float32 has."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func is Tensor.float else func(*args, **(kwargs or {}))
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    with Float64():
-        yield
 
 
 @pytest.mark.usefixtures("float64")

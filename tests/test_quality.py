@@ -14,14 +14,14 @@ import pytest
 import sacrebleu
 import torch
 
-from seqvae_cli import checkpoint, config, generate, metrics, prepare, train
+from seqvae_cli import checkpoint, config, generate, prepare, train
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.ngrams import KneserNey
 from seqvae_cli.quality import distinct, edit_distance, path_figures, paths, quality, self_bleu
 from seqvae_cli.sources import text_source
-from tests.conftest import TINY
+from tests.conftest import TINY, Stages
 
 VARIED = [[4, 5, 6, 7, 8], [4, 5, 6, 9], [9, 8, 4, 5, 6, 7, 4, 5], [4, 4, 4, 5], [5], [], [10, 11, 12], [10, 11]]
 
@@ -222,21 +222,11 @@ def test_the_path_is_straight_or_on_the_sphere(
 
 
 def test_progress_tells_of_every_unit(bundle: Bundle, tiny_corpus: Corpus) -> None:
-    promised: dict[str, int] = {}
-    done: dict[str, int] = {}
-
-    def stage(name: str, total: int) -> metrics.Watch:
-        promised[name] = total
-
-        def watch(count: int) -> None:
-            done[name] = done.get(name, 0) + count
-
-        return watch
-
+    stage = Stages()
     quality(bundle, tiny_corpus, count=20, stage=stage)
     paths(bundle, tiny_corpus, pairs=30, stage=stage)
-    assert promised == {"samples": 20, "n-gram models": 3, "path codes": 330}
-    assert done == promised
+    assert stage.promised == {"samples": 20, "n-gram models": 3, "path codes": 330}
+    assert stage.done == stage.promised
 
 
 def test_a_language_model_has_samples_but_no_paths(tiny_corpus: Corpus) -> None:

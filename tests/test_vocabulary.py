@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,24 +13,12 @@ from seqvae_cli.config import ModelSettings
 from seqvae_cli.cross_entropy import cross_entropy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.vocabulary import Vocabulary
+from tests.conftest import Float64
 
 WIDTH = 7
 WORDS = 45
 
 every_shortlist = pytest.mark.parametrize("shortlist", [0, 1, 2, 4, 44, 45, 1000])
-
-
-class Float64(torch.overrides.TorchFunctionMode):
-    """`.float()` keeps float64."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func is Tensor.float else func(*args, **(kwargs or {}))
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    with Float64():
-        yield
 
 
 def layer(shortlist: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Vocabulary:
