@@ -11,7 +11,6 @@ Shapes: B sentences, T tokens (`<eos>` counted), L latent dimensions, H hidden, 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,6 @@ from seqvae_cli.batching import Batch
 from seqvae_cli.config import ModelSettings
 from seqvae_cli.latent import (
     DiagonalGaussian,
-    Mixture,
     Posterior,
     Prior,
     StandardNormal,
@@ -32,11 +30,9 @@ from seqvae_cli.latent import (
     VonMisesFisher,
     kl,
 )
+from seqvae_cli.priors import MixturePrior, VampPrior
 from seqvae_cli.tokenizer import BOS, UNK
 from seqvae_cli.vocabulary import Vocabulary
-
-PSEUDO_TOKENS = 16
-"""Length of the learned inputs of a VampPrior."""
 
 State = tuple[Tensor, Tensor, Tensor]
 """What a decoder carries from step to step: h and c [layers, B, H], and z [B, L]."""
@@ -80,6 +76,13 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Posterior:
         return self.posterior(self.summary(self.embedding(batch.tokens), batch))
 
+    def of_embeddings(self, inputs: Tensor) -> Posterior:
+        """q(z|x) of sequences of embeddings [B, T, E] that need not be words."""
+        count, tokens, _ = inputs.shape
+        placeholder = torch.zeros(count, tokens, dtype=torch.long, device=inputs.device)
+        batch = Batch(placeholder, torch.full((count,), tokens, device=inputs.device), ragged=False)
+        return self.posterior(self.summary(inputs, batch))
+
     def posterior(self, summary: Tensor) -> Posterior:
         """q(z|x) from what the LSTM made of x."""
         mean = self.mean(summary).float()
@@ -119,43 +122,6 @@ class NoEncoder(nn.Module):
     def forward(self, batch: Batch) -> Posterior:
         nothing = self.embedding.weight.new_zeros(len(batch), 0, dtype=torch.float32)
         return DiagonalGaussian(nothing, nothing)
-
-
-class MixturePrior(nn.Module):
-    """p(z) a mixture of `components` Gaussians, or on the sphere of von Mises-Fisher distributions, learned."""
-
-    def __init__(self, settings: ModelSettings) -> None:
-        super().__init__()
-        shape = settings.components, settings.latent_size
-        self.sphere = settings.posterior == "vmf"
-        self.mean = nn.Parameter(torch.randn(shape))
-        self.spread = nn.Parameter(torch.zeros(shape[0], 1) if self.sphere else torch.zeros(shape))
-        self.weight = nn.Parameter(torch.zeros(shape[0]))
-
-    def forward(self) -> Mixture:
-        components: Posterior = DiagonalGaussian(self.mean, self.spread)
-        if self.sphere:
-            components = VonMisesFisher(F.normalize(self.mean, dim=-1), 1 + F.softplus(self.spread))
-        return Mixture(components, self.weight.log_softmax(0))
-
-
-class VampPrior(nn.Module):
-    """p(z) the mean of the posteriors of `components` learned inputs (Tomczak & Welling 2018, "VAE with a VampPrior").
-
-    Words cannot be learned, so that the inputs are word embeddings.
-    """
-
-    def __init__(self, settings: ModelSettings) -> None:
-        super().__init__()
-        self.inputs = nn.Parameter(0.1 * torch.randn(settings.components, PSEUDO_TOKENS, settings.embed_size))
-
-    def forward(self, encoder: Encoder) -> Mixture:
-        count, tokens, _ = self.inputs.shape
-        device = self.inputs.device
-        whole = torch.zeros(count, tokens, dtype=torch.long, device=device)
-        batch = Batch(whole, torch.full((count,), tokens, device=device), ragged=False)
-        components = encoder.posterior(encoder.summary(self.inputs, batch))
-        return Mixture(components, torch.full((count,), -math.log(count), device=device))
 
 
 class LockedDropout(nn.Module):
@@ -305,11 +271,9 @@ class SentenceVAE(nn.Module):
     def prior(self) -> Prior:
         """p(z), with the weights of this moment."""
         if self.settings.prior == "mixture":
-            mixture: Mixture = self.mixture()
-            return mixture
+            return self.mixture()  # type: ignore[no-any-return]
         if self.settings.prior == "vamp":
-            posteriors: Mixture = self.vamp(self.encoder)
-            return posteriors
+            return self.vamp(self.encoder.of_embeddings)  # type: ignore[no-any-return]
         return (StandardNormal if self.settings.posterior == "gaussian" else UniformOnSphere)(self.settings.latent_size)
 
     def inputs(self, batch: Batch) -> Tensor:

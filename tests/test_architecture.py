@@ -30,7 +30,7 @@ LAYERS = {
     }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
     | {"comparison", "trash", "progress"},
-    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams"},
+    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
     4: {"display", "live", "learner", "phases", "train", "evaluate", "diagnosis", "quality", "library", "plots"}
@@ -45,6 +45,7 @@ TERMINAL = {"display", "live", "commands", "app", "__main__"}
 
 WITHIN_A_LAYER = {
     ("vocabulary", "cross_entropy"),
+    ("priors", "latent"),
     ("live", "display"),
     ("train", "learner"),
     ("train", "phases"),
