@@ -2,7 +2,7 @@
 
 python -m benchmarks.quality --data toy --samples 100 lm default pretrain      trains and evaluates what is missing
 python -m benchmarks.quality --data ptb --seed 1 default                       with another seed
-python -m benchmarks.quality --table                                           the table, from quality.json
+python -m benchmarks.quality --table                                           the tables of docs/results.md
 
 Runs are kept in SEQVAE_HOME under the name DATA-PRESET-SEED; one that was interrupted goes on where it stopped, and one
 that has its row in quality.json is not repeated.
@@ -71,28 +71,81 @@ def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) 
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, a section a corpus, in the order in which the rows were made."""
+def markdown(head: list[str], body: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body]]
+
+
+def results(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows of one corpus."""
+    probed = [row["diagnosis"]["probes"] for row in rows if row["diagnosis"]["probes"]]
+    chances: dict[str, Any] = probed[0] if probed else {}
+    above = ["above H"] if "entropy" in rows[0] else []
+    body = []
+    for row in rows:
+        cells = [f"`{row['preset']}`", str(row["seed"])]
+        cells += [format(row[key], form) for key, form in COLUMNS.values()]
+        cells += [f"{100 * (row['iw_nll'] / row['entropy'] - 1):.1f} %" for _ in above]
+        probes = row["diagnosis"]["probes"]
+        body.append(cells + [f"{100 * probes[name]['accuracy']:.0f} %" if name in probes else "" for name in chances])
+    lines = markdown(["preset", "seed", *COLUMNS, *above, *chances], body)
+    if chances:
+        said = ", ".join(f"{name} {100 * probe['chance']:.0f} %" for name, probe in chances.items())
+        lines += ["", f"Chance, always naming the commonest value: {said}."]
+    return lines
+
+
+def samples(rows: list[dict[str, Any]]) -> list[str]:
+    """10,000 samples of each row of one corpus beside real sentences."""
+
+    def cells(name: str, text: dict[str, Any]) -> list[str]:
+        figures = [
+            f"{text['perplexity']:.1f}",
+            f"{text['reverse_perplexity']:.1f}",
+            f"{100 * text['distinct_2']:.1f} %",
+        ]
+        return [name, *figures, f"{text['self_bleu']:.1f}", f"{text['length']:.1f}"]
+
+    figures = rows[0]["samples_quality"]
+    head = [
+        *("", "perplexity under a 5-gram model of train"),
+        f"perplexity of test under a 5-gram model of the text ({figures['modelled']:,} sentences)",
+        *(f"distinct-2 of {figures['compared']:,}", f"self-BLEU of {figures['bleu_sentences']}", "words"),
+    ]
+    body = [cells(f"`{row['preset']}` {row['seed']}", row["samples_quality"]["samples"]) for row in rows]
+    return markdown(head, [*body, cells("real sentences", figures["real"])])
+
+
+def paths(rows: list[dict[str, Any]]) -> list[str]:
+    """Interpolations of each row of one corpus that has a latent code."""
+    head = [
+        "",
+        "different sentences a path",
+        "ends equal their reconstruction",
+        "largest jump",
+        "paths without a change",
+    ]
+    body = []
+    for row in rows:
+        if (figures := row.get("paths")) is not None:
+            shares = [f"{100 * figures['ends']:.0f} %", f"{100 * figures['largest_jump']:.1f} %"]
+            name = f"`{row['preset']}` {row['seed']}"
+            body.append([name, f"{figures['distinct']:.2f}", *shares, str(figures["unchanged"])])
+    return markdown(head, body)
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Markdown: every table of every corpus, and the commands and signatures of all rows."""
     lines = []
-    for data in dict.fromkeys(row["data"] for row in rows):
-        chosen = [row for row in rows if row["data"] == data]
-        factors = list(chosen[0].get("diagnosis", {}).get("probes", {}))
-        above = ["above H"] if "entropy" in chosen[0] else []
-        names = ["preset", "seed", *COLUMNS, *above, *factors]
-        lines += [f"### {data}", "", "| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
-        for row in chosen:
-            cells = [f"`{row['preset']}`", str(row["seed"])]
-            cells += [format(row[key], form) for key, form in COLUMNS.values()]
-            cells += [f"{100 * (row['iw_nll'] / row['entropy'] - 1):.1f} %" for _ in above]
-            probes = row.get("diagnosis", {}).get("probes", {})
-            cells += [f"{100 * probes[name]['accuracy']:.0f} %" if name in probes else "" for name in factors]
-            lines.append("| " + " | ".join(cells) + " |")
-        if factors:
-            known = (row for row in chosen if row["diagnosis"]["probes"])
-            chances = next(known, chosen[0])["diagnosis"]["probes"]
-            said = ", ".join(f"{name} {100 * probe['chance']:.0f} %" for name, probe in chances.items())
-            lines += ["", f"Chance, always naming the commonest value: {said}."]
-        lines.append("")
+    corpora = {
+        data: [row for row in rows if row["data"] == data] for data in dict.fromkeys(row["data"] for row in rows)
+    }
+    for title, make in (("", results), (": samples", samples), (": paths", paths)):
+        for data, chosen in corpora.items():
+            lines += [f"### {data}{title}", "", *make(chosen), ""]
+    lines += ["### Commands and signatures", ""]
+    for row in rows:
+        evaluation = f"seqvae eval --samples {row['iw_samples']} --diagnose --samples-quality"
+        lines.append(f"- `{row['command']}`, then `{evaluation}`: `{row['signature']}`")
     return "\n".join(lines)
 
 
@@ -103,7 +156,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=500, help="K of the importance-weighted bound")
     parser.add_argument("--set", action="append", default=[], help="passed to train, and named in the row's command")
-    parser.add_argument("--table", action="store_true", help="print the table of all rows")
+    parser.add_argument("--table", action="store_true", help="print the tables of all rows")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     extra = [part for one in arguments.set for part in ("--set", one)]
@@ -114,7 +167,7 @@ def main() -> None:
         rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, extra))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.table:
-        print(table(rows))
+        print(tables(rows))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Training: tokens a second of whole steps with data loading, ours against the reference's two ways.
 
 python -m benchmarks.training --way ours --batch-size 128 --steps 100
+python -m benchmarks.training --way ours --preset default --set model.shortlist=0
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from benchmarks import measure, reference
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
     import torch
+    import yaml
 
     from seqvae_cli import config, corpus
     from seqvae_cli.batching import collate, epoch_order
@@ -24,7 +26,9 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
     measure.use_threads(arguments.threads)
     data = corpus.find(arguments.corpus)
     split = data.split("train")
-    settings = config.resolve(arguments.preset, overrides={"train.batch_size": arguments.batch_size})
+    pairs = (pair.split("=", 1) for pair in arguments.set)
+    overrides = {key: yaml.safe_load(value) for key, value in pairs}
+    settings = config.resolve(arguments.preset, overrides=overrides | {"train.batch_size": arguments.batch_size})
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
 
@@ -73,6 +77,7 @@ def _timed(
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="seed", help="ours: the settings")
+    parser.add_argument("--set", action="append", default=[], help="ours: a setting over the preset's, KEY=VALUE")
     parser.add_argument("--device", default="cpu", help="ours: where; the others run on the CPU")
     parser.add_argument("--precision", default="auto", help="ours: float32, bfloat16 or auto")
     parser.add_argument("--batch-size", type=int, default=32)

@@ -1,0 +1,29 @@
+"""What docs/results.md says of the presets is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import quality
+from seqvae_cli import config
+
+ROOT = Path(__file__).parents[1]
+ROWS: list[dict[str, Any]] = json.loads(quality.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_tables_are_those_of_the_measured_rows() -> None:
+    assert quality.tables(ROWS) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['data']}-{row['preset']}-{row['seed']}")
+def test_a_row_agrees_with_itself(row: dict[str, Any]) -> None:
+    assert row["preset"] in config.preset_names()
+    assert row["command"].startswith(f"seqvae train --data {row['data']} --preset {row['preset']} --seed {row['seed']}")
+    assert f"run:{row['data']}-{row['preset']}-{row['seed']}@" in row["signature"]
+    assert row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
+    assert row["mutual_information"] <= row["rate"] + 0.05  # an estimate from samples
+    assert row["iw_nll"] <= row["neg_elbo"] + 0.05
