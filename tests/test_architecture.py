@@ -33,8 +33,8 @@ LAYERS = {
     1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
-    4: {"display", "live", "learner", "phases", "train", "evaluate", "diagnosis", "quality", "library", "plots"}
-    | {"archive", "doctor", "latent_plots"},
+    4: {"display", "live", "learner", "phases", "trainer", "train", "evaluate", "library", "plots"}
+    | {"archive", "doctor", "diagnosis", "quality", "latent_plots"},
     5: {"commands"},
     6: {"app", "__main__"},
 }
@@ -47,8 +47,9 @@ WITHIN_A_LAYER = {
     ("vocabulary", "cross_entropy"),
     ("priors", "latent"),
     ("live", "display"),
-    ("train", "learner"),
-    ("train", "phases"),
+    ("trainer", "learner"),
+    ("trainer", "phases"),
+    ("train", "trainer"),
     ("phases", "learner"),
     ("__main__", "app"),
 } | {

@@ -14,6 +14,7 @@ from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
+from seqvae_cli.trainer import COLLAPSED, Trainer
 from tests.training import assert_same_run, fit, new_run
 
 
@@ -149,7 +150,7 @@ def test_two_crashes_between_saving_the_best_and_the_last_lose_neither(
     quiet = new_run(tiny_corpus, "quiet", train__epochs=3)
     fit(quiet, tiny_corpus)
     run = new_run(tiny_corpus, "unlucky", train__epochs=3)
-    real = train._Trainer.save
+    real = Trainer.save
 
     def crash(trainer: Any) -> None:
         if trainer.progress.epoch == 3:  # the second one is over, its best weights are saved
@@ -157,7 +158,7 @@ def test_two_crashes_between_saving_the_best_and_the_last_lose_neither(
         real(trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train._Trainer, "save", crash)
+        patch.setattr(Trainer, "save", crash)
         for resume in (False, True, True):
             with pytest.raises(SystemExit):
                 fit(run, tiny_corpus, resume=resume)
@@ -214,7 +215,7 @@ def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus
 def test_collapse_is_told_once_the_weight_is_full(tiny_corpus: Corpus) -> None:
     settings = {"objective__kl_schedule": "none", "objective__free_bits": 0.0, "objective__beta": 100.0}
     events = fit(new_run(tiny_corpus, "flat", **settings, train__epochs=6, train__lr=0.01), tiny_corpus)
-    assert any(isinstance(event, CollapseEvent) and event.rate < train.COLLAPSED for event in events)
+    assert any(isinstance(event, CollapseEvent) and event.rate < COLLAPSED for event in events)
 
 
 def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:

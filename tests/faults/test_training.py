@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from seqvae_cli import checkpoint, metrics, registry, train
+from seqvae_cli import checkpoint, metrics, registry
 from seqvae_cli.corpus import Corpus
+from seqvae_cli.trainer import Trainer
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, memory_limit, seqvae_process, snapshot, some, still_loads
 from tests.training import new_run, weights
@@ -35,7 +36,7 @@ def test_a_loss_that_is_no_finite_number_ends_with_its_step_and_the_last_finite_
 ) -> None:
     new_run(tiny_corpus, "bad", train__epochs=3)
     others = snapshot(registry.find("tiny-run").path)
-    real = train._Trainer.step
+    real = Trainer.step
 
     def poisoned(trainer: Any, rows: Any) -> Any:
         if trainer.progress.step == step - 1:
@@ -43,7 +44,7 @@ def test_a_loss_that_is_no_finite_number_ends_with_its_step_and_the_last_finite_
                 next(trainer.learner.model.parameters()).fill_(number)
         return real(trainer, rows)
 
-    seqvae.monkeypatch.setattr(train._Trainer, "step", poisoned)
+    seqvae.monkeypatch.setattr(Trainer, "step", poisoned)
     answer = seqvae("train", "--resume", "bad")
     assert answer.code == 6
     assert_one_line(answer.err, f"step {step}", "lower --lr")
