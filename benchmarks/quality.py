@@ -23,7 +23,7 @@ from seqvae_cli.errors import NotFoundError
 RESULTS = Path(__file__).with_name("quality.json")
 KEPT = [
     *("sentences", "tokens", "neg_elbo", "distortion", "rate", "elbo_ppl", "iw_nll", "iw_ppl", "iw_samples"),
-    *("mutual_information", "active_units", "bleu", "exact_match", "entropy", "signature"),
+    *("mutual_information", "active_units", "bleu", "exact_match", "entropy", "excess", "signature"),
     *("diagnosis", "samples_quality", "paths"),
 ]
 COLUMNS = {
@@ -84,7 +84,7 @@ def results(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         cells = [f"`{row['preset']}`", str(row["seed"])]
         cells += [format(row[key], form) for key, form in COLUMNS.values()]
-        cells += [f"{100 * (row['iw_nll'] / row['entropy'] - 1):.1f} %" for _ in above]
+        cells += [f"{100 * row['excess'] / row['entropy']:.1f} %" for _ in above]
         probes = row["diagnosis"]["probes"]
         body.append(cells + [f"{100 * probes[name]['accuracy']:.0f} %" if name in probes else "" for name in chances])
     lines = markdown(["preset", "seed", *COLUMNS, *above, *chances], body)
@@ -165,6 +165,7 @@ def main() -> None:
             print(f"{preset}: its row is there already", file=sys.stderr)
             continue
         rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, extra))
+        rows.sort(key=lambda row: (row["data"], row["preset"], row["seed"]))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.table:
         print(tables(rows))

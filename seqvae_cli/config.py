@@ -21,6 +21,8 @@ from pydantic.fields import FieldInfo
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
 
 MAX_SEED = 2**63 - 1
+MAX_CONCENTRATION = 10_000
+"""Of a von Mises-Fisher distribution, given or learned: its density's constant takes terms in proportion."""
 BEFORE: dict[str, Any] = {
     "model": {"pooling": "last", "shortlist": 0},
     "train": {"pretrain": 0.0, "lr_schedule": "plateau"},
@@ -52,7 +54,10 @@ class ModelSettings(_Section):
         "gaussian", description="q(z|x): a diagonal Gaussian, or von Mises-Fisher on the unit sphere"
     )
     concentration: float = Field(
-        80.0, ge=0, le=10_000, description="of a vmf posterior, the same for all sentences; 0: learned for each"
+        80.0,
+        ge=0,
+        le=MAX_CONCENTRATION,
+        description="of a vmf posterior, the same for all sentences; 0: learned for each",
     )
     prior: Literal["standard", "mixture", "vamp"] = Field(
         "standard",
@@ -101,7 +106,10 @@ class ObjectiveSettings(_Section):
     free_bits: float = Field(0.2, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
     free_bits_total: float = Field(0.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
     target_rate: float = Field(
-        0.0, ge=0, le=100000, description="nats at which the rate is held, by beta times its distance; 0: none"
+        0.0,
+        ge=0,
+        le=100000,
+        description="nats at which the rate is held, by beta times its distance, without free bits; 0: none",
     )
     min_rate: float = Field(
         0.0, ge=0, le=100000, description="nats below which a Lagrange multiplier does not let the rate fall; 0: none"
@@ -263,11 +271,28 @@ def resolve(preset: str = "default", file: Path | None = None, overrides: Mappin
     for key, value in (overrides or {}).items():
         values = _add(values, _nested(key, value), UsageError, "")
     settings = Settings.model_validate(values)
-    if settings.model.posterior == "vmf" and settings.model.latent_size < 2:
-        raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or take model.posterior gaussian")
-    if not settings.model.latent_size and settings.model.prior != "standard":
-        raise UsageError(f"model.prior: a language model has no {settings.model.prior} prior", "leave it at standard")
+    _check_latent(settings)
     return settings
+
+
+def _check_latent(settings: Settings) -> None:
+    """Raises `UsageError` where settings of the latent code cannot work together."""
+    model, objective = settings.model, settings.objective
+    if model.posterior == "vmf" and model.latent_size < 2:
+        raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or take model.posterior gaussian")
+    if not model.latent_size and model.prior != "standard":
+        raise UsageError(f"model.prior: a language model has no {model.prior} prior", "leave it at standard")
+    if model.latent_size and not (model.latent_state or model.latent_input or model.latent_output):
+        raise UsageError("model: z reaches the decoder nowhere", "set latent_state, latent_input or latent_output")
+    constant = not model.latent_size or (
+        model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
+    )
+    if constant and (objective.min_rate or objective.target_rate):
+        key = "min_rate" if objective.min_rate else "target_rate"
+        raise UsageError(
+            f"objective.{key}: the rate of this model is constant",
+            "model.concentration 0 learns that of a vmf posterior",
+        )
 
 
 class _Loader(yaml.SafeLoader):

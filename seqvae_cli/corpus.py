@@ -222,6 +222,14 @@ class Corpus:
             for factor, values in known.items()
         }
 
+    def log_probs(self, split: str) -> npt.NDArray[np.float64] | None:
+        """The exact log p of each sentence under the source, where that is known (toy): [N] nats."""
+        name = f"{split}.logprob.bin"
+        if name not in self.info["files"]:
+            return None
+        files.verify(self.path, {name: self.info["files"][name]})
+        return np.fromfile(self.path / name, dtype="<f8")
+
     def verify(self) -> None:
         """Reads every file, checks its SHA-256, and that its sentences are made of the vocabulary's words.
 

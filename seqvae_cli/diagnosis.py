@@ -5,7 +5,7 @@ Shapes: N sentences of the split, L latent dimensions, C classes of a factor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,10 +18,8 @@ from seqvae_cli.corpus import Corpus
 from seqvae_cli.latent import kl
 from seqvae_cli.runtime import stream
 
-COLLAPSED = 0.5
-"""Nats of rate below which the posterior is called collapsed."""
-
-Stage = Callable[[str, int], metrics.Watch]
+NEAR = 0.1
+"""Nats within which the mutual information is at its ceiling, ln N, where it is no estimate but a lower bound."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Probe:
 class Diagnosis:
     """Nats a sentence, unless said otherwise."""
 
+    sentences: int
     latent_size: int
     rate: float
     rate_by_dimension: tuple[float, ...]
@@ -63,24 +62,21 @@ class Diagnosis:
         units = f"{self.active_units} of {self.latent_size} units are active"
         if not self.latent_size:
             return "no latent code: a language model"
-        if self.rate < COLLAPSED or self.worth < COLLAPSED:
+        if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
             return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
-        waste = self.rate - self.mutual_information
-        if waste > self.mutual_information:
-            return (
-                f"used, at a high price: of {self.rate:.1f} nats {self.mutual_information:.1f} say something; {units}"
-            )
-        return (
-            f"used: {self.mutual_information:.1f} of {self.rate:.1f} nats say something, the code of another sentence "
-            f"costs {self.worth:.1f}; {units}"
-        )
+        said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
+        if self.mutual_information > math.log(self.sentences) - NEAR:
+            said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
+        elif self.rate > 2 * self.mutual_information:
+            return f"used, at a high price: {said}; {units}"
+        return f"used: {said}, the code of another sentence costs {self.worth:.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
 
 
 def diagnose(
-    bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: Stage = lambda _, __: lambda _: None
+    bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: metrics.Stage = lambda _, __: lambda _: None
 ) -> Diagnosis:
     """How the decoder uses z on `split`. Raises `DataError` where the corpus is not the run's."""
     bundle.run.check_corpus(corpus.path.name, corpus.hash)
@@ -98,17 +94,18 @@ def diagnose(
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
     return Diagnosis(
+        sentences=len(data),
         latent_size=latent,
         rate=float(rates.sum()),
         rate_by_dimension=tuple(rates.tolist()),
         mutual_information=metrics.mutual_information(posterior, prior, own),
-        active_units=metrics.active_units(posterior.mean),
+        active_units=metrics.active_units(posterior),
         **distortions,
         probes=_probes(bundle, corpus, split, posterior.mean, stage),
     )
 
 
-def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: Stage) -> dict[str, Probe]:
+def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: metrics.Stage) -> dict[str, Probe]:
     """Trained on the sentences of `train`, tested on those of `split`; on the validation split where both are one."""
     known = corpus.factors(split)
     if not known or not means.size(1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,17 +40,17 @@ class Evaluation:
     exact_match: float
     """Share of sentences that this decoding gives back exactly, 0 to 1."""
     entropy: float | None
-    """Exact -log p of the split's source a sentence, where it is known (toy)."""
+    """Of the source, where it is known (toy)."""
+    excess: float | None
+    """How far `iw_nll` lies above the exact -log p of the same sentences, where the source is known (toy): an estimate
+    of the KL from source to model, and free of the chance by which these sentences are more or less likely ones."""
     signature: str
 
     def to_json(self) -> dict[str, object]:
-        """As JSON has it: no entropy where none is known, null for a perplexity that overflows."""
-        values = {name: value for name, value in asdict(self).items() if name != "entropy" or value is not None}
+        """As JSON has it: nothing of the source where it is not known, null for a perplexity that overflows."""
+        of_source = ("entropy", "excess")
+        values = {name: value for name, value in asdict(self).items() if name not in of_source or value is not None}
         return {name: metrics.finite(value) if isinstance(value, float) else value for name, value in values.items()}
-
-
-Stage = Callable[[str, int], metrics.Watch]
-"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
 
 
 def evaluate(
@@ -62,7 +61,7 @@ def evaluate(
     samples: int = 500,
     elbo_samples: int = 1,
     seed: int = 0,
-    stage: Stage = lambda _, __: lambda _: None,
+    stage: metrics.Stage = lambda _, __: lambda _: None,
 ) -> Evaluation:
     """All figures for `split`. Raises `DataError` where the corpus is not the run's, `UsageError` for a bad split."""
     bundle.run.check_corpus(corpus.path.name, corpus.hash)
@@ -95,6 +94,7 @@ def evaluate(
             watch=stage("importance-weighted bound", count * samples),
         ).mean()
     )
+    exact_log_probs = corpus.log_probs(split)
     signature = "|".join(
         [
             f"data:{corpus.name}@{corpus.hash[:12]}",
@@ -125,6 +125,7 @@ def evaluate(
         bleu=metrics.bleu(outputs, references),
         exact_match=exact / count,
         entropy=corpus.entropy,
+        excess=None if exact_log_probs is None else nll + float(exact_log_probs.mean()),
         signature=signature,
     )
 

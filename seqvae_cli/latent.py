@@ -22,6 +22,9 @@ LOG_2PI = math.log(2 * math.pi)
 GRID = 1024
 """Cells in which the density of a von Mises-Fisher angle is summed up to its distribution function."""
 
+ROWS_AT_ONCE = 1024
+"""Concentrations whose series are summed at once: one of 10,000 has 6,200 terms."""
+
 REACH = 12
 """Standard deviations of that density on either side of its peak that the cells cover."""
 
@@ -170,8 +173,12 @@ def log_bessel(order: float, x: Tensor) -> Tensor:
     x = _exact(x)
     most = float(x.detach().max()) if x.numel() else 0.0
     m = torch.arange(int(most / 2 + 12 * math.sqrt(most + 25)), dtype=torch.float64, device=x.device)
-    terms = 2 * m * (x[..., None] / 2).log() - torch.lgamma(m + 1) - torch.lgamma(m + order + 1)
-    return order * (x / 2).log() + terms.logsumexp(-1)
+    factorials = torch.lgamma(m + 1) + torch.lgamma(m + order + 1)
+    sums = [
+        (2 * m * (part[:, None] / 2).log() - factorials).logsumexp(-1)
+        for part in torch.split(x.flatten(), ROWS_AT_ONCE)
+    ]
+    return order * (x / 2).log() + torch.cat(sums).view_as(x)
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -234,8 +241,10 @@ class Mixture:
         self.noise_size = components.code.size(1) + 1
 
     def log_prob(self, z: Tensor) -> Tensor:
-        parts = self.components.apply(lambda t: t.to(z)).log_probs(z.reshape(-1, z.size(-1)))
-        return (parts + self.log_weights.to(z)).logsumexp(-1).view(z.shape[:-1])
+        # In float64: `log_probs` takes differences of large numbers where components are narrow.
+        exact = _exact(z)
+        parts = self.components.apply(lambda t: t.to(exact)).log_probs(exact.reshape(-1, z.size(-1)))
+        return (parts + self.log_weights.to(exact)).logsumexp(-1).view(z.shape[:-1]).to(z)
 
     def sample(self, noise: Tensor) -> Tensor:
         """The last noise picks the component."""

@@ -76,7 +76,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(clock)
         self.optimizer.step()
-        if self.averaged is not None:
+        if self.averaged is not None and part != "encoder":  # not for each of the encoder's steps before one of all
             self.averaged.update_parameters(self.model)
         # Kept on the device: asking for it every step would make the device wait.
         finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)

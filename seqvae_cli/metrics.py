@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.batching import Batch, Indices, by_length, collate
-from seqvae_cli.latent import Posterior, Prior, join, kl
+from seqvae_cli.latent import Posterior, Prior, VonMisesFisher, join, kl
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream
 
@@ -30,6 +30,12 @@ BLOCK = 2**21
 
 Watch = Callable[[int], None]
 """Told how many sentences (or sentence samples) were just done; may raise to stop."""
+
+Stage = Callable[[str, int], Watch]
+"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
+
+COLLAPSED = 0.5
+"""Nats of rate below which the posterior is called collapsed."""
 
 
 class Sentences(Protocol):
@@ -112,7 +118,7 @@ def elbo(
         distortion=distortion / len(split),
         rate=float(rates.sum()),
         mutual_information=mutual_information(posterior, prior, z, watch),
-        active_units=active_units(posterior.mean),
+        active_units=active_units(posterior),
         rate_by_dimension=tuple(rates.tolist()),
     )
 
@@ -255,13 +261,15 @@ def _bounds(
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
     with autocast(model.device, precision):
         posterior = model.encoder(batch)
-    q = posterior.apply(lambda parameter: parameter[:, None])
+    # In float64: a density is a difference of large numbers where posteriors are narrow.
+    q = posterior.apply(lambda parameter: _exact(parameter)[:, None])
     total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
     distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
     for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
-        weights = log_p + prior.log_prob(z) - q.log_prob(z)
-        total = torch.logaddexp(total, weights.cpu().double().logsumexp(1))
-        distortion -= log_p.cpu().double().sum(1) / samples
+        exact, log_p = _exact(z), _exact(log_p)
+        weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
+        total = torch.logaddexp(total, weights.logsumexp(1))
+        distortion -= log_p.sum(1) / samples
         rate += _rates(posterior, prior, z).sum((1, 2)) / samples
         if watch:
             watch(log_p.numel())
@@ -297,25 +305,27 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Wat
     return min(float(estimate.mean()), math.log(len(z)))
 
 
-def aggregate_log_prob(posterior: Posterior, z: Tensor, rows: int = 0, watch: Watch | None = None) -> Tensor:
-    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats.
-
-    A block of `rows` z at a time (0: as many as keep it small); `watch` is called after each.
-    """
-    count = len(posterior.mean)
+def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = None) -> Tensor:
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called after each block of them."""
+    count = len(posterior.code)
     blocks = []
-    for block in torch.split(z, rows or max(1, BLOCK // count)):
+    for block in torch.split(z, max(1, BLOCK // count)):
         blocks.append(posterior.log_probs(block).logsumexp(1))
         if watch:
             watch(0)
     return torch.cat(blocks) - math.log(count)
 
 
-def active_units(means: Tensor) -> int:
-    """Dimensions whose posterior mean [N, L] has population variance above 0.01 (Burda et al. 2016, section 5.2)."""
+def active_units(posterior: Posterior) -> int:
+    """Dimensions whose posterior mean has a population variance above 0.01 (Burda et al. 2016, section 5.2).
+
+    That is a hundredth of the variance that N(0, 1) has; on the sphere of L dimensions each has 1 / L.
+    """
+    means = posterior.mean
     if not means.numel():  # of a language model
         return 0
-    return int((means.double().var(0, correction=0) > 0.01).sum())
+    whole = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
+    return int((means.double().var(0, correction=0) > 0.01 * whole).sum())
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqvae_cli.batching import Batch
-from seqvae_cli.config import ModelSettings
+from seqvae_cli.config import MAX_CONCENTRATION, ModelSettings
 from seqvae_cli.latent import (
     DiagonalGaussian,
     Posterior,
@@ -91,7 +91,8 @@ class Encoder(nn.Module):
         direction = F.normalize(mean, dim=-1)
         if self.fixed:
             return VonMisesFisher(direction, torch.full_like(direction[..., :1], self.fixed))
-        return VonMisesFisher(direction, 1 + F.softplus(self.concentration(summary).float()))
+        learned = 1 + F.softplus(self.concentration(summary).float())
+        return VonMisesFisher(direction, learned.clamp(max=MAX_CONCENTRATION))
 
     def summary(self, inputs: Tensor, batch: Batch) -> Tensor:
         """The top layer's states at a sentence's own tokens as one, both directions joined: [B, H or 2H]."""
@@ -145,6 +146,7 @@ class Decoder(nn.Module):
         self.embedding = embedding
         self.latent_state = settings.latent_state and settings.latent_size > 0
         self.latent_input = settings.latent_input and settings.latent_size > 0
+        self.inputless = settings.word_dropout == 1
         self.layers, self.hidden_size = settings.decoder_layers, settings.hidden_size
         self.first_cell = nn.Linear(settings.latent_size, self.layers * self.hidden_size) if self.latent_state else None
         self.lstm = nn.LSTM(
@@ -207,6 +209,9 @@ class Decoder(nn.Module):
         return logits
 
     def embed(self, inputs: Tensor, z: Tensor) -> Tensor:
+        """What the LSTM reads at each word: [B, T, E + L]. An inputless decoder sees no word, in use as in training."""
+        if self.inputless:
+            inputs = inputs.where(inputs == BOS, UNK)
         embedded: Tensor = self.dropout(self.embedding(inputs))
         if not self.latent_input:
             return embedded
@@ -249,11 +254,7 @@ class SentenceVAE(nn.Module):
 
     def reset_decoder(self) -> None:
         """Gives the decoder new random weights; the word embeddings, which the encoder reads too, stay."""
-        fresh = Decoder(self.settings, self.decoder.embedding).to(self.device)
-        if self.settings.tied:
-            del fresh.vocabulary.weight
-            fresh.vocabulary.weight = self.decoder.embedding.weight
-        self.decoder = fresh
+        self.decoder = Decoder(self.settings, self.decoder.embedding).to(self.device)
 
     @property
     def device(self) -> torch.device:

@@ -72,7 +72,7 @@ class Objective(nn.Module):
     Free bits (Kingma et al. 2016, equation 15): the KL of a group, averaged over the batch, costs nothing below
     `free_bits` nats; likewise the sum over groups below `free_bits_total`.
 
-    A target rate C (Burgess et al. 2018, equation 8): |rate - C| takes the place of the rate.
+    A target rate C (Burgess et al. 2018, equation 8): beta |rate - schedule x C| takes the place of the weighted rate.
 
     A minimum desired rate r (Pelsmaeker & Aziz 2020, section 4): the rate is to be r or more, which a Lagrange
     multiplier m >= 0 sees to: + m (r - rate) is lowered by the model and raised by m, a step of gradient ascent each.
@@ -89,7 +89,11 @@ class Objective(nn.Module):
     def kl_weight(self, clock: Clock) -> float:
         if clock.epoch < 0:
             return 0.0
-        return self.settings.beta * SCHEDULES[self.settings.kl_schedule](self.settings, clock)
+        return self.settings.beta * (1.0 if self.settings.target_rate else self.schedule(clock))
+
+    def schedule(self, clock: Clock) -> float:
+        """0 to 1: the rising part of the KL weight, or of the target rate."""
+        return SCHEDULES[self.settings.kl_schedule](self.settings, clock)
 
     def full(self, clock: Clock) -> bool:
         """The schedule has run out: from here on the loss only falls by learning."""
@@ -107,7 +111,7 @@ class Objective(nn.Module):
         rate = groups.sum()
         cost = groups.clamp(min=self.settings.free_bits).sum().clamp(min=self.settings.free_bits_total)
         if self.settings.target_rate:
-            cost = (rate - self.settings.target_rate).abs()
+            cost = (rate - self.schedule(clock) * self.settings.target_rate).abs()
         kl_weight = self.kl_weight(clock)
         total = distortion + kl_weight * cost
         if self.settings.min_rate:

@@ -13,7 +13,7 @@ from seqvae_cli.objective import Clock
 MOST = 100
 """Steps of the encoder before one of the decoder."""
 COMPARED = 10
-"""Steps of the encoder whose mean loss is compared with that of as many before."""
+"""Steps of the encoder whose mean loss a token is compared with that of as many before."""
 
 PART = 0.5
 """Of a training, at the most, passes before the KL weight is full."""
@@ -22,7 +22,7 @@ PART = 0.5
 def fitted(settings: Settings) -> Settings:
     """`settings` with the phases before the full KL weight shortened, all alike, where they would take over half of it.
 
-    So a training of 2 epochs has the phases of one of 30. Those of the cyclical schedule are parts already.
+    So a training of 2 epochs has them too. Those of the cyclical schedule are parts of a training already.
     """
     train, objective = settings.train, settings.objective
     annealing = objective.kl_hold + objective.kl_warmup if objective.kl_schedule in ("linear", "logistic") else 0.0
@@ -39,11 +39,14 @@ def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, numb
     behind the true one, which the decoder changes (He et al. 2019, "Lagging Inference Networks and Posterior
     Collapse in Variational Autoencoders", algorithm 1). `batches` never ends.
     """
-    before, total = math.inf, 0.0
+    before, nats, tokens = math.inf, 0.0, 0
     for count in range(1, MOST + 1):
-        total += float(learner.step(next(batches), clock, number, part="encoder").total)
+        batch = next(batches)
+        nats += float(learner.step(batch, clock, number, part="encoder").total) * len(batch)
+        tokens += int(batch.lengths.sum())
         if count % COMPARED == 0:
-            if total >= before:
+            # A token, as batches of one length each are: a sentence, it would be the lengths that are compared.
+            if nats / tokens >= before:
                 return count
-            before, total = total, 0.0
+            before, nats, tokens = nats / tokens, 0.0, 0
     return MOST

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqvae_cli.config import ModelSettings
+from seqvae_cli.config import MAX_CONCENTRATION, ModelSettings
 from seqvae_cli.latent import DiagonalGaussian, Mixture, Posterior, VonMisesFisher
 
 PSEUDO_TOKENS = 16
@@ -33,7 +33,9 @@ class MixturePrior(nn.Module):
     def forward(self) -> Mixture:
         components: Posterior = DiagonalGaussian(self.mean, self.spread)
         if self.sphere:
-            components = VonMisesFisher(F.normalize(self.mean, dim=-1), 1 + F.softplus(self.spread))
+            components = VonMisesFisher(
+                F.normalize(self.mean, dim=-1), (1 + F.softplus(self.spread)).clamp(max=MAX_CONCENTRATION)
+            )
         return Mixture(components, self.weight.log_softmax(0))
 
 

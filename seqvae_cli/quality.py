@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -30,7 +30,6 @@ BLEU_SENTENCES = 500
 BATCH = 256
 """Codes of paths that are decoded at once."""
 
-Stage = Callable[[str, int], metrics.Watch]
 
 Sentence = Sequence[int]
 
@@ -109,7 +108,7 @@ def quality(
     *,
     count: int = SAMPLES,
     seed: int = 0,
-    stage: Stage = lambda _, __: lambda _: None,
+    stage: metrics.Stage = lambda _, __: lambda _: None,
 ) -> Quality:
     """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
 
@@ -201,7 +200,7 @@ def paths(
     pairs: int = 200,
     steps: int = 11,
     seed: int = 0,
-    stage: Stage = lambda _, __: lambda _: None,
+    stage: metrics.Stage = lambda _, __: lambda _: None,
 ) -> Paths:
     """The figures of `pairs` paths between the codes of two random sentences of the split.
 

@@ -38,8 +38,6 @@ from seqvae_cli.registry import Run
 from seqvae_cli.runtime import precision_name, resolve_device, resolve_precision, set_threads, sum_type
 
 STEPS_PER_EVENT = 10
-COLLAPSED = 0.5
-"""Nats of rate below which the posterior is called collapsed."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
@@ -54,11 +52,12 @@ class Trainer:
         self.settings, tokenizer = checkpoint.load_parts(run)
         if epochs is not None and epochs < int(run.info.get("epoch") or 0):
             raise UsageError(f"run {run.name} has {run.info['epoch']} epochs already", "give more --epochs")
+        # Of the epochs that were asked for first: more of them later must not let the KL weight fall again.
+        self.settings = phases.fitted(self.settings)
         epochs = epochs or run.info.get("epochs")
         if epochs is not None:
             train = self.settings.train.model_copy(update={"epochs": epochs})
             self.settings = self.settings.model_copy(update={"train": train})
-        self.settings = phases.fitted(self.settings)
         self.device = resolve_device(self.settings.runtime.device)
         self.precision = resolve_precision(self.settings.runtime.precision, self.device)
         # Sums depend on how many threads share them: a resumed run takes as many as it began with.
@@ -276,7 +275,7 @@ class Trainer:
             before = progress.mutual_information
             progress.aggressive = before is None or event.mutual_information > before
             progress.mutual_information = event.mutual_information
-        if event.rate < COLLAPSED and annealed and not progress.collapsed and self.settings.model.latent_size:
+        if event.rate < metrics.COLLAPSED and annealed and not progress.collapsed and self.settings.model.latent_size:
             progress.collapsed = True
             yield CollapseEvent(event.epoch, event.rate)
         if train.early_stop and progress.unimproved >= train.early_stop:

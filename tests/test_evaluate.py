@@ -67,9 +67,9 @@ def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: 
 def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> None:
     assert list(result.to_json()) == NAMES.split()
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
-    toy = dataclasses.replace(result, entropy=0.0)
-    assert toy.to_json()["entropy"] == 0.0
-    assert set(toy.to_json()) == {*NAMES.split(), "entropy"}
+    toy = dataclasses.replace(result, entropy=0.0, excess=0.0)
+    assert toy.to_json()["entropy"] == toy.to_json()["excess"] == 0.0
+    assert set(toy.to_json()) == {*NAMES.split(), "entropy", "excess"}
 
 
 def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, bundle: Bundle, tiny_corpus: Corpus) -> None:

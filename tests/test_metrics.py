@@ -462,10 +462,10 @@ def test_mutual_information_of_the_elbo_is_that_of_its_first_samples(kind: str) 
         posterior = metrics.posteriors(model, split)
         z = posterior.rsample(normal_noise(4, range(25), (1, 3))[:, 0])
         assert value.mutual_information == pytest.approx(mutual_information(posterior, model.prior(), z), abs=1e-3)
-    assert value.active_units == active_units(posterior.mean)
+    assert value.active_units == active_units(posterior)
 
 
-def test_aggregate_log_prob_is_the_mixture_whatever_the_blocks() -> None:
+def test_aggregate_log_prob_is_the_mixture_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     posterior = DiagonalGaussian(normal(37, 3), normal(37, 3, seed=1))
     z = 2 * normal(20, 3, seed=2)
     slow = []
@@ -477,7 +477,10 @@ def test_aggregate_log_prob_is_the_mixture_whatever_the_blocks() -> None:
         slow.append(math.log(sum(map(math.exp, components)) / 37))
     expected = torch.tensor(slow, dtype=torch.float64)
     for rows in (1, 7, 20, 512):
-        torch.testing.assert_close(aggregate_log_prob(posterior, z, rows), expected, atol=1e-9, rtol=0)
+        monkeypatch.setattr(metrics, "BLOCK", 37 * rows)
+        seen: list[int] = []
+        torch.testing.assert_close(aggregate_log_prob(posterior, z, seen.append), expected, atol=1e-9, rtol=0)
+        assert len(seen) == math.ceil(20 / rows)
 
 
 # Active units
@@ -486,10 +489,19 @@ def test_aggregate_log_prob_is_the_mixture_whatever_the_blocks() -> None:
 def test_active_units_take_the_population_variance() -> None:
     """Two means at ±a have the population variance a²; the sample variance is twice that."""
     means = torch.tensor([[-0.0999, -0.1001, 0.0], [0.0999, 0.1001, 0.0]]) + torch.tensor([5.0, -3.0, 1.0])
-    assert active_units(means) == 1
-    assert active_units(means.repeat(50, 1)) == 1
-    assert active_units(torch.ones(1, 4)) == 0
-    assert active_units(torch.ones(5, 0)) == 0  # of a language model
+    assert active_units(DiagonalGaussian(means, means)) == 1
+    assert active_units(DiagonalGaussian(means, means).expand(50)) == 1
+    assert active_units(DiagonalGaussian(torch.ones(1, 4), torch.ones(1, 4))) == 0
+    assert active_units(DiagonalGaussian(torch.ones(5, 0), torch.ones(5, 0))) == 0  # of a language model
+
+
+@pytest.mark.parametrize("dimensions", [3, 100])
+def test_on_the_sphere_a_unit_is_active_by_what_a_dimension_can_vary(dimensions: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.nn.functional.normalize(torch.randn(2000, dimensions, generator=generator), dim=1)
+    concentration = torch.full((2000, 1), 80.0)
+    assert active_units(VonMisesFisher(spread, concentration)) == dimensions
+    assert active_units(VonMisesFisher(spread[:1].expand(2000, -1), concentration)) == 0
 
 
 # BLEU

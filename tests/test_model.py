@@ -354,7 +354,7 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
     if decoder.first_cell is not None:
         c = (decoder.first_cell.weight @ z + decoder.first_cell.bias).view(settings.decoder_layers, -1)
         h = c.tanh()
-    inputs = [table[word] for word in [BOS, *ids]]
+    inputs = [table[word if settings.word_dropout < 1 else UNK if word != BOS else BOS] for word in [BOS, *ids]]
     if settings.latent_input:
         inputs = [torch.cat([x, z]) for x in inputs]
     distortion = torch.zeros(())
@@ -629,6 +629,18 @@ def test_evaluation_drops_no_word(word_dropout: float) -> None:
     assert torch.equal(model.inputs(batch), decoder_inputs(batch))
     if word_dropout == 0:
         assert torch.equal(model.train().inputs(batch), decoder_inputs(batch))
+
+
+def test_an_inputless_decoder_sees_no_word_in_use_either() -> None:
+    model, batch, noise = build(word_dropout=1.0).eval(), ragged(), noise_for(5)
+    trained = model.train()(batch, noise).distortion
+    torch.testing.assert_close(model.eval()(batch, noise).distortion, trained)
+    words = decoder_inputs(batch)
+    logits, state = model.decoder(words, noise), model.decoder.start(noise)
+    assert torch.equal(logits, model.decoder(words.where(words == BOS, words.flip(0)), noise))
+    for t in range(words.size(1)):
+        step, state = model.decoder.step(words[:, t], state)
+        torch.testing.assert_close(step, logits[:, t])
 
 
 def test_word_dropout_spares_the_targets_and_the_encoder() -> None:

@@ -206,6 +206,15 @@ def test_a_target_rate_costs_its_distance() -> None:
         assert number(objective(target_rate=target, beta=2)(made, FULL).total) == pytest.approx(10 + 2 * cost)
 
 
+def test_the_target_rises_with_the_schedule_and_its_weight_does_not() -> None:
+    made = terms([10], [[1.0, 2.0]])
+    one = objective(target_rate=8, beta=2, kl_schedule="linear", kl_hold=1, kl_warmup=4)
+    for epoch, target in ((0.5, 0), (2, 2), (3, 4), (9, 8)):
+        clock = Clock(epoch, EPOCHS)
+        assert one.kl_weight(clock) == 2
+        assert number(one(made, clock).total) == pytest.approx(10 + 2 * abs(3 - target))
+
+
 def test_a_minimum_rate_costs_the_more_the_longer_it_is_missed_and_nothing_once_it_is_reached() -> None:
     one = objective(kl_schedule="none", min_rate=4)
     low, high = terms([10], [[1.0, 1.0]]), terms([10], [[3.0, 3.0]])

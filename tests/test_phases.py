@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ import torch
 from torch import Tensor
 
 from seqvae_cli import checkpoint, config, metrics, phases, train
-from seqvae_cli.batching import collate
+from seqvae_cli.batching import Batch, collate
 from seqvae_cli.config import Settings
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.evaluate import evaluate
-from seqvae_cli.events import EvalEvent
+from seqvae_cli.events import EvalEvent, StepEvent
 from seqvae_cli.learner import Learner, is_encoders
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.objective import Clock
+from seqvae_cli.objective import Clock, Loss
 from tests.conftest import Seqvae
 from tests.training import assert_same_run, fit, new_run
 
@@ -64,6 +65,40 @@ def test_the_encoder_is_trained_until_its_loss_stops_falling(learner: Learner, t
     assert phases.COMPARED <= count <= phases.MOST
     assert count % phases.COMPARED == 0
     assert changed(before, learner.model) == {name for name in before if is_encoders(name)}
+
+
+def test_what_stops_the_encoder_is_the_loss_a_token() -> None:
+    """Scripted losses a token, in batches whose lengths grow or shrink: the lengths are not to matter."""
+
+    class Scripted:
+        def __init__(self, losses: list[float]) -> None:
+            self.losses = iter(losses)
+
+        def step(self, batch: Batch, *_: Any, part: str) -> Loss:
+            assert part == "encoder"
+            total = next(self.losses) * float(batch.lengths.sum()) / len(batch)
+            return Loss(torch.tensor(total), torch.tensor(0.0), torch.tensor(0.0), 1.0)
+
+    def batches(lengths: Iterator[int]) -> Iterator[Batch]:
+        for length in lengths:
+            yield Batch(torch.zeros(2, length, dtype=torch.long), torch.full((2,), length), ragged=False)
+
+    ten = phases.COMPARED
+    falling = [5 - n // ten * 0.1 for n in range(phases.MOST)]
+    bottom = falling[: 3 * ten] + [6.0] * phases.MOST
+    for lengths in (itertools.count(3), itertools.count(200, -1)):
+        lengths, again = itertools.tee(lengths)
+        assert phases.train_encoder(Scripted(falling), batches(lengths), Clock(5, 10), 1) == phases.MOST  # type: ignore[arg-type]
+        assert phases.train_encoder(Scripted(bottom), batches(again), Clock(5, 10), 1) == 4 * ten  # type: ignore[arg-type]
+
+
+def test_more_epochs_do_not_bring_the_phases_back(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "longer", train__epochs=2, train__pretrain=2, objective__kl_warmup=4)
+    fit(run, tiny_corpus)
+    later = [event for event in fit(run, tiny_corpus, resume=True, epochs=8) if isinstance(event, StepEvent)]
+    assert [event.epoch for event in later] == sorted(event.epoch for event in later)
+    assert {event.kl_weight for event in later} == {1.0}
+    assert later[-1].epoch == 8
 
 
 def test_an_aggressive_phase_ends_when_the_mutual_information_stops_rising(tiny_corpus: Corpus) -> None:

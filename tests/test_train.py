@@ -14,7 +14,7 @@ from seqvae_cli import checkpoint, metrics, registry, train
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, DivergedError, UsageError
 from seqvae_cli.events import CollapseEvent, EndEvent, EvalEvent, PlateauEvent, StartEvent, StepEvent, WarningEvent
-from seqvae_cli.trainer import COLLAPSED, Trainer
+from seqvae_cli.trainer import Trainer
 from tests.training import assert_same_run, fit, new_run
 
 
@@ -215,7 +215,7 @@ def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus
 def test_collapse_is_told_once_the_weight_is_full(tiny_corpus: Corpus) -> None:
     settings = {"objective__kl_schedule": "none", "objective__free_bits": 0.0, "objective__beta": 100.0}
     events = fit(new_run(tiny_corpus, "flat", **settings, train__epochs=6, train__lr=0.01), tiny_corpus)
-    assert any(isinstance(event, CollapseEvent) and event.rate < COLLAPSED for event in events)
+    assert any(isinstance(event, CollapseEvent) and event.rate < metrics.COLLAPSED for event in events)
 
 
 def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:

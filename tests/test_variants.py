@@ -131,6 +131,24 @@ def test_a_language_model_has_no_prior_to_learn(prior: str) -> None:
         build(latent_size=0, **PRIORS[prior])
 
 
+def test_a_code_that_reaches_the_decoder_nowhere_is_refused() -> None:
+    nowhere = {"model.latent_state": False, "model.latent_input": False, "model.latent_output": False}
+    with pytest.raises(UsageError, match="nowhere"):
+        config.resolve(overrides=nowhere)
+    for key in nowhere:
+        config.resolve(overrides=nowhere | {key: True})
+    config.resolve("lm", overrides=nowhere)
+
+
+@pytest.mark.parametrize("key", ["min_rate", "target_rate"])
+def test_a_rate_that_is_constant_cannot_be_held_elsewhere(key: str) -> None:
+    for preset in ("lm", "vmf"):
+        with pytest.raises(UsageError, match=f"objective.{key}: the rate of this model is constant"):
+            config.resolve(preset, overrides={f"objective.{key}": 5})
+    config.resolve("vmf", overrides={f"objective.{key}": 5, "model.concentration": 0})
+    config.resolve("vmf", overrides={f"objective.{key}": 5, "model.prior": "vamp"})
+
+
 # --- the bounds
 
 

@@ -29,9 +29,9 @@ def evaluation(bundle: Bundle, result: Evaluation) -> None:
         ("reconstructed exactly", 100 * result.exact_match, "%"),
     ]
     if result.entropy is not None:
-        gap = 100 * (result.iw_nll / result.entropy - 1)
         rows.append(("exact entropy of the source", result.entropy, "nats a sentence"))
-        rows.append(("importance-weighted NLL above it", gap, "%"))
+        if result.excess is not None:
+            rows.append(("importance-weighted NLL above the exact one", 100 * result.excess / result.entropy, "%"))
     title = f"{bundle.run.name} on {result.split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
     display.table(title, ["", "value", "unit"], rows)
 
@@ -49,8 +49,9 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
             (f"{factor}, named by a linear probe", 100 * probe.accuracy, f"% (chance {100 * probe.chance:.0f})")
         )
     display.table("what the latent code is used for", ["", "value", "unit"], rows)
-    ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
-    display.table("KL by dimension", ["dimension", "nats"], ranked)
+    if len(found.rate_by_dimension) > 1:
+        ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
+        display.table("KL by dimension", ["dimension", "nats"], ranked)
     display.out(f"verdict: {found.verdict}")
 
 

@@ -180,8 +180,14 @@ def test_eval_prints_a_table_and_on_toy_the_entropy(seqvae: Seqvae) -> None:
     answer = seqvae("eval", "on-toy", "--samples", "2", "--split", "test")
     assert answer.code == 0
     assert "exact entropy of the source" in answer.out
+    assert "above the exact one" in answer.out
     assert "-ELBO" in answer.out
     assert "signature: data:toy@" in answer.err
+    figures = json.loads(seqvae("eval", "on-toy", "--samples", "2", "--split", "test", "--json").out)
+    exact = np.fromfile(corpus.find("toy").path / "test.logprob.bin", "<f8")
+    assert len(exact) == figures["sentences"]
+    assert figures["excess"] == pytest.approx(figures["iw_nll"] + exact.mean())
+    assert figures["excess"] > 0
 
 
 # sample
