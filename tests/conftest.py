@@ -20,6 +20,10 @@ from seqvae_cli.corpus import Corpus
 # Tiny tensors: threads would only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+if hasattr(os, "sched_setaffinity") and (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
+    # A core for each process of the tests and all that it starts, which else take as many threads as there are cores.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
 
 TINY = {
     "model.embed_size": 12,

@@ -186,8 +186,9 @@ def test_a_reset_decoder_keeps_the_embeddings_and_what_is_tied(learner: Learner)
 )
 @pytest.mark.parametrize("after", [3, 12, 22])
 def test_stopping_and_resuming_equals_never_having_stopped(
-    tiny_corpus: Corpus, settings: dict[str, Any], after: int
+    tiny_corpus: Corpus, settings: dict[str, Any], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(phases, "MOST", 20)  # of the encoder's steps before each of the decoder
     quiet = new_run(tiny_corpus, "quiet", train__epochs=3, **settings)
     fit(quiet, tiny_corpus)
     asked = [0]
