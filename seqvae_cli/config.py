@@ -70,13 +70,17 @@ class ModelSettings(_Section):
     encoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the encoder")
     decoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the decoder")
     bidirectional: bool = Field(False, description="the encoder reads in both directions")
-    pooling: Literal["last", "max", "mean"] = Field(
+    pooling: Literal["last", "max", "mean", "rotary"] = Field(
         "max",
-        description="what the encoder makes of its states: the last one, or each dimension's largest or mean",
+        description="what the encoder makes of its states: the last one, each dimension's largest or mean, or the sum "
+        "of all, each turned by its position",
     )
     latent_state: bool = Field(True, description="z sets the decoder's first state")
     latent_input: bool = Field(True, description="z is concatenated to every decoder input")
     latent_output: bool = Field(False, description="z also enters the output of the decoder LSTM, a skip connection")
+    latent_rotary: bool = Field(
+        False, description="z, turned back by the position, enters every decoder input and output"
+    )
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
@@ -92,6 +96,11 @@ class ModelSettings(_Section):
         le=10_000_000,
         description="commonest words, which one softmax picks; rarer ones take two; 0: all words",
     )
+
+    @property
+    def summary_size(self) -> int:
+        """Dimensions of what the encoder makes of a sentence, before the posterior."""
+        return (self.encoder_size or self.hidden_size) * (2 if self.bidirectional else 1)
 
 
 class ObjectiveSettings(_Section):
@@ -282,8 +291,9 @@ def _check_latent(settings: Settings) -> None:
         raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or take model.posterior gaussian")
     if not model.latent_size and model.prior != "standard":
         raise UsageError(f"model.prior: a language model has no {model.prior} prior", "leave it at standard")
-    if model.latent_size and not (model.latent_state or model.latent_input or model.latent_output):
-        raise UsageError("model: z reaches the decoder nowhere", "set latent_state, latent_input or latent_output")
+    ways = ("latent_state", "latent_input", "latent_output", "latent_rotary")
+    if model.latent_size and not any(getattr(model, way) for way in ways):
+        raise UsageError("model: z reaches the decoder nowhere", f"set one of {', '.join(ways)}")
     constant = not model.latent_size or (
         model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
     )

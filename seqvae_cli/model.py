@@ -31,11 +31,12 @@ from seqvae_cli.latent import (
     kl,
 )
 from seqvae_cli.priors import MixturePrior, VampPrior
+from seqvae_cli.rotary import turn
 from seqvae_cli.tokenizer import BOS, UNK
 from seqvae_cli.vocabulary import Vocabulary
 
-State = tuple[Tensor, Tensor, Tensor]
-"""What a decoder carries from step to step: h and c [layers, B, H], and z [B, L]."""
+State = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What a decoder carries from step to step: h and c [layers, B, H], z [B, L], and how many words it has read, []."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Encoder(nn.Module):
             bidirectional=settings.bidirectional,
         )
         self.pooling = settings.pooling
-        width = size * (2 if settings.bidirectional else 1)
+        width = settings.summary_size
+        self.words = nn.Linear(settings.embed_size, width, bias=False) if settings.pooling == "rotary" else None
         self.mean = nn.Linear(width, settings.latent_size)
         self.sphere, self.fixed = settings.posterior == "vmf", settings.concentration
         if not self.sphere:
@@ -103,6 +105,10 @@ class Encoder(nn.Module):
             states, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.size(1))
         else:
             states, (h, _) = self.lstm(inputs)
+        if self.words is not None:
+            # Each word beside its state, as the LSTM would have to learn to pass it on.
+            bound = turn(states + self.words(inputs), torch.arange(inputs.size(1), device=inputs.device))
+            return (bound * batch.mask[..., None]).sum(1) / batch.lengths[:, None].sqrt()
         if self.pooling == "max":
             # Long et al. 2019, "Preventing Posterior Collapse in Sequence VAEs with Pooling".
             return (states.masked_fill(~batch.mask[..., None], -torch.inf) if batch.ragged else states).amax(1)
@@ -149,8 +155,14 @@ class Decoder(nn.Module):
         self.inputless = settings.word_dropout == 1
         self.layers, self.hidden_size = settings.decoder_layers, settings.hidden_size
         self.first_cell = nn.Linear(settings.latent_size, self.layers * self.hidden_size) if self.latent_state else None
+        self.recall = self.recalled = None
+        if settings.latent_rotary and settings.latent_size > 0:
+            self.recall = nn.Linear(settings.latent_size, settings.summary_size, bias=False)
+            self.recalled = nn.Linear(settings.summary_size, self.hidden_size, bias=False)
         self.lstm = nn.LSTM(
-            settings.embed_size + (settings.latent_size if self.latent_input else 0),
+            settings.embed_size
+            + (settings.latent_size if self.latent_input else 0)
+            + (settings.summary_size if self.recall is not None else 0),
             self.hidden_size,
             self.layers,
             batch_first=True,
@@ -186,12 +198,22 @@ class Decoder(nn.Module):
 
     def states(self, inputs: Tensor, z: Tensor) -> Tensor:
         """The LSTM's outputs, dropout applied: [B, T, H]."""
-        h, c, _ = self.start(z)
-        outputs, _ = self.run(self.embed(inputs, z), (h, c))
+        return self.read(inputs, self.start(z))[0]
+
+    def read(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """The LSTM's outputs at `inputs` [B, T], with what of z goes past it, dropout applied, and the state then."""
+        h, c, z, position = state
+        recalled = self.recollection(z, position + torch.arange(inputs.size(1), device=z.device))
+        outputs, (h, c) = self.run(self.embed(inputs, z, recalled), (h, c))
         if self.latent_output is not None:
             outputs = outputs + self.latent_output(z)[:, None]
-        dropped: Tensor = self.dropout(outputs)
-        return dropped
+        if self.recalled is not None:
+            outputs = outputs + self.recalled(recalled)
+        return self.dropout(outputs), (h, c, z, position + inputs.size(1))
+
+    def recollection(self, z: Tensor, positions: Tensor) -> Tensor | None:
+        """What z says of each of the positions [T], by turning it back: [B, T, S], S that of the encoder's summary."""
+        return None if self.recall is None else turn(self.recall(z)[:, None], -positions)
 
     def run(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The LSTM, in training with some recurrent weights dropped (Merity et al. 2018, section 2)."""
@@ -208,35 +230,39 @@ class Decoder(nn.Module):
         logits: Tensor = self.vocabulary(self.projection(states))
         return logits
 
-    def embed(self, inputs: Tensor, z: Tensor) -> Tensor:
-        """What the LSTM reads at each word: [B, T, E + L]. An inputless decoder sees no word, in use as in training."""
+    def embed(self, inputs: Tensor, z: Tensor, recalled: Tensor | None = None) -> Tensor:
+        """What the LSTM reads at each word: its embedding, z, and what z says of its position, [B, T, E + L + S].
+
+        An inputless decoder sees no word, in use as in training.
+        """
         if self.inputless:
             inputs = inputs.where(inputs == BOS, UNK)
         embedded: Tensor = self.dropout(self.embedding(inputs))
-        if not self.latent_input:
-            return embedded
-        return torch.cat([embedded, z[:, None].expand(-1, inputs.size(1), -1).to(embedded.dtype)], dim=-1)
+        read = [embedded]
+        if self.latent_input:
+            read.append(z[:, None].expand(-1, inputs.size(1), -1).to(embedded.dtype))
+        if recalled is not None:
+            read.append(recalled.to(embedded.dtype))
+        return torch.cat(read, dim=-1)
 
     def start(self, z: Tensor) -> State:
         """The state before the first word: c = W z + b and h = tanh(c), or zeros where z stays out of it."""
+        none = torch.zeros((), dtype=torch.long, device=z.device)
         if self.first_cell is None:
             c = z.new_zeros(self.layers, len(z), self.hidden_size)
-            return c, c, z
+            return c, c, z, none
         c = self.first_cell(z).float().view(len(z), self.layers, self.hidden_size).transpose(0, 1).contiguous()
-        return c.tanh(), c, z
+        return c.tanh(), c, z, none
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits of the next word [B, V] after `tokens` [B], and the state after them."""
-        h, c, z = state
-        outputs, (h, c) = self.lstm(self.embed(tokens[:, None], z), (h, c))
-        if self.latent_output is not None:
-            outputs = outputs + self.latent_output(z)[:, None]
-        return self.logits(self.dropout(outputs)[:, 0]), (h, c, z)
+        states, state = self.read(tokens[:, None], state)
+        return self.logits(states[:, 0]), state
 
     def reorder(self, state: State, index: Tensor) -> State:
         """The state of the rows in `index`: a beam that moved, or the sentences that are not finished."""
-        h, c, z = state
-        return h[:, index], c[:, index], z[index]
+        h, c, z, position = state
+        return h[:, index], c[:, index], z[index], position
 
 
 class SentenceVAE(nn.Module):

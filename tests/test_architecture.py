@@ -30,7 +30,7 @@ LAYERS = {
     }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
     | {"comparison", "trash", "progress"},
-    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors"},
+    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors", "rotary"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "checkpoint"},
     4: {"display", "live", "learner", "phases", "trainer", "train", "evaluate", "library", "plots"}

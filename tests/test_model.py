@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from seqvae_cli.latent import (
     kl,
 )
 from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
+from seqvae_cli.rotary import turn
 from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
 
 VOCABULARY = 13
@@ -62,10 +64,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vamp": {"prior": "vamp", "components": 3},
     "vamp, last state": {"prior": "vamp", "components": 3, "pooling": "last"},
     "vamp on the sphere": {"posterior": "vmf", "concentration": 0.0, "prior": "vamp", "components": 3},
+    "rotary": {"pooling": "rotary", "latent_rotary": True, "hidden_size": 6},
+    "rotary alone": {"pooling": "rotary", "latent_rotary": True, "latent_state": False, "latent_input": False},
+    "rotary, both directions": {"pooling": "rotary", "latent_rotary": True, "bidirectional": True},
     "everything": {
         **{"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2, "tied": True, "hidden_size": 7},
         **{"dropout": 0.4, "word_dropout": 0.3, "locked_dropout": True, "weight_drop": 0.4, "latent_output": True},
-        **{"pooling": "mean", "shortlist": 2, "prior": "vamp", "components": 3},
+        **{"pooling": "mean", "shortlist": 2, "prior": "vamp", "components": 3, "latent_rotary": True},
     },
 }
 
@@ -281,6 +286,14 @@ def lstm_by_hand(lstm: nn.LSTM, inputs: list[Tensor], h: Tensor, c: Tensor, reve
     return outputs
 
 
+def turned_by_hand(vector: Tensor, position: int) -> Tensor:
+    """Pair k, dimensions k and K + k, turned by position times π (k + 1/2) / K, as complex numbers."""
+    pairs = len(vector) // 2
+    angles = torch.tensor([position * math.pi * (k + 0.5) / pairs for k in range(pairs)])
+    numbers = torch.complex(vector[:pairs], vector[pairs : 2 * pairs]) * torch.polar(torch.ones(pairs), angles)
+    return torch.cat([numbers.real, numbers.imag, vector[2 * pairs :]])
+
+
 def summary_by_hand(encoder: Encoder, embedded: list[Tensor], pooling: str) -> Tensor:
     """What the encoder's LSTM makes of one sentence, a row a token."""
     zeros = torch.zeros(encoder.lstm.num_layers, encoder.lstm.hidden_size)
@@ -289,6 +302,11 @@ def summary_by_hand(encoder: Encoder, embedded: list[Tensor], pooling: str) -> T
         directions.append(lstm_by_hand(encoder.lstm, embedded, zeros, zeros, reverse=True))
     if pooling == "last":
         return torch.cat([states[-1] for states in directions])
+    if encoder.words is not None:
+        directions[1:] = [states[::-1] for states in directions[1:]]
+        joined = [torch.cat(pair) + encoder.words.weight @ x for *pair, x in zip(*directions, embedded, strict=True)]
+        bound = [turned_by_hand(vector, position) for position, vector in enumerate(joined)]
+        return torch.stack(bound).sum(0) / len(bound) ** 0.5
     states = [torch.stack(states) for states in directions]
     return torch.cat([one.max(0).values if pooling == "max" else one.sum(0) / len(embedded) for one in states])
 
@@ -357,10 +375,17 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
     inputs = [table[word if settings.word_dropout < 1 else UNK if word != BOS else BOS] for word in [BOS, *ids]]
     if settings.latent_input:
         inputs = [torch.cat([x, z]) for x in inputs]
+    recalled: list[Tensor] = []
+    if decoder.recall is not None:
+        recalled = [turned_by_hand(decoder.recall.weight @ z, -t) for t in range(len(inputs))]
+        inputs = [torch.cat(pair) for pair in zip(inputs, recalled, strict=True)]
     distortion = torch.zeros(())
-    for output, word in zip(lstm_by_hand(decoder.lstm, inputs, h, c), sentence, strict=True):
+    outputs = lstm_by_hand(decoder.lstm, inputs, h, c)
+    for position, (output, word) in enumerate(zip(outputs, sentence, strict=True)):
         if decoder.latent_output is not None:
             output = output + decoder.latent_output.weight @ z
+        if decoder.recalled is not None:
+            output = output + decoder.recalled.weight @ recalled[position]
         if isinstance(decoder.projection, nn.Linear):
             output = decoder.projection.weight @ output + decoder.projection.bias
         distortion = distortion - log_p_by_hand(model, output, word)
@@ -413,7 +438,7 @@ def test_evaluation_draws_nothing_but_the_noise(name: str) -> None:
 # --- the encoder
 
 
-every_pooling = pytest.mark.parametrize("pooling", ["last", "max", "mean"])
+every_pooling = pytest.mark.parametrize("pooling", ["last", "max", "mean", "rotary"])
 
 
 @every_pooling
@@ -429,15 +454,19 @@ def test_every_word_and_its_place_reach_the_code(bidirectional: bool, pooling: s
 @every_pooling
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_summary_is_made_of_the_states_at_the_words_of_a_sentence(bidirectional: bool, pooling: str) -> None:
-    """The last one of each direction, where it ends; or of each dimension the largest or the mean."""
+    """The last one of each direction, where it ends; of each dimension the largest or the mean; or all, each turned."""
     encoder = encoder_of(build(bidirectional=bidirectional, encoder_layers=2, pooling=pooling))
     batch = ragged()
     summary = encoder.summary(encoder.embedding(batch.tokens), batch)
     assert summary.shape == (5, 10 if bidirectional else 5)
     for i in range(5):
-        outputs = encoder.lstm(encoder.embedding(row(batch, i).tokens))[0][0]
+        embedded = encoder.embedding(row(batch, i).tokens)
+        outputs = encoder.lstm(embedded)[0][0]
         expected = {"last": torch.cat([outputs[-1, :5], outputs[0, 5:]])}
         expected |= {"max": outputs.max(0).values, "mean": outputs.mean(0)}
+        if encoder.words is not None:
+            bound = turn(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
+            expected["rotary"] = bound.sum(0) / len(outputs) ** 0.5
         torch.testing.assert_close(summary[i], expected[pooling])
 
 
@@ -505,7 +534,7 @@ def test_the_rate_is_computed_in_full_precision(name: str, monkeypatch: pytest.M
     "name",
     [
         *("plain", "z in the state alone", "z in the inputs alone", "z in the output alone"),
-        *("two decoder layers", "two groups beside the shortlist"),
+        *("two decoder layers", "two groups beside the shortlist", "rotary alone"),
     ],
 )
 def test_the_output_depends_on_z_at_every_position(name: str) -> None:
@@ -529,14 +558,15 @@ def test_the_first_state_is_the_one_documented() -> None:
     decoder = build(decoder_layers=2).decoder
     assert decoder.first_cell is not None
     z = noise_for(4)
-    h, c, kept = decoder.start(z)
+    h, c, kept, read = decoder.start(z)
     assert h.shape == c.shape == (2, 4, 5)
     assert kept is z
+    assert read == 0
     flat = decoder.first_cell(z)
     torch.testing.assert_close(c[0], flat[:, :5])
     torch.testing.assert_close(c[1], flat[:, 5:])
     torch.testing.assert_close(h, c.tanh())
-    h, c, _ = variant("z in the inputs alone").decoder.start(z)
+    h, c, *_ = variant("z in the inputs alone").decoder.start(z)
     assert not h.any()
     assert not c.any()
 
@@ -556,7 +586,7 @@ def test_later_words_do_not_change_earlier_predictions() -> None:
     "name",
     [
         *("plain", "two decoder layers", "tied through a projection", "z in the state alone", "z in the output alone"),
-        *("tied, two groups", "vmf", "mixture", "mixture on the sphere", "vamp", "vamp on the sphere"),
+        *("tied, two groups", "rotary", "vmf", "mixture", "mixture on the sphere", "vamp", "vamp on the sphere"),
     ],
 )
 def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:

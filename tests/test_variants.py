@@ -42,7 +42,7 @@ PRIORS: dict[str, dict[str, Any]] = {
 every_posterior = pytest.mark.parametrize("posterior", [*POSTERIORS])
 every_prior = pytest.mark.parametrize("prior", [*PRIORS])
 
-ENCODERS = [{"pooling": p, "bidirectional": b} for p in ("last", "max", "mean") for b in (False, True)]
+ENCODERS = [{"pooling": p, "bidirectional": b} for p in ("last", "max", "mean", "rotary") for b in (False, True)]
 OUTPUTS = [{"tied": t, "shortlist": s} for t in (False, True) for s in (0, 5)]
 
 
@@ -132,7 +132,7 @@ def test_a_language_model_has_no_prior_to_learn(prior: str) -> None:
 
 
 def test_a_code_that_reaches_the_decoder_nowhere_is_refused() -> None:
-    nowhere = {"model.latent_state": False, "model.latent_input": False, "model.latent_output": False}
+    nowhere = {f"model.latent_{way}": False for way in ("state", "input", "output", "rotary")}
     with pytest.raises(UsageError, match="nowhere"):
         config.resolve(overrides=nowhere)
     for key in nowhere:
@@ -165,7 +165,9 @@ def evaluated(posterior: str, prior: str, latent_size: int, **changed: Any) -> S
 @every_posterior
 @every_prior
 @pytest.mark.parametrize(
-    "changed", [{}, {"latent_output": True, "bidirectional": True, "shortlist": 5}], ids=["a", "b"]
+    "changed",
+    [{}, {"latent_output": True, "latent_rotary": True, "bidirectional": True, "shortlist": 5}],
+    ids=["a", "b"],
 )
 def test_the_importance_weighted_bound_falls_from_the_elbo(posterior: str, prior: str, changed: dict[str, Any]) -> None:
     """One sample is the -ELBO on average; more of them lower the bound."""
