@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ RESULTS = Path(__file__).with_name("quality.json")
 KEPT = [
     *("sentences", "tokens", "neg_elbo", "distortion", "rate", "elbo_ppl", "iw_nll", "iw_ppl", "iw_samples"),
     *("mutual_information", "active_units", "bleu", "exact_match", "entropy", "excess", "signature"),
-    *("diagnosis", "samples_quality", "paths"),
+    *("diagnosis", "samples_quality", "paths", "even_paths"),
 ]
 COLUMNS = {
     "-ELBO": ("neg_elbo", ".2f"),
@@ -116,20 +117,20 @@ def samples(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def paths(rows: list[dict[str, Any]]) -> list[str]:
-    """Interpolations of each row of one corpus that has a latent code."""
-    head = [
-        "",
-        "different sentences a path",
-        "ends equal their reconstruction",
-        "largest jump",
-        "paths without a change",
-    ]
+    """Interpolations of each row of one corpus that has a latent code; empty where `--even` was not measured."""
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "different sentences a path": lambda figures: f"{figures['distinct']:.2f}",
+        "ends equal their reconstruction": lambda figures: f"{100 * figures['ends']:.0f} %",
+        "largest jump": lambda figures: f"{100 * figures['largest_jump']:.1f} %",
+        "paths without a change": lambda figures: str(figures["unchanged"]),
+    }
     body = []
     for row in rows:
-        if (figures := row.get("paths")) is not None:
-            shares = [f"{100 * figures['ends']:.0f} %", f"{100 * figures['largest_jump']:.1f} %"]
-            name = f"`{row['preset']}` {row['seed']}"
-            body.append([name, f"{figures['distinct']:.2f}", *shares, str(figures["unchanged"])])
+        if (equal := row.get("paths")) is not None:
+            even = row.get("even_paths")
+            cells = [form(figures) if figures else "" for form in columns.values() for figures in (equal, even)]
+            body.append([f"`{row['preset']}` {row['seed']}", *cells])
+    head = ["", *(cell for name in columns for cell in (name, "`--even`"))]
     return markdown(head, body)
 
 

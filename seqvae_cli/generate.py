@@ -1,4 +1,4 @@
-"""Between text and latent: encoding, decoding, and paths through the latent space.
+"""Between text and latent: encoding, sampling, and decoding.
 
 Sentence number i of a sample draws from its own random stream (seed, i): what it says does not depend on the batch.
 Shapes: N or B sentences, L latent dimensions, V words.
@@ -296,34 +296,3 @@ def reconstruct(
     means = (mean for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
     while held := list(islice(means, batch_size)):
         yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)
-
-
-def linear_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """`steps` codes on the straight line between two [L], both ends included: [steps, L]."""
-    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
-    return torch.lerp(first[None], last[None], t)
-
-
-def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """`steps` codes on the great circle between two [L] (Shoemake 1985), their lengths blended: [steps, L].
-
-    Straight where the directions are the same or opposite, since then there is no one great circle.
-    """
-    lengths = first.norm(), last.norm()
-    cosine = torch.dot(first, last) / (lengths[0] * lengths[1])
-    if not -0.9999 < float(cosine) < 0.9999:  # also where one of them is 0 and has no direction: NaN
-        return linear_path(first, last, steps)
-    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
-    angle = torch.acos(cosine)
-    turned = torch.sin((1 - t) * angle) * (first / lengths[0]) + torch.sin(t * angle) * (last / lengths[1])
-    path: Tensor = torch.lerp(lengths[0], lengths[1], t) * turned / torch.sin(angle)
-    path[0], path[-1] = first, last
-    return path
-
-
-PATHS = {"linear": linear_path, "spherical": spherical_path}
-
-
-def usual_path(model: SentenceVAE) -> str:
-    """The name of the path that stays among the codes: a great circle where they lie on a sphere."""
-    return "spherical" if model.settings.posterior == "vmf" else "linear"

@@ -28,6 +28,7 @@ from seqvae_cli.evaluate import Evaluation, evaluate
 from seqvae_cli.events import Event
 from seqvae_cli.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
 from seqvae_cli.metrics import Score
+from seqvae_cli.paths import walk
 from seqvae_cli.registry import Run
 
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
@@ -110,17 +111,24 @@ class Model:
         return self._texts(sampled)
 
     def interpolate(
-        self, first: str, last: str, steps: int = 11, *, path: str | None = None, max_len: int = MAX_LEN
+        self,
+        first: str,
+        last: str,
+        steps: int = 11,
+        *,
+        path: str | None = None,
+        even: bool = False,
+        max_len: int = MAX_LEN,
     ) -> list[str]:
         """The sentences along the path between two posterior means, both ends included.
 
-        `path`: linear or spherical; None: the one that stays among the codes.
+        `path`: linear or spherical; None: the one that stays among the codes. `even`: steps at which the sentence
+        changes evenly, not the code.
         """
-        path = generate.usual_path(self.bundle.model) if path is None else path
-        if path not in generate.PATHS or steps < 2:
-            raise UsageError(f"no path {path!r} of {steps} steps", f"at least 2 steps; {', '.join(generate.PATHS)}")
+        _check(max_len=(max_len, 1))
         a, b = torch.from_numpy(self.encode([first, last]))
-        return self.decode(generate.PATHS[path](a, b, steps), max_len=max_len)
+        options: dict[str, Any] = {"max_len": max_len, "precision": self.bundle.precision}
+        return self._texts(walk(self.bundle.model, a, b, steps, kind=path, even=even, **options).sentences)
 
     def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""

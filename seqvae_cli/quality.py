@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from seqvae_cli import generate, metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus, Split
 from seqvae_cli.errors import UsageError
 from seqvae_cli.ngrams import KneserNey
+from seqvae_cli.paths import edit_distance, walk
 from seqvae_cli.runtime import stream
 
 SAMPLES = 10_000
@@ -26,9 +26,6 @@ SAMPLES = 10_000
 
 BLEU_SENTENCES = 500
 """Sentences that self-BLEU compares, at most: its cost grows with their square."""
-
-BATCH = 256
-"""Codes of paths that are decoded at once."""
 
 
 Sentence = Sequence[int]
@@ -199,10 +196,11 @@ def paths(
     *,
     pairs: int = 200,
     steps: int = 11,
+    even: bool = False,
     seed: int = 0,
     stage: metrics.Stage = lambda _, __: lambda _: None,
 ) -> Paths:
-    """The figures of `pairs` paths between the codes of two random sentences of the split.
+    """The figures of `pairs` paths between the codes of two random sentences of the split, as `paths.walk` makes them.
 
     Straight paths; on the sphere, for a von Mises-Fisher posterior, great circles. The reconstructions that the ends
     are held against are made apart, as `generate.reconstruct` makes them of any sentence.
@@ -218,14 +216,11 @@ def paths(
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     sentences = [data[i] for ends in drawn for i in ends]
     max_len = 2 * int(data.lengths.max())
-    lead = generate.PATHS[generate.usual_path(model)]
     codes = [code for code, _ in generate.encode(model, sentences, precision=precision)]
-    rows = torch.cat([lead(first, last, steps) for first, last in zip(codes[::2], codes[1::2], strict=True)])
-    watch, decoded = stage("path codes", len(rows)), []
-    for batch in torch.split(rows, BATCH):
-        decoded += generate.decode(model, batch, max_len=max_len, precision=precision)
-        watch(len(batch))
-    walked = [decoded[i : i + steps] for i in range(0, len(decoded), steps)]
+    watch, walked = stage("even paths" if even else "paths", pairs), []
+    for first, last in zip(codes[::2], codes[1::2], strict=True):
+        walked.append(walk(model, first, last, steps, even=even, max_len=max_len, precision=precision).sentences)
+        watch(1)
     alone = list(generate.reconstruct(model, sentences, max_len=max_len, precision=precision))
     return path_figures(walked, list(zip(alone[::2], alone[1::2], strict=True)))
 
@@ -247,16 +242,6 @@ def path_figures(walked: Sequence[Sequence[Sentence]], ends: Sequence[tuple[Sent
         largest_jump=float(np.mean(jumps)) if jumps else math.nan,
         unchanged=len(walked) - len(jumps),
     )
-
-
-def edit_distance(first: Sentence, second: Sentence) -> int:
-    """Fewest words that are inserted, deleted or replaced to make one sentence of the other (Levenshtein 1966)."""
-    columns, words = np.arange(len(second) + 1), np.asarray(second)
-    row = columns
-    for i, word in enumerate(first, 1):
-        best = np.minimum(row[1:] + 1, row[:-1] + (words != word))
-        row = np.minimum.accumulate(np.concatenate(([i], best)) - columns) + columns  # insertions, in one go
-    return int(row[-1])
 
 
 def _grams(words: Sentence, n: int) -> list[tuple[int, ...]]:

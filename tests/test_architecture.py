@@ -32,7 +32,7 @@ LAYERS = {
     | {"comparison", "trash", "progress"},
     1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors", "rotary"},
     2: {"model"},
-    3: {"objective", "metrics", "generate", "checkpoint"},
+    3: {"objective", "metrics", "generate", "paths", "checkpoint"},
     4: {"display", "live", "learner", "phases", "trainer", "train", "evaluate", "library", "plots"}
     | {"archive", "doctor", "diagnosis", "quality", "latent_plots"},
     5: {"commands"},
@@ -46,6 +46,7 @@ TERMINAL = {"display", "live", "commands", "app", "__main__"}
 WITHIN_A_LAYER = {
     ("vocabulary", "cross_entropy"),
     ("priors", "latent"),
+    ("paths", "generate"),
     ("live", "display"),
     ("trainer", "learner"),
     ("trainer", "phases"),

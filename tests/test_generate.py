@@ -1,8 +1,7 @@
-"""Between text and latent: decoding, sampling, encoding, paths."""
+"""Between text and latent: decoding, sampling, encoding."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -18,7 +17,7 @@ from torch import Tensor
 from seqvae_cli import generate
 from seqvae_cli.batching import collate
 from seqvae_cli.config import ModelSettings
-from seqvae_cli.generate import GREEDY, Strategy, linear_path, spherical_path
+from seqvae_cli.generate import GREEDY, Strategy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import stream
 from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
@@ -411,73 +410,6 @@ def test_a_learned_sentence_is_reconstructed() -> None:
         terms.distortion.mean().backward()  # an autoencoder
         optimizer.step()
     assert list(generate.reconstruct(model.eval(), sentences)) == [ids.tolist() for ids in sentences]
-
-
-# --- paths
-
-VECTORS = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
-
-
-@pytest.mark.parametrize("path", [*generate.PATHS])
-@settings(max_examples=100, deadline=None)
-@given(VECTORS, VECTORS, st.integers(2, 12))
-def test_a_path_begins_and_ends_exactly(path: str, first: Tensor, last: Tensor, steps: int) -> None:
-    before = first.clone(), last.clone()
-    made = generate.PATHS[path](first, last, steps)
-    assert made.shape == (steps, 4)
-    assert made.dtype == first.dtype
-    assert torch.equal(made[0], first)
-    assert torch.equal(made[-1], last)
-    assert bool(made.isfinite().all())
-    assert torch.equal(first, before[0])
-    assert torch.equal(last, before[1])
-
-
-def test_a_linear_path_has_equal_steps() -> None:
-    first, last = codes(2)
-    made = linear_path(first, last, 11)
-    torch.testing.assert_close(made.diff(dim=0), ((last - first) / 10).expand(10, -1), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(made[5], (first + last) / 2)
-
-
-@pytest.mark.parametrize("degrees", [10, 60, 90, 120, 170, 178])
-def test_a_spherical_path_between_equal_lengths_keeps_the_length_and_turns_evenly(degrees: float) -> None:
-    angle = math.radians(degrees)
-    first, last = torch.tensor([2.0, 0.0, 0.0]), 2 * torch.tensor([math.cos(angle), math.sin(angle), 0.0])
-    made = spherical_path(first, last, 9)
-    torch.testing.assert_close(made.norm(dim=1), torch.full((9,), 2.0), rtol=1e-3, atol=0)
-    turned = torch.atan2(made[:, 1], made[:, 0])
-    torch.testing.assert_close(turned, torch.linspace(0, angle, 9), rtol=1e-3, atol=1e-4)
-
-
-def test_a_spherical_path_blends_the_lengths_of_its_ends() -> None:
-    for degrees, length in itertools.product((20, 60, 90, 120, 170, 178), (0.5, 1.5, 10.0)):
-        angle = math.radians(degrees)
-        first, last = torch.tensor([1.0, 0.0]), length * torch.tensor([math.cos(angle), math.sin(angle)])
-        norms = spherical_path(first, last, 9).norm(dim=1)
-        torch.testing.assert_close(norms, torch.linspace(1, length, 9), rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("factor", [1.0, 3.0, -1.0, -0.5])
-def test_a_spherical_path_is_straight_where_there_is_no_one_circle(factor: float) -> None:
-    first = torch.tensor([1.0, -2.0, 0.5])
-    made = spherical_path(first, factor * first, 6)
-    torch.testing.assert_close(made, linear_path(first, factor * first, 6))
-
-
-def test_a_path_between_nothings_is_nothing() -> None:
-    for path in generate.PATHS.values():
-        assert not path(torch.zeros(3), torch.zeros(3), 4).any()
-        to_nothing = path(torch.tensor([3.0, 0.0, 0.0]), torch.zeros(3), 4)
-        assert not to_nothing[:, 1:].any()
-        assert (to_nothing[:, 0].diff() < 0).all()
-
-
-@pytest.mark.parametrize("path", [*generate.PATHS])
-def test_the_two_ends_can_be_swapped(path: str) -> None:
-    first, last = codes(2)
-    there, back = generate.PATHS[path](first, last, 7), generate.PATHS[path](last, first, 7)
-    torch.testing.assert_close(there, back.flip(0))
 
 
 # beam search, log-probabilities

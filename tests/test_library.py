@@ -55,6 +55,8 @@ def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model)
     assert len(path) == 5
     assert [path[0], path[-1]] == model.reconstruct([SENTENCES[0], SENTENCES[2]])
     assert len(model.interpolate(SENTENCES[0], SENTENCES[2], steps=2, path="spherical")) == 2
+    even = model.interpolate(SENTENCES[0], SENTENCES[2], steps=5, even=True)
+    assert (len(even), even[0], even[-1]) == (5, path[0], path[-1])
 
 
 def test_samples_are_those_of_the_command(model: Model, capsys: pytest.CaptureFixture[str]) -> None:

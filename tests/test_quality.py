@@ -19,7 +19,8 @@ from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.ngrams import KneserNey
-from seqvae_cli.quality import distinct, edit_distance, path_figures, paths, quality, self_bleu
+from seqvae_cli.paths import KINDS
+from seqvae_cli.quality import distinct, path_figures, paths, quality, self_bleu
 from seqvae_cli.sources import text_source
 from tests.conftest import TINY, Stages
 
@@ -128,26 +129,6 @@ def test_figures_are_of_the_samples_that_the_seed_gives(bundle: Bundle, tiny_cor
 # paths
 
 
-def test_edit_distance_by_hand() -> None:
-    assert edit_distance(list(map(ord, "kitten")), list(map(ord, "sitting"))) == 3
-    assert edit_distance([4, 5, 6], [4, 5, 6]) == 0
-    assert edit_distance([], [4, 5]) == edit_distance([4, 5], []) == 2
-    assert edit_distance([], []) == 0
-    assert edit_distance([4, 5, 6], [5, 6, 4]) == 2
-
-
-def test_edit_distance_is_a_distance() -> None:
-    random = np.random.default_rng(0)
-    texts = [random.integers(4, 8, length).tolist() for length in random.integers(0, 9, 12)]
-    for a in texts:
-        for b in texts:
-            found = edit_distance(a, b)
-            assert found == edit_distance(b, a)
-            assert (found == 0) == (a == b)
-            assert abs(len(a) - len(b)) <= found <= max(len(a), len(b))
-            assert all(found <= edit_distance(a, c) + edit_distance(c, b) for c in texts)
-
-
 def test_a_path_by_hand() -> None:
     path = [[4], [4], [5, 6], [5, 6, 7]]  # edits: 0, 2, 1
     still = [[4, 5]] * 4
@@ -195,6 +176,13 @@ def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
     assert paths(lively, tiny_corpus, pairs=30, steps=5) == dataclasses.replace(found, ends=0)
 
 
+def test_even_paths_jump_less(lively: Bundle, tiny_corpus: Corpus) -> None:
+    equal, even = (paths(lively, tiny_corpus, pairs=40, steps=5, even=way) for way in (False, True))
+    assert even.ends == equal.ends == 1
+    assert even.distinct >= equal.distinct
+    assert even.largest_jump < equal.largest_jump
+
+
 def test_the_first_paths_do_not_depend_on_how_many_there_are(
     lively: Bundle, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +211,7 @@ def test_the_path_is_straight_or_on_the_sphere(
     settings = bundle.settings.model_copy(
         update={"model": bundle.settings.model.model_copy(update={"posterior": posterior})}
     )
-    monkeypatch.setitem(generate.PATHS, name, stay)
+    monkeypatch.setitem(KINDS, name, stay)
     found = paths(dataclasses.replace(bundle, settings=settings), tiny_corpus, pairs=4)
     assert (found.distinct, found.unchanged) == (1, 4)
 
@@ -235,7 +223,8 @@ def test_progress_tells_of_every_unit(bundle: Bundle, tiny_corpus: Corpus) -> No
     stage = Stages()
     quality(bundle, tiny_corpus, count=20, stage=stage)
     paths(bundle, tiny_corpus, pairs=30, stage=stage)
-    assert stage.promised == {"samples": 20, "n-gram models": 3, "path codes": 330}
+    paths(bundle, tiny_corpus, pairs=4, even=True, stage=stage)
+    assert stage.promised == {"samples": 20, "n-gram models": 3, "paths": 30, "even paths": 4}
     assert stage.done == stage.promised
 
 

@@ -72,11 +72,12 @@ def quality(found: Quality, split: str) -> None:
     display.table(f"{found.sampled:,} samples beside {split}", ["", "samples", "real", "unit"], rows)
 
 
-def paths(found: Paths, split: str) -> None:
-    rows: Rows = [
-        ("different sentences a path", found.distinct, f"of {found.steps}"),
-        ("ends that equal their reconstruction", 100 * found.ends, "%"),
-        ("largest jump", 100 * found.largest_jump, "% of a path's token edits"),
-        ("paths without a change", found.unchanged, f"of {found.pairs}"),
+def paths(equal: Paths, even: Paths, split: str) -> None:
+    rows = [
+        ("different sentences a path", equal.distinct, even.distinct, f"of {equal.steps}"),
+        ("ends that equal their reconstruction", 100 * equal.ends, 100 * even.ends, "%"),
+        ("largest jump", 100 * equal.largest_jump, 100 * even.largest_jump, "% of a path's token edits"),
+        ("paths without a change", equal.unchanged, even.unchanged, f"of {equal.pairs}"),
     ]
-    display.table(f"{found.pairs:,} paths between sentences of {split}", ["", "value", "unit"], rows)
+    title = f"{equal.pairs:,} paths between sentences of {split}"
+    display.table(title, ["", "equal steps", "--even", "unit"], rows)

@@ -12,7 +12,7 @@ from seqvae_cli.commands import _eval_tables
 from seqvae_cli.commands._model import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
 from seqvae_cli.errors import MachineError, UsageError
 
-UNITS = {"importance-weighted bound": "samples", "path codes": "codes", "n-gram models": "models"}
+UNITS = {"importance-weighted bound": "samples", "paths": "paths", "even paths": "paths", "n-gram models": "models"}
 """What a stage counts, where it is not sentences."""
 
 app = typer.Typer()
@@ -74,17 +74,18 @@ def evaluate(
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
         found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
-        sampled = walked = None
+        sampled = walked = evenly = None
         if samples_quality:
             sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
         if samples_quality and bundle.settings.model.latent_size:
             walked = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
+            evenly = quality.paths(bundle, corpus, split, even=True, seed=seed, stage=stage)
     try:
         store(bundle.run, bundle.step, result)
     except MachineError as error:  # a run of somebody else, say: the figures are as good
         display.warn(f"the result is not kept: {error.message}")
     if json:
-        parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked}
+        parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
         more = {name: part.to_json() for name, part in parts.items() if part is not None}
         display.out_json(result.to_json() | more)
         return
@@ -93,8 +94,8 @@ def evaluate(
         _eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
     if sampled is not None:
         _eval_tables.quality(sampled, split)
-    if walked is not None:
-        _eval_tables.paths(walked, split)
+    if walked is not None and evenly is not None:
+        _eval_tables.paths(walked, evenly, split)
     if result.truncated:
         display.warn(f"{result.truncated} sentences were cut when the corpus was prepared")
     display.say(f"signature: {result.signature}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,9 @@ def interpolate(
     path: Annotated[
         str | None, typer.Option(help="linear or spherical [default: linear; spherical where codes lie on a sphere].")
     ] = None,
+    even: Annotated[
+        bool, typer.Option("--even", help="Steps at which the sentence changes evenly, instead of the code.")
+    ] = False,
     max_len: Annotated[
         int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)
     ] = 100,
@@ -47,18 +50,20 @@ def interpolate(
     """Interpolate between two sentences, or between two random codes; every code is decoded greedily.
 
     Between sentences the path leads from one posterior mean to the other. The answer shows both originals (from, to)
-    and the sentence at each step, 0 and 1 being what the model makes of the originals.
+    and the sentence at each step, 0 and 1 being what the model makes of the originals. With --even four times as many
+    codes are tried, and the steps are those from one to the next of which about as many words change.
 
     Examples:
 
         seqvae interpolate "stock prices rose" "the president resigned"
         seqvae interpolate --random --start president --steps 20
+        seqvae interpolate "stock prices rose" "the president resigned" --even
         seqvae interpolate "a b" "c d" --json | jq -r '.steps[].text'
     """
-    from seqvae_cli import generate
+    from seqvae_cli import generate, paths
 
-    if path is not None and path not in generate.PATHS:
-        raise UsageError(f"no path {path!r}", f"known: {', '.join(generate.PATHS)}")
+    if path is not None and path not in paths.KINDS:
+        raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
     originals = sentences or []
     if random and originals:
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
@@ -72,17 +77,17 @@ def interpolate(
     bundle.need_latent()
     model, tokenizer = bundle.model, bundle.tokenizer
     precision = bundle.precision
-    path = path or generate.usual_path(model)
+    path = path or paths.usual(model)
     if random:
-        ends = generate.prior_codes(model, [stream(seed, 0), stream(seed, 1)]).unbind(0)
+        first, last = generate.prior_codes(model, [stream(seed, 0), stream(seed, 1)]).unbind(0)
     else:
         ids = known_ids(tokenizer, originals)
-        ends = tuple(mean for mean, _ in generate.encode(model, ids, precision=precision))
+        first, last = (mean for mean, _ in generate.encode(model, ids, precision=precision))
     count = steps or (20 if random else 11)
-    codes = generate.PATHS[path](ends[0], ends[1], count)
-    decoded = generate.decode(model, codes, start=start_ids(tokenizer, start), max_len=max_len, precision=precision)
-    texts = [tokenizer.decode(words) for words in decoded]
-    positions = [round(i / (count - 1), 6) for i in range(count)]
+    options: dict[str, Any] = {"start": start_ids(tokenizer, start), "max_len": max_len, "precision": precision}
+    walked = paths.walk(model, first, last, count, kind=path, even=even, **options)
+    texts = [tokenizer.decode(words) for words in walked.sentences]
+    positions = [round(position, 6) for position in walked.positions]
     if json:
         answer: dict[str, object] = {"path": path, "run": bundle.run.name}
         if originals:

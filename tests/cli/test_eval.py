@@ -27,11 +27,12 @@ def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
     answer = seqvae(*arguments, "--samples-quality")
     assert answer.code == 0, answer.err
     result = json.loads(answer.out)
-    assert result.keys() - plain.keys() == {"samples_quality", "paths"}
+    assert result.keys() - plain.keys() == {"samples_quality", "paths", "even_paths"}
     assert {name: result[name] for name in plain} == plain
     bundle, tiny = checkpoint.load("tiny-run"), corpus.find("tiny")
     assert result["samples_quality"] == quality.quality(bundle, tiny, "valid", seed=4).to_json()
     assert result["paths"] == quality.paths(bundle, tiny, "valid", seed=4).to_json()
+    assert result["even_paths"] == quality.paths(bundle, tiny, "valid", even=True, seed=4).to_json()
     assert result["paths"]["pairs"] == 200
     assert result["paths"]["steps"] == 11
     figures = {"perplexity", "reverse_perplexity", "distinct_2", "self_bleu", "length"}
@@ -61,7 +62,7 @@ def test_the_tables_put_samples_beside_real_sentences_with_the_numbers_of_senten
     assert f"self-BLEU of 10 {samples.self_bleu:.2f} {real.self_bleu:.2f} of 100" in lines
     reverse = f"{samples.reverse_perplexity:.2f} {real.reverse_perplexity:.2f}"
     assert f"perplexity of test under a 5-gram model of 80 (real: of train) {reverse} a token" in lines
-    assert "ends that equal their reconstruction 100.00 %" in lines
+    assert "ends that equal their reconstruction 100.00 100.00 %" in lines
     assert any(line.startswith("verdict: ") for line in lines)
 
 

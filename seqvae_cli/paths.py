@@ -1,0 +1,123 @@
+"""Paths through the latent space from one code to another, and the sentences along them.
+
+Shapes: N codes on a path, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqvae_cli import generate
+from seqvae_cli.errors import UsageError
+from seqvae_cli.model import SentenceVAE
+
+BATCH = 256
+"""Codes that are decoded at once."""
+
+FINER = 4
+"""Codes that are tried for each step of an even path."""
+
+Sentence = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Path:
+    positions: list[float]
+    """Of each step, from 0 at the first code to 1 at the last."""
+    sentences: list[list[int]]
+    """Word ids at each step."""
+
+
+def walk(
+    model: SentenceVAE,
+    first: Tensor,
+    last: Tensor,
+    steps: int,
+    *,
+    kind: str | None = None,
+    even: bool = False,
+    start: Sequence[int] = (),
+    max_len: int = generate.MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> Path:
+    """Greedily decoded sentences at `steps` codes on the way from one code [L] to another, both ends included.
+
+    The steps are of one length in the latent space. With `even` they are those of `FINER` times as many between which
+    the sentence changes by as even a number of words as may be: the path at a constant speed in what it says, not in
+    the code (as geodesics are in Arvanitidis et al. 2018, "Latent Space Oddity").
+
+    `kind`: a name in `KINDS`; None: the one that stays among the codes. Raises `UsageError` for another, and for fewer
+    than two steps.
+    """
+    kind = usual(model) if kind is None else kind
+    if kind not in KINDS or steps < 2:
+        raise UsageError(f"no path {kind!r} of {steps} steps", f"at least 2 steps; {', '.join(KINDS)}")
+    count = FINER * (steps - 1) + 1 if even else steps
+    decoded: list[list[int]] = []
+    for codes in torch.split(KINDS[kind](first, last, count), BATCH):
+        decoded += generate.decode(model, codes, start=start, max_len=max_len, precision=precision)
+    chosen = evenly(decoded, steps) if even else range(steps)
+    return Path([i / (count - 1) for i in chosen], [decoded[i] for i in chosen])
+
+
+def evenly(sentences: Sequence[Sentence], steps: int) -> list[int]:
+    """Which `steps` of the `sentences` to take, ends included, for a path that changes evenly: rising indices.
+
+    Word edits are counted from the start; each step is where they come nearest to its share of all. Where several come
+    as near, and where nothing changes at all, it is the one nearest to equal steps.
+    """
+    final = len(sentences) - 1
+    edits = list(accumulate((edit_distance(*neighbours) for neighbours in pairwise(sentences)), initial=0))
+    chosen = [0]
+    for step in range(1, steps - 1):
+        share, equal = edits[-1] * step / (steps - 1), final * step / (steps - 1)
+        free = range(chosen[-1] + 1, final - (steps - 1 - step) + 1)  # the steps to come need one each
+        chosen.append(min(free, key=lambda i: (abs(edits[i] - share), abs(i - equal))))
+    return [*chosen, final]
+
+
+def edit_distance(first: Sentence, second: Sentence) -> int:
+    """Fewest words that are inserted, deleted or replaced to make one sentence of the other (Levenshtein 1966)."""
+    columns, words = np.arange(len(second) + 1), np.asarray(second)
+    row = columns
+    for i, word in enumerate(first, 1):
+        best = np.minimum(row[1:] + 1, row[:-1] + (words != word))
+        row = np.minimum.accumulate(np.concatenate(([i], best)) - columns) + columns  # insertions, in one go
+    return int(row[-1])
+
+
+def linear_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """`steps` codes on the straight line between two [L], both ends included: [steps, L]."""
+    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    return torch.lerp(first[None], last[None], t)
+
+
+def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """`steps` codes on the great circle between two [L] (Shoemake 1985), their lengths blended: [steps, L].
+
+    Straight where the directions are the same or opposite, since then there is no one great circle.
+    """
+    lengths = first.norm(), last.norm()
+    cosine = torch.dot(first, last) / (lengths[0] * lengths[1])
+    if not -0.9999 < float(cosine) < 0.9999:  # also where one of them is 0 and has no direction: NaN
+        return linear_path(first, last, steps)
+    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    angle = torch.acos(cosine)
+    turned = torch.sin((1 - t) * angle) * (first / lengths[0]) + torch.sin(t * angle) * (last / lengths[1])
+    path: Tensor = torch.lerp(lengths[0], lengths[1], t) * turned / torch.sin(angle)
+    path[0], path[-1] = first, last
+    return path
+
+
+KINDS = {"linear": linear_path, "spherical": spherical_path}
+
+
+def usual(model: SentenceVAE) -> str:
+    """The kind of path that stays among the codes: a great circle where they lie on a sphere."""
+    return "spherical" if model.settings.posterior == "vmf" else "linear"
