@@ -117,7 +117,7 @@ def samples(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def paths(rows: list[dict[str, Any]]) -> list[str]:
-    """Interpolations of each row of one corpus that has a latent code; empty where `--even` was not measured."""
+    """Interpolations of each row of one corpus that has a latent code, of equal steps and, where measured, of even."""
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "different sentences a path": lambda figures: f"{figures['distinct']:.2f}",
         "ends equal their reconstruction": lambda figures: f"{100 * figures['ends']:.0f} %",
@@ -126,12 +126,10 @@ def paths(rows: list[dict[str, Any]]) -> list[str]:
     }
     body = []
     for row in rows:
-        if (equal := row.get("paths")) is not None:
-            even = row.get("even_paths")
-            cells = [form(figures) if figures else "" for form in columns.values() for figures in (equal, even)]
-            body.append([f"`{row['preset']}` {row['seed']}", *cells])
-    head = ["", *(cell for name in columns for cell in (name, "`--even`"))]
-    return markdown(head, body)
+        for key, name in (("paths", ""), ("even_paths", ", `--even`")):
+            if (figures := row.get(key)) is not None:
+                body.append([f"`{row['preset']}` {row['seed']}{name}", *(form(figures) for form in columns.values())])
+    return markdown(["", *columns], body)
 
 
 def tables(rows: list[dict[str, Any]]) -> str:

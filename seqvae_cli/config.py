@@ -73,13 +73,15 @@ class ModelSettings(_Section):
     pooling: Literal["last", "max", "mean", "rotary"] = Field(
         "max",
         description="what the encoder makes of its states: the last one, each dimension's largest or mean, or the sum "
-        "of all, each turned by its position",
+        "of states and words, each turned by its position (rotary, made for latent_rotary)",
     )
     latent_state: bool = Field(True, description="z sets the decoder's first state")
     latent_input: bool = Field(True, description="z is concatenated to every decoder input")
     latent_output: bool = Field(False, description="z also enters the output of the decoder LSTM, a skip connection")
     latent_rotary: bool = Field(
-        False, description="z, turned back by the position, enters every decoder input and output"
+        False,
+        description="what z holds about each position enters the decoder's input and output there (made for pooling "
+        "rotary)",
     )
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")

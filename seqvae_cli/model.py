@@ -97,7 +97,10 @@ class Encoder(nn.Module):
         return VonMisesFisher(direction, learned.clamp(max=MAX_CONCENTRATION))
 
     def summary(self, inputs: Tensor, batch: Batch) -> Tensor:
-        """The top layer's states at a sentence's own tokens as one, both directions joined: [B, H or 2H]."""
+        """The top layer's states at a sentence's own tokens as one, both directions joined: [B, H or 2H].
+
+        Rotary: each state, and beside it its word's embedding, turned by the position; their sum over √length.
+        """
         if self.lstm.bidirectional and batch.ragged:
             # A backward LSTM would read the padding first; packing keeps it out.
             packed = pack_padded_sequence(inputs, batch.lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -155,14 +158,14 @@ class Decoder(nn.Module):
         self.inputless = settings.word_dropout == 1
         self.layers, self.hidden_size = settings.decoder_layers, settings.hidden_size
         self.first_cell = nn.Linear(settings.latent_size, self.layers * self.hidden_size) if self.latent_state else None
-        self.recall = self.recalled = None
+        self.memory = self.memory_output = None
         if settings.latent_rotary and settings.latent_size > 0:
-            self.recall = nn.Linear(settings.latent_size, settings.summary_size, bias=False)
-            self.recalled = nn.Linear(settings.summary_size, self.hidden_size, bias=False)
+            self.memory = nn.Linear(settings.latent_size, settings.summary_size, bias=False)
+            self.memory_output = nn.Linear(settings.summary_size, self.hidden_size, bias=False)
         self.lstm = nn.LSTM(
             settings.embed_size
             + (settings.latent_size if self.latent_input else 0)
-            + (settings.summary_size if self.recall is not None else 0),
+            + (settings.summary_size if self.memory is not None else 0),
             self.hidden_size,
             self.layers,
             batch_first=True,
@@ -203,17 +206,22 @@ class Decoder(nn.Module):
     def read(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """The LSTM's outputs at `inputs` [B, T], with what of z goes past it, dropout applied, and the state then."""
         h, c, z, position = state
-        recalled = self.recollection(z, position + torch.arange(inputs.size(1), device=z.device))
+        recalled = self.recall(z, position, inputs.size(1))
         outputs, (h, c) = self.run(self.embed(inputs, z, recalled), (h, c))
         if self.latent_output is not None:
             outputs = outputs + self.latent_output(z)[:, None]
-        if self.recalled is not None:
-            outputs = outputs + self.recalled(recalled)
+        if self.memory_output is not None:
+            outputs = outputs + self.memory_output(recalled)
         return self.dropout(outputs), (h, c, z, position + inputs.size(1))
 
-    def recollection(self, z: Tensor, positions: Tensor) -> Tensor | None:
-        """What z says of each of the positions [T], by turning it back: [B, T, S], S that of the encoder's summary."""
-        return None if self.recall is None else turn(self.recall(z)[:, None], -positions)
+    def recall(self, z: Tensor, position: Tensor, count: int) -> Tensor | None:
+        """What z holds about the next `count` positions: the sum of words it stands for, turned back by each.
+
+        [B, T, S], S that of the encoder's summary, where the words were turned and added up.
+        """
+        if self.memory is None:
+            return None
+        return turn(self.memory(z)[:, None], -(position + torch.arange(count, device=z.device)))
 
     def run(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The LSTM, in training with some recurrent weights dropped (Merity et al. 2018, section 2)."""
@@ -231,7 +239,7 @@ class Decoder(nn.Module):
         return logits
 
     def embed(self, inputs: Tensor, z: Tensor, recalled: Tensor | None = None) -> Tensor:
-        """What the LSTM reads at each word: its embedding, z, and what z says of its position, [B, T, E + L + S].
+        """What the LSTM reads at each word: its embedding, z, and what z holds about its position, [B, T, E + L + S].
 
         An inputless decoder sees no word, in use as in training.
         """
@@ -247,12 +255,12 @@ class Decoder(nn.Module):
 
     def start(self, z: Tensor) -> State:
         """The state before the first word: c = W z + b and h = tanh(c), or zeros where z stays out of it."""
-        none = torch.zeros((), dtype=torch.long, device=z.device)
+        position = torch.zeros((), dtype=torch.long, device=z.device)
         if self.first_cell is None:
             c = z.new_zeros(self.layers, len(z), self.hidden_size)
-            return c, c, z, none
+            return c, c, z, position
         c = self.first_cell(z).float().view(len(z), self.layers, self.hidden_size).transpose(0, 1).contiguous()
-        return c.tanh(), c, z, none
+        return c.tanh(), c, z, position
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Logits of the next word [B, V] after `tokens` [B], and the state after them."""

@@ -5,9 +5,10 @@ Shapes: N codes on a path, L latent dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, islice, pairwise
 
 import numpy as np
 import torch
@@ -48,37 +49,75 @@ def walk(
 ) -> Path:
     """Greedily decoded sentences at `steps` codes on the way from one code [L] to another, both ends included.
 
-    The steps are of one length in the latent space. With `even` they are those of `FINER` times as many between which
-    the sentence changes by as even a number of words as may be: the path at a constant speed in what it says, not in
-    the code (as geodesics are in Arvanitidis et al. 2018, "Latent Space Oddity").
+    Equal steps, or with `even` those that `evenly` chooses of `FINER` times as many.
 
     `kind`: a name in `KINDS`; None: the one that stays among the codes. Raises `UsageError` for another, and for fewer
     than two steps.
     """
+    count = finer(steps) if even else steps
+    found = walks(model, [(first, last)], count, kind=kind, start=start, max_len=max_len, precision=precision)
+    sentences = next(found)
+    chosen = evenly(sentences, steps) if even else range(steps)
+    return Path([i / (count - 1) for i in chosen], [sentences[i] for i in chosen])
+
+
+def walks(
+    model: SentenceVAE,
+    ends: Sequence[tuple[Tensor, Tensor]],
+    steps: int,
+    *,
+    kind: str | None = None,
+    start: Sequence[int] = (),
+    max_len: int = generate.MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[list[int]]]:
+    """What `walk` says at equal steps between each of the pairs of codes, many pairs at once."""
     kind = usual(model) if kind is None else kind
     if kind not in KINDS or steps < 2:
         raise UsageError(f"no path {kind!r} of {steps} steps", f"at least 2 steps; {', '.join(KINDS)}")
-    count = FINER * (steps - 1) + 1 if even else steps
-    decoded: list[list[int]] = []
-    for codes in torch.split(KINDS[kind](first, last, count), BATCH):
-        decoded += generate.decode(model, codes, start=start, max_len=max_len, precision=precision)
-    chosen = evenly(decoded, steps) if even else range(steps)
-    return Path([i / (count - 1) for i in chosen], [decoded[i] for i in chosen])
+    lead = KINDS[kind]
+
+    def decoded() -> Iterator[list[int]]:
+        codes = chain.from_iterable(lead(first, last, steps) for first, last in ends)
+        while held := list(islice(codes, BATCH)):
+            z = torch.stack(held)
+            yield from generate.decode(model, z, start=start, max_len=max_len, precision=precision)
+
+    return _grouped(decoded(), steps)
+
+
+def _grouped(sentences: Iterable[list[int]], size: int) -> Iterator[list[list[int]]]:
+    stream = iter(sentences)
+    while group := list(islice(stream, size)):
+        yield group
+
+
+def finer(steps: int) -> int:
+    """Codes that are tried for an even path of so many steps; every `FINER`-th is one of equal steps."""
+    return FINER * (steps - 1) + 1
 
 
 def evenly(sentences: Sequence[Sentence], steps: int) -> list[int]:
-    """Which `steps` of the `sentences` to take, ends included, for a path that changes evenly: rising indices.
+    """Which `steps` of the `sentences` along a path to take, ends included, so that they change evenly: rising indices.
 
-    Word edits are counted from the start; each step is where they come nearest to its share of all. Where several come
-    as near, and where nothing changes at all, it is the one nearest to equal steps.
+    The words that are edited from one to the next are added up along the path, and each step is where the sum is
+    nearest to its share of the whole. Where several are as near it is a sentence that is not the step before, and of
+    those the one nearest to equal steps.
     """
     final = len(sentences) - 1
     edits = list(accumulate((edit_distance(*neighbours) for neighbours in pairwise(sentences)), initial=0))
     chosen = [0]
     for step in range(1, steps - 1):
-        share, equal = edits[-1] * step / (steps - 1), final * step / (steps - 1)
-        free = range(chosen[-1] + 1, final - (steps - 1 - step) + 1)  # the steps to come need one each
-        chosen.append(min(free, key=lambda i: (abs(edits[i] - share), abs(i - equal))))
+        share, equal = edits[-1] * step / (steps - 1), round(final * step / (steps - 1))
+        low, high = chosen[-1] + 1, final - (steps - 1 - step)  # the steps to come need one each
+        middle = min(max(bisect_left(edits, share), low), high)
+        # The sum never falls: of all indices between low and high, the best is in one of two runs of the same sum.
+        nearest = []
+        for value in {edits[middle], edits[max(middle - 1, low)]}:
+            left, right = max(bisect_left(edits, value), low), min(bisect_right(edits, value) - 1, high)
+            nearest.append(min(max(equal, left), right))
+        before = edits[chosen[-1]]
+        chosen.append(min(nearest, key=lambda i: (abs(edits[i] - share), edits[i] == before, abs(i - equal))))
     return [*chosen, final]
 
 

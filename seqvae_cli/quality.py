@@ -18,7 +18,7 @@ from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus, Split
 from seqvae_cli.errors import UsageError
 from seqvae_cli.ngrams import KneserNey
-from seqvae_cli.paths import edit_distance, walk
+from seqvae_cli.paths import FINER, edit_distance, evenly, finer, walks
 from seqvae_cli.runtime import stream
 
 SAMPLES = 10_000
@@ -196,11 +196,10 @@ def paths(
     *,
     pairs: int = 200,
     steps: int = 11,
-    even: bool = False,
     seed: int = 0,
     stage: metrics.Stage = lambda _, __: lambda _: None,
-) -> Paths:
-    """The figures of `pairs` paths between the codes of two random sentences of the split, as `paths.walk` makes them.
+) -> tuple[Paths, Paths]:
+    """The figures of `pairs` paths between the codes of two random sentences of the split: of equal steps, and of even.
 
     Straight paths; on the sphere, for a von Mises-Fisher posterior, great circles. The reconstructions that the ends
     are held against are made apart, as `generate.reconstruct` makes them of any sentence.
@@ -214,15 +213,18 @@ def paths(
     if len(data) < 2:
         raise UsageError(f"split {split!r} of corpus {corpus.name} has one sentence: no path")
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
-    sentences = [data[i] for ends in drawn for i in ends]
+    data_of_ends = [data[i] for pair in drawn for i in pair]
     max_len = 2 * int(data.lengths.max())
-    codes = [code for code, _ in generate.encode(model, sentences, precision=precision)]
-    watch, walked = stage("even paths" if even else "paths", pairs), []
-    for first, last in zip(codes[::2], codes[1::2], strict=True):
-        walked.append(walk(model, first, last, steps, even=even, max_len=max_len, precision=precision).sentences)
+    codes = [code for code, _ in generate.encode(model, data_of_ends, precision=precision)]
+    ends = list(zip(codes[::2], codes[1::2], strict=True))
+    watch, equal, even = stage("paths", pairs), [], []
+    for sentences in walks(model, ends, finer(steps), max_len=max_len, precision=precision):
+        equal.append(sentences[::FINER])
+        even.append([sentences[i] for i in evenly(sentences, steps)])
         watch(1)
-    alone = list(generate.reconstruct(model, sentences, max_len=max_len, precision=precision))
-    return path_figures(walked, list(zip(alone[::2], alone[1::2], strict=True)))
+    alone = list(generate.reconstruct(model, data_of_ends, max_len=max_len, precision=precision))
+    reconstructions = list(zip(alone[::2], alone[1::2], strict=True))
+    return path_figures(equal, reconstructions), path_figures(even, reconstructions)
 
 
 def path_figures(walked: Sequence[Sequence[Sentence]], ends: Sequence[tuple[Sentence, Sentence]]) -> Paths:

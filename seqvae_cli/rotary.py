@@ -4,7 +4,8 @@ Each pair of dimensions turns by an angle of its own from one position to the ne
 positions can be added up to one vector; that turned back by a position shows the word there, and the others as noise,
 which is the less the more dimensions there are. So are words bound to positions in holographic reduced representations
 (Plate 1995), whose binding is a rotation of each pair in the frequency domain, and in the attention of Su et al. 2021
-("RoFormer"). The angles here are evenly spaced, since so any two positions less than W apart are orthogonal.
+("RoFormer"). The angles here are evenly spaced, since so positions that are less than W apart are orthogonal on the
+average over vectors; W apart they are opposite, so that a code wants more dimensions than a sentence has words.
 
 Shapes: T positions, W dimensions.
 """

@@ -49,6 +49,7 @@ def model() -> SentenceVAE:
 
 KINDS: dict[str, dict[str, Any]] = {
     "gaussian": {"seed": 5},
+    "rotary": {"seed": 5, "pooling": "rotary", "latent_rotary": True},
     "vmf": {"seed": 6, "posterior": "vmf", "concentration": 0.0},
     "mixture": {"seed": 8, "prior": "mixture", "components": 3},
     "vamp": {"seed": 9, "prior": "vamp", "components": 3},

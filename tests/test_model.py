@@ -376,16 +376,16 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
     if settings.latent_input:
         inputs = [torch.cat([x, z]) for x in inputs]
     recalled: list[Tensor] = []
-    if decoder.recall is not None:
-        recalled = [turned_by_hand(decoder.recall.weight @ z, -t) for t in range(len(inputs))]
+    if decoder.memory is not None:
+        recalled = [turned_by_hand(decoder.memory.weight @ z, -t) for t in range(len(inputs))]
         inputs = [torch.cat(pair) for pair in zip(inputs, recalled, strict=True)]
     distortion = torch.zeros(())
     outputs = lstm_by_hand(decoder.lstm, inputs, h, c)
     for position, (output, word) in enumerate(zip(outputs, sentence, strict=True)):
         if decoder.latent_output is not None:
             output = output + decoder.latent_output.weight @ z
-        if decoder.recalled is not None:
-            output = output + decoder.recalled.weight @ recalled[position]
+        if decoder.memory_output is not None:
+            output = output + decoder.memory_output.weight @ recalled[position]
         if isinstance(decoder.projection, nn.Linear):
             output = decoder.projection.weight @ output + decoder.projection.bias
         distortion = distortion - log_p_by_hand(model, output, word)

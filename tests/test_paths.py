@@ -138,18 +138,31 @@ def test_even_steps_by_hand() -> None:
     assert evenly([a, a, a, a, b, c, d], 4) == [0, 4, 5, 6]
     assert evenly([a] * 9, 5) == [0, 2, 4, 6, 8]  # nothing changes: equal steps
     assert evenly([a, b, b, b, b, b, b, b, d], 3) == [0, 4, 8]  # edits 0 1 … 1 4: all as near, the middle one
-    assert evenly([a, a, a, a, a, a, a, a, d], 5)[-1] == 8
+    assert evenly([a, a, a, a, a, a, a, a, d], 5) == [0, 2, 4, 6, 8]  # edits only at the end: all as far
+    assert evenly([a, b, b, b, a, a, c, c, c], 3) == [0, 4, 8]  # edits 0 1 1 1 2 2 5 5 5: 2 is nearest to half of them
     assert evenly([a, d], 2) == [0, 1]
     assert evenly([a, b, c, d], 4) == [0, 1, 2, 3]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(st.integers(4, 6), max_size=3), min_size=5, max_size=25), st.integers(2, 5))
-def test_even_steps_rise_from_end_to_end(sentences: list[list[int]], steps: int) -> None:
-    chosen = evenly(sentences, steps)
+def test_even_steps_are_the_nearest_of_all_that_leave_room(sentences: list[list[int]], steps: int) -> None:
+    chosen, final = evenly(sentences, steps), len(sentences) - 1
     assert len(chosen) == steps
-    assert (chosen[0], chosen[-1]) == (0, len(sentences) - 1)
+    assert (chosen[0], chosen[-1]) == (0, final)
     assert all(first < second for first, second in pairwise(chosen))
+    edits = [sum(edit_distance(*pair) for pair in pairwise(sentences[: i + 1])) for i in range(final + 1)]
+    for step in range(1, steps - 1):
+        share = edits[-1] * step / (steps - 1)
+        free = range(chosen[step - 1] + 1, final - (steps - 1 - step) + 1)
+        assert abs(edits[chosen[step]] - share) == min(abs(edits[i] - share) for i in free)
+
+
+def test_many_walks_are_one_after_another() -> None:
+    model = build(seed=5)
+    ends = [tuple(codes(2, seed)) for seed in range(60)]  # more codes than are decoded at once
+    found = list(paths.walks(model, ends, 6))
+    assert found == [walk(model, first, last, 6).sentences for first, last in ends]
 
 
 def test_edit_distance_by_hand() -> None:

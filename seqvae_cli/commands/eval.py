@@ -12,7 +12,7 @@ from seqvae_cli.commands import _eval_tables
 from seqvae_cli.commands._model import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
 from seqvae_cli.errors import MachineError, UsageError
 
-UNITS = {"importance-weighted bound": "samples", "paths": "paths", "even paths": "paths", "n-gram models": "models"}
+UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
 """What a stage counts, where it is not sentences."""
 
 app = typer.Typer()
@@ -78,8 +78,7 @@ def evaluate(
         if samples_quality:
             sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
         if samples_quality and bundle.settings.model.latent_size:
-            walked = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
-            evenly = quality.paths(bundle, corpus, split, even=True, seed=seed, stage=stage)
+            walked, evenly = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
     try:
         store(bundle.run, bundle.step, result)
     except MachineError as error:  # a run of somebody else, say: the figures are as good

@@ -51,7 +51,7 @@ def interpolate(
 
     Between sentences the path leads from one posterior mean to the other. The answer shows both originals (from, to)
     and the sentence at each step, 0 and 1 being what the model makes of the originals. With --even four times as many
-    codes are tried, and the steps are those from one to the next of which about as many words change.
+    codes are tried, and those are shown between which about equally many words change.
 
     Examples:
 
@@ -89,7 +89,7 @@ def interpolate(
     texts = [tokenizer.decode(words) for words in walked.sentences]
     positions = [round(position, 6) for position in walked.positions]
     if json:
-        answer: dict[str, object] = {"path": path, "run": bundle.run.name}
+        answer: dict[str, object] = {"path": path, "even": even, "run": bundle.run.name}
         if originals:
             answer |= {"from": originals[0], "to": originals[1]}
         answer["steps"] = [{"t": t, "text": text} for t, text in zip(positions, texts, strict=True)]
