@@ -36,7 +36,8 @@ COLUMNS = {
     "active units": ("active_units", "d"),
     "BLEU-4": ("bleu", ".2f"),
     "minutes": ("minutes", ".0f"),
-    "best epoch": ("best_epoch", "d"),
+    "epochs": ("epochs", "d"),
+    "best": ("best_epoch", "d"),
 }
 
 
@@ -66,6 +67,7 @@ def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) 
         "seed": seed,
         "command": " ".join(["seqvae", *command]),
         "minutes": shown["seconds"] / 60,
+        "epochs": shown["epoch"],
         "best_epoch": shown["best_epoch"],
         "machine": machine(),
         **{key: figures[key] for key in KEPT if key in figures},
@@ -133,7 +135,7 @@ def paths(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
-    """Markdown: every table of every corpus, and the commands and signatures of all rows."""
+    """Markdown: every table of every corpus, and the command, the machine and the signature of each row."""
     lines = []
     corpora = {
         data: [row for row in rows if row["data"] == data] for data in dict.fromkeys(row["data"] for row in rows)
@@ -144,7 +146,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
     lines += ["### Commands and signatures", ""]
     for row in rows:
         evaluation = f"seqvae eval --samples {row['iw_samples']} --diagnose --samples-quality"
-        lines.append(f"- `{row['command']}`, then `{evaluation}`: `{row['signature']}`")
+        where = f"{row['machine']['processor']}, {row['machine']['instructions']}"
+        lines.append(f"- `{row['command']}`, then `{evaluation}`, on {where}: `{row['signature']}`")
     return "\n".join(lines)
 
 
