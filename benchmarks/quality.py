@@ -18,7 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.measure import PROGRAM, machine
+from seqvae_cli import config
 from seqvae_cli.errors import NotFoundError
 
 RESULTS = Path(__file__).with_name("quality.json")
@@ -50,11 +53,20 @@ def answer(*arguments: object) -> Any:
     return json.loads(done.stdout)
 
 
+def _pair(setting: str) -> tuple[str, Any]:
+    key, _, value = setting.partition("=")
+    return key, yaml.safe_load(value)
+
+
 def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) -> dict[str, Any]:
     """Trains and evaluates one run, or goes on with one; its row."""
     name = f"{data}-{preset}-{seed}"
-    command = ["train", "--data", data, "--preset", preset, "--seed", str(seed), *extra]
+    wanted = config.resolve(preset, overrides=dict(_pair(one) for one in extra)).model_dump()
     there = answer("runs", "show", name, "--json")
+    if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
+        raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")
+    extra = [part for one in extra for part in ("--set", one)]
+    command = ["train", "--data", data, "--preset", preset, "--seed", str(seed), *extra]
     if there is None:
         subprocess.run([*PROGRAM, *command, "--name", name], check=True)
     elif there["status"] != "finished":
@@ -123,7 +135,9 @@ def paths(rows: list[dict[str, Any]]) -> list[str]:
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "different sentences a path": lambda figures: f"{figures['distinct']:.2f}",
         "ends equal their reconstruction": lambda figures: f"{100 * figures['ends']:.0f} %",
-        "largest jump": lambda figures: f"{100 * figures['largest_jump']:.1f} %",
+        "largest jump": lambda figures: (
+            "" if figures["largest_jump"] is None else f"{100 * figures['largest_jump']:.1f} %"
+        ),
         "paths without a change": lambda figures: str(figures["unchanged"]),
     }
     body = []
@@ -161,12 +175,11 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the tables of all rows")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    extra = [part for one in arguments.set for part in ("--set", one)]
     for preset in arguments.presets:
         if any((row["data"], row["preset"], row["seed"]) == (arguments.data, preset, arguments.seed) for row in rows):
             print(f"{preset}: its row is there already", file=sys.stderr)
             continue
-        rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, extra))
+        rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, arguments.set))
         rows.sort(key=lambda row: (row["data"], row["preset"], row["seed"]))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.table:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seqvae_cli import metrics
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
+from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import kl
 from seqvae_cli.runtime import stream
 
@@ -24,7 +25,11 @@ NEAR = 0.1
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a linear classifier of the posterior means names a hidden factor: shares of the split, 0 to 1."""
+    """How well a linear classifier of the posterior means names a hidden factor: shares of the split, 0 to 1.
+
+    Means are read exactly, however little they differ beside the posterior's width: what the decoder gets of them in a
+    draw is what `Diagnosis.worth` and the mutual information tell.
+    """
 
     accuracy: float
     chance: float
@@ -78,9 +83,14 @@ class Diagnosis:
 def diagnose(
     bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: metrics.Stage = lambda _, __: lambda _: None
 ) -> Diagnosis:
-    """How the decoder uses z on `split`. Raises `DataError` where the corpus is not the run's."""
+    """How the decoder uses z on `split`.
+
+    Raises `DataError` where the corpus is not the run's, `UsageError` where the split has no two sentences to exchange.
+    """
     bundle.run.check_corpus(corpus.path.name, corpus.hash)
     data, model, precision = corpus.split(split), bundle.model, bundle.precision
+    if len(data) < 2:
+        raise UsageError(f"{split} has {len(data)} sentence: a diagnosis exchanges the codes of two or more")
     watch = stage("posteriors", len(data))
     posterior, prior = metrics.posteriors(model, data, precision=precision, watch=watch), model.prior()
     latent = model.settings.latent_size
@@ -106,7 +116,7 @@ def diagnose(
 
 
 def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: metrics.Stage) -> dict[str, Probe]:
-    """Trained on the sentences of `train`, tested on those of `split`; on the validation split where both are one."""
+    """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
     known = corpus.factors(split)
     if not known or not means.size(1):
         return {}

@@ -72,10 +72,11 @@ class PlateauEvent:
 
 @dataclass(frozen=True)
 class CollapseEvent:
-    """The rate is close to 0: the decoder has stopped using the latent."""
+    """The latent says nothing: rate or mutual information is close to 0."""
 
     epoch: int
     rate: float
+    mutual_information: float
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ COLUMNS = (
 )
 
 COLLAPSE_HINT = (
-    "--preset default, pretrain, free-bits, mdr or beta holds the rate; or give more --free-bits, or --min-rate"
+    "--preset default, pretrain, free-bits or mdr keeps the latent in use; or give more --free-bits, or --min-rate"
 )
 
 
@@ -144,7 +144,9 @@ class TrainingView:
                 self.collapses += 1
                 hint = COLLAPSE_HINT if self.collapses == 1 else ""
                 display.warn(
-                    f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:.3f} nats a sentence", hint
+                    f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:.3f} nats a sentence, "
+                    f"mutual information {event.mutual_information:.3f}",
+                    hint,
                 )
             case WarningEvent():
                 display.warn(event.message)

@@ -35,7 +35,7 @@ Stage = Callable[[str, int], Watch]
 """Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
 
 COLLAPSED = 0.5
-"""Nats of rate below which the posterior is called collapsed."""
+"""Nats of rate, or of mutual information, below which the posterior is called collapsed."""
 
 
 class Sentences(Protocol):

@@ -18,7 +18,7 @@ from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus, Split
 from seqvae_cli.errors import UsageError
 from seqvae_cli.ngrams import KneserNey
-from seqvae_cli.paths import FINER, edit_distance, evenly, finer, walks
+from seqvae_cli.paths import FINER, Sentence, edit_distance, evenly, finer, walks
 from seqvae_cli.runtime import stream
 
 SAMPLES = 10_000
@@ -26,9 +26,6 @@ SAMPLES = 10_000
 
 BLEU_SENTENCES = 500
 """Sentences that self-BLEU compares, at most: its cost grows with their square."""
-
-
-Sentence = Sequence[int]
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 Each pair of dimensions turns by an angle of its own from one position to the next. Words that are turned by their
 positions can be added up to one vector; that turned back by a position shows the word there, and the others as noise,
-which is the less the more dimensions there are. So are words bound to positions in holographic reduced representations
-(Plate 1995), whose binding is a rotation of each pair in the frequency domain, and in the attention of Su et al. 2021
-("RoFormer"). The angles here are evenly spaced, since so positions that are less than W apart are orthogonal on the
-average over vectors; W apart they are opposite, so that a code wants more dimensions than a sentence has words.
+which is the less the more dimensions there are. So are words bound to positions in the attention of Su et al. 2021
+("RoFormer"), and in holographic reduced representations (Plate 1995) with vectors whose spectrum has length 1: binding
+then turns each pair in the frequency domain. The angles here are evenly spaced, since so, for even W, positions less
+than W apart are orthogonal on the average over vectors; W apart they are opposite, so that a code wants more dimensions
+than a sentence has words.
 
 Shapes: T positions, W dimensions.
 """

@@ -275,9 +275,9 @@ class Trainer:
             before = progress.mutual_information
             progress.aggressive = before is None or event.mutual_information > before
             progress.mutual_information = event.mutual_information
-        if event.rate < metrics.COLLAPSED and annealed and not progress.collapsed and self.settings.model.latent_size:
+        if annealed and not progress.collapsed and self.settings.model.latent_size and self.collapsed(event):
             progress.collapsed = True
-            yield CollapseEvent(event.epoch, event.rate)
+            yield CollapseEvent(event.epoch, event.rate, event.mutual_information)
         if train.early_stop and progress.unimproved >= train.early_stop:
             progress.done = True
         elif train.lr_schedule == "plateau" and train.patience and progress.stale >= train.patience:
@@ -291,6 +291,11 @@ class Trainer:
         progress.epoch_seconds = 0.0
         self.sums = self.no_sums()
         self.order = self.epoch_order()
+
+    def collapsed(self, event: EvalEvent) -> bool:
+        """A rate that is held can say nothing too; but few sentences cannot show more than the log of their number."""
+        shown = math.log(len(self.valid_split)) > 2 * metrics.COLLAPSED
+        return event.rate < metrics.COLLAPSED or (shown and event.mutual_information < metrics.COLLAPSED)
 
     def lower_learning_rate(self) -> PlateauEvent:
         progress = self.progress

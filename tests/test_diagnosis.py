@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from seqvae_cli import checkpoint
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.diagnosis import Diagnosis, diagnose, others, probe
+from seqvae_cli.errors import UsageError
 
 FOUND = Diagnosis(
     sentences=3761,
@@ -59,6 +61,12 @@ def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_th
     assert probe(train, chance, test, torch.randint(0, 3, (600,), generator=generator)) < 0.45
     # Neither scale nor place of a dimension matters.
     assert probe(1000 * train - 5, labels, 1000 * test - 5, truth) > 0.9
+
+
+def test_one_sentence_has_no_other_to_exchange_codes_with(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "split", lambda _, __: [np.array([5, 6])])
+    with pytest.raises(UsageError, match="1 sentence"):
+        diagnose(checkpoint.load("tiny-run"), tiny_corpus, "test")
 
 
 def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_corpus: Corpus) -> None:

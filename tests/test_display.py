@@ -228,14 +228,21 @@ def test_a_step_is_a_plain_line_when_it_is_due(
 def test_quiet_training_says_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
     display.settings.quiet = True
     with live.TrainingView() as view:
-        for event in (START, STEP, EVAL, PlateauEvent(1, 0.1, 1), CollapseEvent(1, 0.01), CollapseEvent(2, 0.01)):
+        for event in (
+            START,
+            STEP,
+            EVAL,
+            PlateauEvent(1, 0.1, 1),
+            CollapseEvent(1, 0.01, 0.0),
+            CollapseEvent(2, 8.0, 0.01),
+        ):
             view.show(event)
         view.show(WarningEvent("odd \x1b[31m"))
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in warnings] == ["warning", "hint", "warning", "warning"]
     assert "posterior is collapsing" in warnings[0]
     assert "--free-bits" in warnings[1]
-    assert "--preset default, pretrain, free-bits, mdr or beta" in warnings[1]
+    assert "--preset default, pretrain, free-bits or mdr" in warnings[1]
     assert warnings[3] == "warning: odd \\x1b[31m"
 
 
@@ -250,7 +257,7 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
             view.show(replace(EVAL, epoch=epoch, step=epoch * 1000, best=epoch <= 3))
             screen = terminal.getvalue().split("\x1b[1A")[-1].splitlines()
             assert len(screen) <= 24
-        view.show(CollapseEvent(60, 0.02))
+        view.show(CollapseEvent(60, 0.02, 0.01))
         before = len(terminal.getvalue())
     lines = [line.rstrip() for line in terminal.getvalue().replace("\x1b[2K", "").replace("\x1b[?25l", "").splitlines()]
     assert [line for line in lines if len(line.rpartition("\x1b[1A")[2]) > 80] == []

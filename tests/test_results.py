@@ -19,6 +19,11 @@ def test_the_tables_are_those_of_the_measured_rows() -> None:
     assert quality.tables(ROWS) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
+def test_a_model_whose_paths_never_change_has_no_largest_jump() -> None:
+    still = {"pairs": 200, "steps": 11, "distinct": 1.0, "ends": 1.0, "largest_jump": None, "unchanged": 200}
+    assert quality.paths([{"preset": "flat", "seed": 0, "paths": still}])[-1] == "| `flat` 0 | 1.00 | 100 % |  | 200 |"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['data']}-{row['preset']}-{row['seed']}")
 def test_a_row_agrees_with_itself(row: dict[str, Any]) -> None:
     assert row["preset"] in config.preset_names()

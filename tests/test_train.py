@@ -215,7 +215,22 @@ def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus
 def test_collapse_is_told_once_the_weight_is_full(tiny_corpus: Corpus) -> None:
     settings = {"objective__kl_schedule": "none", "objective__free_bits": 0.0, "objective__beta": 100.0}
     events = fit(new_run(tiny_corpus, "flat", **settings, train__epochs=6, train__lr=0.01), tiny_corpus)
-    assert any(isinstance(event, CollapseEvent) and event.rate < metrics.COLLAPSED for event in events)
+    told = [event for event in events if isinstance(event, CollapseEvent)]
+    assert len(told) == 1
+    assert min(told[0].rate, told[0].mutual_information) < metrics.COLLAPSED
+
+
+def test_a_rate_that_is_held_and_says_nothing_is_a_collapse_too(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "mutual_information", lambda *_, **__: 0.1)
+    settings = {"objective__kl_schedule": "none", "model__posterior": "vmf", "model__concentration": 20.0}
+    (collapse,) = [
+        event
+        for event in fit(new_run(tiny_corpus, "mute", **settings, train__epochs=2), tiny_corpus)
+        if isinstance(event, CollapseEvent)
+    ]
+    assert collapse.rate > metrics.COLLAPSED > collapse.mutual_information
 
 
 def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:

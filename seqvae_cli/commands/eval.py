@@ -73,16 +73,16 @@ def evaluate(
             return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
+        try:
+            store(bundle.run, bundle.step, result)
+        except MachineError as error:  # a run of somebody else, say: the figures are as good
+            display.warn(f"the result is not kept: {error.message}")
         found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
         sampled = walked = evenly = None
         if samples_quality:
             sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
         if samples_quality and bundle.settings.model.latent_size:
             walked, evenly = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
-    try:
-        store(bundle.run, bundle.step, result)
-    except MachineError as error:  # a run of somebody else, say: the figures are as good
-        display.warn(f"the result is not kept: {error.message}")
     if json:
         parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
         more = {name: part.to_json() for name, part in parts.items() if part is not None}
