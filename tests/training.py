@@ -25,7 +25,7 @@ def new_run(corpus: Corpus, name: str, **overrides: object) -> Run:
 
 def long_run(corpus: Corpus, name: str) -> Run:
     """Seconds of steps, with a checkpoint every 50 milliseconds beside those of epochs: faults hit saves too."""
-    return new_run(corpus, name, train__epochs=8, train__batch_size=4, train__save_every=0.0008)
+    return new_run(corpus, name, train__epochs=16, train__batch_size=4, train__save_every=0.0008)
 
 
 def undisturbed(tiny_home: Path, folder: Path) -> Run:
