@@ -40,6 +40,13 @@ def main(description: str | None, ways: dict[str, Way], options: Callable[[argpa
     print(json.dumps({"way": arguments.way} | ways[arguments.way](arguments)))
 
 
+def overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings given as KEY=VALUE."""
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in pairs)}
+
+
 def use_threads(count: int) -> int:
     from seqvae_cli.runtime import set_threads
 

@@ -18,9 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.measure import PROGRAM, machine
+from benchmarks.measure import PROGRAM, machine, overrides
 from seqvae_cli import config
 from seqvae_cli.errors import NotFoundError
 
@@ -53,15 +51,10 @@ def answer(*arguments: object) -> Any:
     return json.loads(done.stdout)
 
 
-def _pair(setting: str) -> tuple[str, Any]:
-    key, _, value = setting.partition("=")
-    return key, yaml.safe_load(value)
-
-
 def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) -> dict[str, Any]:
     """Trains and evaluates one run, or goes on with one; its row."""
     name = f"{data}-{preset}-{seed}"
-    wanted = config.resolve(preset, overrides=dict(_pair(one) for one in extra)).model_dump()
+    wanted = config.resolve(preset, overrides=overrides(extra)).model_dump()
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
         raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")

@@ -15,7 +15,6 @@ from benchmarks import measure, reference
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
     import torch
-    import yaml
 
     from seqvae_cli import config, corpus
     from seqvae_cli.batching import collate, epoch_order
@@ -26,9 +25,8 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
     measure.use_threads(arguments.threads)
     data = corpus.find(arguments.corpus)
     split = data.split("train")
-    pairs = (pair.split("=", 1) for pair in arguments.set)
-    overrides = {key: yaml.safe_load(value) for key, value in pairs}
-    settings = config.resolve(arguments.preset, overrides=overrides | {"train.batch_size": arguments.batch_size})
+    overrides = measure.overrides(arguments.set) | {"train.batch_size": arguments.batch_size}
+    settings = config.resolve(arguments.preset, overrides=overrides)
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
 
