@@ -16,6 +16,10 @@ class StartEvent:
     precision: str
     threads: int
     epochs: int
+    pretrain: float
+    """Epochs as an autoencoder, the first of all; shortened, like the next, where the training is short."""
+    annealing: float
+    """Epochs after them before the KL weight is full; 0 without a latent code."""
     steps_per_epoch: int
     step: int
     """Steps already done: 0, unless the run was resumed."""

@@ -158,6 +158,7 @@ class TrainingView:
         display.say(
             f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
             f"{event.threads} threads), {event.epochs} epochs of {event.steps_per_epoch} steps"
+            + _phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
         if self._bar is not None and self._task is not None:
@@ -253,6 +254,13 @@ def summary(event: EndEvent) -> str:
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
     return f"{event.reason} after {event.epoch} epochs, {event.step} steps, {took}{best}"
+
+
+def _phases(event: StartEvent) -> str:
+    """What the first epochs are for: their losses are no sign of how training goes."""
+    parts = [f"{event.pretrain:.3g} as an autoencoder"] if event.pretrain else []
+    parts += [f"{event.annealing:.3g} of annealing"] if event.annealing else []
+    return f" (the first {', the next '.join(parts)})" if parts else ""
 
 
 def _speed(tokens_per_second: float) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from seqvae_cli.batching import Batch
-from seqvae_cli.config import Settings
+from seqvae_cli.config import ObjectiveSettings, Settings
 from seqvae_cli.learner import Learner
 from seqvae_cli.objective import Clock
 
@@ -19,14 +19,18 @@ PART = 0.5
 """Of a training, at the most, passes before the KL weight is full."""
 
 
+def annealing(objective: ObjectiveSettings) -> float:
+    """Epochs from the end of pretraining to the full KL weight; the cyclical schedule has none: it comes back to 0."""
+    return objective.kl_hold + objective.kl_warmup if objective.kl_schedule in ("linear", "logistic") else 0.0
+
+
 def fitted(settings: Settings) -> Settings:
     """`settings` with the phases before the full KL weight shortened, all alike, where they would take over half of it.
 
     So a training of 2 epochs has them too. Those of the cyclical schedule are parts of a training already.
     """
     train, objective = settings.train, settings.objective
-    annealing = objective.kl_hold + objective.kl_warmup if objective.kl_schedule in ("linear", "logistic") else 0.0
-    scale = min(1.0, PART * train.epochs / max(train.pretrain + annealing, 1e-9))
+    scale = min(1.0, PART * train.epochs / max(train.pretrain + annealing(objective), 1e-9))
     train = train.model_copy(update={"pretrain": scale * train.pretrain})
     phases = {"kl_hold": scale * objective.kl_hold, "kl_warmup": scale * objective.kl_warmup}
     return settings.model_copy(update={"train": train, "objective": objective.model_copy(update=phases)})

@@ -112,6 +112,8 @@ class Trainer:
             precision=precision_name(self.precision),
             threads=self.threads,
             epochs=self.epochs,
+            pretrain=self.settings.train.pretrain,
+            annealing=phases.annealing(self.settings.objective) if self.settings.model.latent_size else 0.0,
             steps_per_epoch=self.steps_per_epoch,
             step=progress.step,
         )

@@ -20,7 +20,7 @@ from seqvae_cli.events import (
     WarningEvent,
 )
 
-START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 100, 0)
+START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 3, 6, 100, 0)
 STEP = StepEvent(1, 10, 4000, 0.5, 0.00025, 98.123, 17.25, 106.75, 123456.7)
 EVAL = EvalEvent(
     *(1, 100, 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3),
@@ -209,11 +209,24 @@ def test_training_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert len(lines) == 4  # no step yet: ten seconds have not passed
     assert "run toy-1: 1,234,567 parameters" in lines[0]
+    assert lines[0].endswith("40 epochs of 100 steps (the first 3 as an autoencoder, the next 6 of annealing)")
     assert "validation -ELBO 114.25" in lines[1]
     assert lines[1].endswith("best")
     assert lines[2].startswith("epoch 2/40 ")
     assert not lines[2].endswith("best")
     assert "learning rate 0.00013, weights of epoch 1" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "annealing", "said"),
+    [(0, 0, "100 steps"), (0.5, 0, "(the first 0.5 as an autoencoder)"), (0, 1.25, "(the first 1.25 of annealing)")],
+)
+def test_the_first_line_names_the_phases_that_there_are(
+    pretrain: float, annealing: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, pretrain=pretrain, annealing=annealing))
+    assert capsys.readouterr().err.rstrip().endswith(said)
 
 
 def test_a_step_is_a_plain_line_when_it_is_due(

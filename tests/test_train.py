@@ -37,6 +37,7 @@ def test_a_training_says_what_it_does_and_leaves_a_finished_run(tiny_corpus: Cor
     events = fit(run, tiny_corpus)
     assert isinstance(events[0], StartEvent)
     assert events[0].steps_per_epoch == 10
+    assert (events[0].pretrain, events[0].annealing) == pytest.approx((1 / 3, 2 / 3)), "half of 2 epochs, not 3 + 6"
     evaluations = [event for event in events if isinstance(event, EvalEvent)]
     assert [event.epoch for event in evaluations] == [1, 2]
     assert all(event.neg_elbo == event.distortion + event.rate for event in evaluations)
