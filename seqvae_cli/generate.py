@@ -21,7 +21,7 @@ from seqvae_cli.batching import Batch, collate, length_sorted
 from seqvae_cli.errors import UsageError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import autocast, stream, sum_type
-from seqvae_cli.tokenizer import BOS, EOS, PAD
+from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
 
 MAX_LEN = 100
 """Tokens after which a sentence that has found no end is cut."""
@@ -43,6 +43,8 @@ class Strategy:
     """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
     beam: int = 0
     """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
+    unk: bool = True
+    """Whether `<unk>`, which stands for every word that the vocabulary lacks, may be said."""
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what is no strategy."""
@@ -51,6 +53,12 @@ class Strategy:
             raise UsageError(
                 f"{self} is no way to choose words", "temperature above 0, top_p above 0 to 1, counts from 0"
             )
+
+    def sayable(self, logits: Tensor) -> Tensor:
+        """float32 logits [B, V] that never choose what is no word of a sentence."""
+        logits = logits.float()
+        logits[:, [PAD, BOS] if self.unk else [PAD, BOS, UNK]] = -torch.inf
+        return logits
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
@@ -96,7 +104,7 @@ def decode(
     `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which is not greedy chooses by.
     """
     if strategy.beam:
-        return beam_search(model, z, strategy.beam, start=start, max_len=max_len, precision=precision)
+        return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
     decoder, device = model.decoder, model.device
     count = len(z)
     if uniforms is None:
@@ -113,8 +121,7 @@ def decode(
             if position < len(start):
                 tokens = words[rows, position]
                 continue
-            logits = _sayable(logits)
-            tokens = strategy.choose(logits, uniforms[rows, position])
+            tokens = strategy.choose(strategy.sayable(logits), uniforms[rows, position])
             words[rows, position] = tokens
             alive = (tokens != EOS).nonzero()[:, 0]
             if len(alive) < len(rows):
@@ -128,38 +135,31 @@ def _cut(words: list[int]) -> list[int]:
     return words[: words.index(EOS)] if EOS in words else words
 
 
-def _sayable(logits: Tensor) -> Tensor:
-    """float32 logits [B, V] that never choose what is no word of a sentence."""
-    logits = logits.float()
-    logits[:, [PAD, BOS]] = -torch.inf
-    return logits
-
-
 @torch.inference_mode()
 def beam_search(
     model: SentenceVAE,
     z: Tensor,
-    width: int,
+    strategy: Strategy,
     *,
     start: Sequence[int] = (),
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> list[list[int]]:
-    """The likeliest sentence that `width` hypotheses find for each row of z [B, L], as `decode` gives it.
+    """The likeliest sentence that `strategy.beam` hypotheses find for each row of z [B, L], as `decode` gives it.
 
-    Sentences of different lengths are compared by log p a token, `<eos>` counted. A row is done when `width` of its
+    Sentences of different lengths are compared by log p a token, `<eos>` counted. A row is done when as many of its
     hypotheses have ended, or at `max_len` words.
     """
     found: list[list[int]] = []
-    for codes in torch.split(z, max(1, BEAM_ROWS // width)) if len(z) else ():
-        found += _beam_search(model, codes.to(model.device), width, list(start)[:max_len], max_len, precision)
+    for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
+        found += _beam_search(model, codes.to(model.device), strategy, list(start)[:max_len], max_len, precision)
     return found
 
 
 def _beam_search(
-    model: SentenceVAE, z: Tensor, width: int, start: list[int], max_len: int, precision: torch.dtype
+    model: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
 ) -> list[list[int]]:
-    decoder, count = model.decoder, len(z)
+    decoder, count, width = model.decoder, len(z), strategy.beam
     first = torch.arange(count, device=z.device)[:, None] * width
     scores = torch.full((count, width), -torch.inf, device=z.device)
     scores[:, 0] = 0  # all hypotheses of a row are the same at first
@@ -173,7 +173,7 @@ def _beam_search(
             tokens = torch.full_like(tokens, word)
         for length in range(1, max_len - len(start) + 1):
             logits, state = decoder.step(tokens, state)
-            log_p = _sayable(logits).log_softmax(-1).view(count, width, -1)
+            log_p = strategy.sayable(logits).log_softmax(-1).view(count, width, -1)
             # Twice the width: enough to go on with even where every other continuation is an end.
             best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
             parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)

@@ -115,12 +115,13 @@ class Model:
         first: str,
         last: str,
         steps: int = 11,
+        strategy: Strategy = GREEDY,
         *,
         path: str | None = None,
         even: bool = False,
         max_len: int = MAX_LEN,
     ) -> list[str]:
-        """The sentences along the path between two posterior means, both ends included.
+        """The sentences along the path between two posterior means, both ends included, decoded greedily or by a beam.
 
         `path`: linear or spherical; None: the one that stays among the codes. `even`: steps at which the sentence
         changes evenly, not the code.
@@ -128,7 +129,7 @@ class Model:
         _check(max_len=(max_len, 1))
         a, b = torch.from_numpy(self.encode([first, last]))
         options: dict[str, Any] = {"max_len": max_len, "precision": self.bundle.precision}
-        return self._texts(walk(self.bundle.model, a, b, steps, kind=path, even=even, **options).sentences)
+        return self._texts(walk(self.bundle.model, a, b, steps, strategy, kind=path, even=even, **options).sentences)
 
     def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqvae_cli import generate
 from seqvae_cli.errors import UsageError
+from seqvae_cli.generate import GREEDY, MAX_LEN, Strategy, decode
 from seqvae_cli.model import SentenceVAE
 
 BATCH = 256
@@ -40,22 +40,23 @@ def walk(
     first: Tensor,
     last: Tensor,
     steps: int,
+    strategy: Strategy = GREEDY,
     *,
     kind: str | None = None,
     even: bool = False,
     start: Sequence[int] = (),
-    max_len: int = generate.MAX_LEN,
+    max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> Path:
-    """Greedily decoded sentences at `steps` codes on the way from one code [L] to another, both ends included.
+    """Decoded sentences at `steps` codes on the way from one code [L] to another, both ends included.
 
     Equal steps, or with `even` those that `evenly` chooses of `FINER` times as many.
 
-    `kind`: a name in `KINDS`; None: the one that stays among the codes. Raises `UsageError` for another, and for fewer
-    than two steps.
+    `kind`: a name in `KINDS`; None: the one that stays among the codes. Raises `UsageError` for another, for fewer
+    than two steps, and for a strategy that draws words by chance.
     """
     count = finer(steps) if even else steps
-    found = walks(model, [(first, last)], count, kind=kind, start=start, max_len=max_len, precision=precision)
+    found = walks(model, [(first, last)], count, strategy, kind=kind, start=start, max_len=max_len, precision=precision)
     sentences = next(found)
     chosen = evenly(sentences, steps) if even else range(steps)
     return Path([i / (count - 1) for i in chosen], [sentences[i] for i in chosen])
@@ -65,23 +66,26 @@ def walks(
     model: SentenceVAE,
     ends: Sequence[tuple[Tensor, Tensor]],
     steps: int,
+    strategy: Strategy = GREEDY,
     *,
     kind: str | None = None,
     start: Sequence[int] = (),
-    max_len: int = generate.MAX_LEN,
+    max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[list[int]]]:
     """What `walk` says at equal steps between each of the pairs of codes, many pairs at once."""
     kind = usual(model) if kind is None else kind
     if kind not in KINDS or steps < 2:
         raise UsageError(f"no path {kind!r} of {steps} steps", f"at least 2 steps; {', '.join(KINDS)}")
+    if not (strategy.greedy or strategy.beam):
+        raise UsageError("words by chance would hide how the code changes", "greedy, or a beam")
     lead = KINDS[kind]
 
     def decoded() -> Iterator[list[int]]:
         codes = chain.from_iterable(lead(first, last, steps) for first, last in ends)
         while held := list(islice(codes, BATCH)):
             z = torch.stack(held)
-            yield from generate.decode(model, z, start=start, max_len=max_len, precision=precision)
+            yield from decode(model, z, strategy, start=start, max_len=max_len, precision=precision)
 
     return _grouped(decoded(), steps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -413,6 +414,24 @@ def test_a_learned_sentence_is_reconstructed() -> None:
     assert list(generate.reconstruct(model.eval(), sentences)) == [ids.tolist() for ids in sentences]
 
 
+@pytest.mark.parametrize(
+    "strategy", [GREEDY, Strategy(), Strategy(temperature=0.5, top_k=4), Strategy(top_p=0.7), Strategy(beam=3)], ids=str
+)
+def test_without_unk_the_rest_is_chosen_from(strategy: Strategy) -> None:
+    z, uniforms = codes(40), torch.rand(40, LENGTH, generator=torch.Generator().manual_seed(3))
+    tempted = build()
+    with torch.no_grad():
+        tempted.decoder.vocabulary.bias[UNK] += 3
+    options: dict[str, Any] = {"start": (5, UNK), "uniforms": uniforms, "max_len": LENGTH}
+    said = generate.decode(tempted, z, strategy, **options)
+    assert sum(words[2:].count(UNK) for words in said) > 20
+    known = generate.decode(tempted, z, replace(strategy, unk=False), **options)
+    assert all(words[:2] == [5, UNK] and UNK not in words[2:] for words in known), "its start is the user's"
+    with torch.no_grad():
+        tempted.decoder.vocabulary.bias[UNK] = -1000.0
+    assert known == generate.decode(tempted, z, strategy, **options), "as if it had no probability"
+
+
 # beam search, log-probabilities
 
 
@@ -427,7 +446,7 @@ def log_p_by_hand(model: SentenceVAE, z: Tensor, words: list[int], *, ended: boo
 def test_a_beam_of_one_is_greedy(model: SentenceVAE) -> None:
     z = codes(20)
     expected = generate.decode(model, z, max_len=LENGTH)
-    assert generate.beam_search(model, z, 1, max_len=LENGTH) == expected
+    assert generate.beam_search(model, z, Strategy(beam=1), max_len=LENGTH) == expected
     assert generate.decode(model, z, Strategy(beam=1), max_len=LENGTH) == expected
 
 
@@ -440,7 +459,7 @@ def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(model: S
         best = max(
             sentences, key=lambda words: log_p_by_hand(model, z, words, ended=len(words) < 2) / min(2, len(words) + 1)
         )
-        assert generate.beam_search(model, z[None], 200, max_len=2) == [best]
+        assert generate.beam_search(model, z[None], Strategy(beam=200), max_len=2) == [best]
         found.append(tuple(best))
     assert len(set(found)) > 1
 
@@ -448,7 +467,7 @@ def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(model: S
 @pytest.mark.parametrize("start", [(), (9,), (9, UNK, 4)])
 def test_a_wider_beam_rarely_finds_less(model: SentenceVAE, start: tuple[int, ...]) -> None:
     def worth(width: int) -> list[float]:
-        found = generate.beam_search(model, z, width, start=start, max_len=LENGTH)
+        found = generate.beam_search(model, z, Strategy(beam=width), start=start, max_len=LENGTH)
         assert all(tuple(words[: len(start)]) == start for words in found)
         worths = []
         for code, words in zip(z, found, strict=True):
@@ -464,9 +483,9 @@ def test_a_wider_beam_rarely_finds_less(model: SentenceVAE, start: tuple[int, ..
 
 def test_a_beam_does_not_depend_on_what_else_is_decoded(model: SentenceVAE, monkeypatch: pytest.MonkeyPatch) -> None:
     z = codes(30)
-    together = generate.beam_search(model, z, 4, max_len=LENGTH)
+    together = generate.beam_search(model, z, Strategy(beam=4), max_len=LENGTH)
     monkeypatch.setattr(generate, "BEAM_ROWS", 4)
-    assert generate.beam_search(model, z, 4, max_len=LENGTH) == together
+    assert generate.beam_search(model, z, Strategy(beam=4), max_len=LENGTH) == together
 
 
 @pytest.mark.parametrize("max_len", [1, 2, 5])
@@ -474,12 +493,14 @@ def test_a_beam_is_cut_at_max_len(model: SentenceVAE, max_len: int) -> None:
     never = build()
     with torch.no_grad():
         never.decoder.vocabulary.bias[EOS] = -1000
-    assert {len(words) for words in generate.beam_search(never, codes(5), 3, max_len=max_len)} == {max_len}
-    assert generate.beam_search(model, codes(2), 3, start=[9, 4, 5], max_len=2) == [[9, 4]] * 2
+    assert {len(words) for words in generate.beam_search(never, codes(5), Strategy(beam=3), max_len=max_len)} == {
+        max_len
+    }
+    assert generate.beam_search(model, codes(2), Strategy(beam=3), start=[9, 4, 5], max_len=2) == [[9, 4]] * 2
 
 
 def test_a_beam_wider_than_the_vocabulary(model: SentenceVAE) -> None:
-    found = generate.beam_search(model, codes(3), 10 * VOCABULARY, max_len=1)
+    found = generate.beam_search(model, codes(3), Strategy(beam=10 * VOCABULARY), max_len=1)
     best = [
         max(
             [[], *([w] for w in range(UNK, VOCABULARY))],

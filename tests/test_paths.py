@@ -15,7 +15,9 @@ from torch import Tensor
 
 from seqvae_cli import generate, paths
 from seqvae_cli.errors import UsageError
+from seqvae_cli.generate import Strategy
 from seqvae_cli.paths import edit_distance, evenly, linear_path, spherical_path, walk
+from seqvae_cli.tokenizer import UNK
 from tests.test_generate import build, codes
 
 VECTORS = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
@@ -104,6 +106,18 @@ def test_a_walk_takes_the_usual_path_and_refuses_what_is_none() -> None:
         walk(model, first, last, 7, kind="curved")
     with pytest.raises(UsageError, match="of 1 steps"):
         walk(model, first, last, 1)
+    with pytest.raises(UsageError, match="by chance"):
+        walk(model, first, last, 7, Strategy())
+
+
+def test_a_walk_is_decoded_as_asked() -> None:
+    model, (first, last) = build(seed=5), codes(2)
+    with torch.no_grad():
+        model.decoder.vocabulary.bias[UNK] += 3
+    for strategy in (Strategy(beam=3), Strategy(greedy=True, unk=False)):
+        walked = walk(model, first, last, 6, strategy, max_len=9)
+        assert walked.sentences == generate.decode(model, paths.linear_path(first, last, 6), strategy, max_len=9)
+        assert walked != walk(model, first, last, 6, max_len=9)
 
 
 @pytest.mark.parametrize("steps", [2, 5, 11])

@@ -23,11 +23,17 @@ TopK = Annotated[int | None, typer.Option(min=0, max=10**9, help="Only the k lik
 TopP = Annotated[
     float | None, typer.Option(min=0.001, max=1, help="Only the likeliest words that reach p [default: 1].")
 ]
+NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never <unk>: known words alone.")]
 MaxLen = Annotated[int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)]
 
 
 def strategy(
-    greedy: bool, beam: int | None, temperature: float | None, top_k: int | None, top_p: float | None
+    greedy: bool,
+    beam: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    no_unk: bool = False,
 ) -> Strategy:
     """Raises `UsageError` where two of them contradict each other."""
     choices = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
@@ -45,4 +51,5 @@ def strategy(
         temperature=1.0 if temperature is None else temperature,
         top_k=top_k or 0,
         top_p=1.0 if top_p is None else top_p,
+        unk=not no_unk,
     )

@@ -12,7 +12,7 @@ import typer
 
 from seqvae_cli import display
 from seqvae_cli.commands._model import Device, Json, RunOption, Seed, Threads, open_bundle
-from seqvae_cli.commands._strategy import Beam, MaxLen, Temperature, TopK, TopP
+from seqvae_cli.commands._strategy import Beam, MaxLen, NoUnk, Temperature, TopK, TopP
 from seqvae_cli.commands._strategy import strategy as chosen
 
 app = typer.Typer()
@@ -25,6 +25,7 @@ def decode(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
+    no_unk: NoUnk = False,
     max_len: MaxLen = 100,
     batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Codes at once.", show_default=True)] = 256,
     seed: Seed = 0,
@@ -45,7 +46,7 @@ def decode(
         seqvae encode - < sentences.txt | seqvae decode --beam 5 --json | jq -r .text
     """
     greedy = beam is temperature is top_k is top_p is None
-    strategy = chosen(greedy, beam, temperature, top_k, top_p)
+    strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
     import numpy as np
     import torch
 

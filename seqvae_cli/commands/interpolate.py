@@ -18,6 +18,8 @@ from seqvae_cli.commands._model import (
     start_ids,
 )
 from seqvae_cli.commands._sentences import check_sentences
+from seqvae_cli.commands._strategy import MaxLen, NoUnk
+from seqvae_cli.commands._strategy import strategy as chosen
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -38,9 +40,8 @@ def interpolate(
     even: Annotated[
         bool, typer.Option("--even", help="Steps at which the sentence changes evenly, instead of the code.")
     ] = False,
-    max_len: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)
-    ] = 100,
+    no_unk: NoUnk = False,
+    max_len: MaxLen = 100,
     run_option: RunOption = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -85,7 +86,8 @@ def interpolate(
         first, last = (mean for mean, _ in generate.encode(model, ids, precision=precision))
     count = steps or (20 if random else 11)
     options: dict[str, Any] = {"start": start_ids(tokenizer, start), "max_len": max_len, "precision": precision}
-    walked = paths.walk(model, first, last, count, kind=path, even=even, **options)
+    strategy = chosen(True, no_unk=no_unk)
+    walked = paths.walk(model, first, last, count, strategy, kind=path, even=even, **options)
     texts = [tokenizer.decode(words) for words in walked.sentences]
     positions = [round(position, 6) for position in walked.positions]
     if json:

@@ -7,7 +7,7 @@ import typer
 from seqvae_cli import display
 from seqvae_cli.commands._model import Device, Json, RunOption, Threads, open_bundle
 from seqvae_cli.commands._sentences import Encoding, Sentences, Text, open_lines
-from seqvae_cli.commands._strategy import Beam, MaxLen
+from seqvae_cli.commands._strategy import Beam, MaxLen, NoUnk
 from seqvae_cli.commands._strategy import strategy as chosen
 
 app = typer.Typer()
@@ -17,6 +17,7 @@ app = typer.Typer()
 def reconstruct(
     text: Text,
     beam: Beam = None,
+    no_unk: NoUnk = False,
     max_len: MaxLen = 100,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
@@ -40,7 +41,7 @@ def reconstruct(
     bundle = open_bundle(None, run_option, device, threads)
     bundle.need_latent()
     sentences = Sentences(lines, bundle.tokenizer)
-    strategy = chosen(beam is None, beam, None, None, None)
+    strategy = chosen(beam is None, beam, no_unk=no_unk)
     decoded = generate.reconstruct(bundle.model, sentences.ids(), strategy, max_len=max_len, precision=bundle.precision)
     for line, words in sentences.joined(decoded):
         made = None if words is None else bundle.tokenizer.decode(words)

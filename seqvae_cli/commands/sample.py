@@ -17,7 +17,7 @@ from seqvae_cli.commands._model import (
     open_bundle,
     start_ids,
 )
-from seqvae_cli.commands._strategy import Beam, Greedy, MaxLen, Temperature, TopK, TopP
+from seqvae_cli.commands._strategy import Beam, Greedy, MaxLen, NoUnk, Temperature, TopK, TopP
 from seqvae_cli.commands._strategy import strategy as chosen
 
 app = typer.Typer()
@@ -34,6 +34,7 @@ def sample(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
+    no_unk: NoUnk = False,
     max_len: MaxLen = 100,
     batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 256,
     seed: Seed = 0,
@@ -53,7 +54,7 @@ def sample(
         seqvae sample -n 5 --beam 5
         seqvae sample -n 1000 --json | jq -r .text | sort | uniq -c
     """
-    strategy = chosen(greedy, beam, temperature, top_k, top_p)
+    strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
     from seqvae_cli import generate
 
     bundle = open_bundle(run, run_option, device, threads)

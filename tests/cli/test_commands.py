@@ -376,6 +376,27 @@ def test_beams_answer(seqvae: Seqvae) -> None:
     assert seqvae("sample", "-n", "3", "--beam", "1").lines == seqvae("sample", "-n", "3", "--greedy").lines
 
 
+def test_no_unk_keeps_unknown_words_out_of_every_answer(seqvae: Seqvae) -> None:
+    """On a corpus most of whose words are unknown."""
+    text = "\n".join(tiny_text()).encode()
+    assert seqvae("prepare", "-", "--name", "rare", "--min-count", "30", stdin=text).code == 0
+    assert seqvae("train", "--data", "rare", *SMALL, "--epochs", "20").code == 0
+    code = json.dumps([0.0, 1.0, 0.0, -1.0]).encode()
+    for arguments, stdin in (
+        (["sample", "--seed", "1"], b""),
+        (["sample", "--beam", "2"], b""),
+        (["interpolate", "--random"], b""),
+        (["reconstruct", "the cat sees the sea"], b""),
+        (["decode", "--beam", "2"], code),
+        (["decode"], code),
+    ):
+        assert "<unk>" in seqvae(*arguments, stdin=stdin).out, arguments
+        known = seqvae(*arguments, "--no-unk", stdin=stdin)
+        assert known.code == 0
+        assert known.out
+        assert "<unk>" not in known.out, arguments
+
+
 def test_sample_in_json_has_the_log_probability(seqvae: Seqvae) -> None:
     rows = [json.loads(line) for line in seqvae("sample", "-n", "5", "--json", "--batch-size", "2").lines]
     assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]
