@@ -1,7 +1,7 @@
 """The one schema of settings: strict, with units and ranges; YAML in and out.
 
-Settings are layered: defaults < preset < YAML file < flags. Every layer is checked when it is added, so that an error
-names the layer it came from; an unknown key fails and names the nearest one.
+Settings are layered: defaults (those of preset default) < preset < YAML file < --set < flags. Every layer is checked
+when it is added, so that an error names the layer it came from; an unknown key fails and names the nearest one.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class StartEvent:
     pretrain: float
     """Epochs as an autoencoder, the first of all; shortened, like the next, where the training is short."""
     annealing: float
-    """Epochs after them before the KL weight is full; 0 without a latent code."""
+    """Epochs after them in which the KL weight, or the target rate, is not at its full value yet."""
     steps_per_epoch: int
     step: int
     """Steps already done: 0, unless the run was resumed."""

@@ -44,7 +44,7 @@ class Strategy:
     beam: int = 0
     """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
     unk: bool = True
-    """Whether `<unk>`, which stands for every word that the vocabulary lacks, may be said."""
+    """Whether `<unk>`, which stands for every word that the vocabulary lacks, may be chosen."""
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what is no strategy."""
@@ -55,10 +55,9 @@ class Strategy:
             )
 
     def sayable(self, logits: Tensor) -> Tensor:
-        """float32 logits [B, V] that never choose what is no word of a sentence."""
-        logits = logits.float()
-        logits[:, [PAD, BOS] if self.unk else [PAD, BOS, UNK]] = -torch.inf
-        return logits
+        """Logits or log-probabilities [B, V] that never choose what is no word of a sentence."""
+        others = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
+        return logits.index_fill(-1, others, -torch.inf)
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
@@ -121,7 +120,7 @@ def decode(
             if position < len(start):
                 tokens = words[rows, position]
                 continue
-            tokens = strategy.choose(strategy.sayable(logits), uniforms[rows, position])
+            tokens = strategy.choose(strategy.sayable(logits.float()), uniforms[rows, position])
             words[rows, position] = tokens
             alive = (tokens != EOS).nonzero()[:, 0]
             if len(alive) < len(rows):
@@ -147,8 +146,8 @@ def beam_search(
 ) -> list[list[int]]:
     """The likeliest sentence that `strategy.beam` hypotheses find for each row of z [B, L], as `decode` gives it.
 
-    Sentences of different lengths are compared by log p a token, `<eos>` counted. A row is done when as many of its
-    hypotheses have ended, or at `max_len` words.
+    Sentences of different lengths are compared by log p a token under the model, `<eos>` counted. A row is done when as
+    many of its hypotheses have ended, or at `max_len` words.
     """
     found: list[list[int]] = []
     for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
@@ -173,7 +172,7 @@ def _beam_search(
             tokens = torch.full_like(tokens, word)
         for length in range(1, max_len - len(start) + 1):
             logits, state = decoder.step(tokens, state)
-            log_p = strategy.sayable(logits).log_softmax(-1).view(count, width, -1)
+            log_p = strategy.sayable(logits.float().log_softmax(-1)).view(count, width, -1)
             # Twice the width: enough to go on with even where every other continuation is an end.
             best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
             parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)

@@ -6,7 +6,7 @@
     codes = model.encode(["stock prices rose", "the president resigned"])
     model.decode(codes.mean(0))
 
-What it offers is what the commands of the same names do; errors are those of `seqvae_cli.errors`.
+A method answers as the command of its name does; errors are those of `seqvae_cli.errors`.
 """
 
 from __future__ import annotations
@@ -170,21 +170,31 @@ def load(run: str = "latest", *, device: str = "auto") -> Model:
 
 
 def prepare_corpus(
-    source: str | Path, *, name: str | None = None, sentences: int = 20_000, from_folder: str | Path | None = None
+    source: str | Path,
+    *,
+    name: str | None = None,
+    sentences: int = 20_000,
+    from_folder: str | Path | None = None,
+    tokenizer: str | None = None,
 ) -> Corpus:
     """A prepared corpus: `toy` (built in, of so many `sentences`), one that is known such as `ptb`, or a text file.
 
-    Only a known corpus uses the network, and not where `from_folder` has its files.
+    Only a known corpus uses the network, and not where `from_folder` has its files. `tokenizer`: word, whitespace or
+    char; None: word for text, whitespace for a known corpus, whose words are told apart already.
     """
     if from_folder is not None and source not in corpus.CORPORA:
         raise UsageError(f"from_folder does not go with {str(source)!r}", f"known corpora: {', '.join(corpus.CORPORA)}")
     if name is not None and source in corpus.CORPORA:
         raise UsageError(f"corpus {source} has its own name", "leave name out")
+    if source == "toy" and tokenizer is not None:
+        raise UsageError("corpus toy has its own words", "leave tokenizer out")
     if source == "toy":
         return prepare.prepare_toy(sentences=sentences, name=name or "toy").corpus
     if isinstance(source, str) and source in corpus.CORPORA:
-        return prepare.prepare_known(source, from_dir=None if from_folder is None else Path(from_folder)).corpus
-    return prepare.prepare_text(sources.text_source(Path(source)), name or sources.name_of(str(source))).corpus
+        folder = None if from_folder is None else Path(from_folder)
+        return prepare.prepare_known(source, from_dir=folder, tokenizer=tokenizer or "whitespace").corpus
+    text = sources.text_source(Path(source))
+    return prepare.prepare_text(text, name or sources.name_of(str(source)), tokenizer=tokenizer or "word").corpus
 
 
 def train_model(

@@ -258,9 +258,11 @@ def summary(event: EndEvent) -> str:
 
 def _phases(event: StartEvent) -> str:
     """What the first epochs are for: their losses are no sign of how training goes."""
-    parts = [f"{event.pretrain:.3g} as an autoencoder"] if event.pretrain else []
-    parts += [f"{event.annealing:.3g} of annealing"] if event.annealing else []
-    return f" (the first {', the next '.join(parts)})" if parts else ""
+    if event.step >= (event.pretrain + event.annealing) * event.steps_per_epoch:
+        return ""
+    lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}
+    parts = [f"{round(length, 2):g} {name}" for name, length in lengths.items() if length]
+    return f" (the first {', the next '.join(parts)})"
 
 
 def _speed(tokens_per_second: float) -> str:

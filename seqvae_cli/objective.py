@@ -62,6 +62,11 @@ SCHEDULES: dict[str, Callable[[ObjectiveSettings, Clock], float]] = {
 }
 
 
+def annealing(settings: ObjectiveSettings) -> float:
+    """Epochs, after those of pretraining, until the schedule has risen; 0 of the cyclical one, which falls again."""
+    return settings.kl_hold + settings.kl_warmup if settings.kl_schedule in ("linear", "logistic") else 0.0
+
+
 MULTIPLIER_RATE = 1e-3
 """How far the Lagrange multiplier moves in a step, for each nat that the rate is away from its minimum."""
 
@@ -99,11 +104,9 @@ class Objective(nn.Module):
         """The schedule has run out: from here on the loss only falls by learning."""
         if clock.epoch < 0:
             return False
-        if self.settings.kl_schedule == "none":
-            return True
         if self.settings.kl_schedule == "cyclical":
             return clock.epoch >= clock.epochs * (1 - (1 - self.settings.kl_ratio) / self.settings.kl_cycles)
-        return clock.epoch >= self.settings.kl_hold + self.settings.kl_warmup
+        return clock.epoch >= annealing(self.settings)
 
     def forward(self, terms: Terms, clock: Clock) -> Loss:
         distortion = terms.distortion.mean()

@@ -1,4 +1,4 @@
-"""Who is updated when: phases of a training in which encoder and decoder do not learn together."""
+"""The phases of a training: how long they are, and the one in which the encoder learns alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 
 from seqvae_cli.batching import Batch
-from seqvae_cli.config import ObjectiveSettings, Settings
+from seqvae_cli.config import Settings
 from seqvae_cli.learner import Learner
-from seqvae_cli.objective import Clock
+from seqvae_cli.objective import Clock, annealing
 
 MOST = 100
 """Steps of the encoder before one of the decoder."""
@@ -19,19 +19,16 @@ PART = 0.5
 """Of a training, at the most, passes before the KL weight is full."""
 
 
-def annealing(objective: ObjectiveSettings) -> float:
-    """Epochs from the end of pretraining to the full KL weight; the cyclical schedule has none: it comes back to 0."""
-    return objective.kl_hold + objective.kl_warmup if objective.kl_schedule in ("linear", "logistic") else 0.0
-
-
 def fitted(settings: Settings) -> Settings:
     """`settings` with the phases before the full KL weight shortened, all alike, where they would take over half of it.
 
-    So a training of 2 epochs has them too. Those of the cyclical schedule are parts of a training already.
+    So a training of 2 epochs has them too. Those of the cyclical schedule are parts of a training already. Without a
+    latent code there is no autoencoder to begin as.
     """
     train, objective = settings.train, settings.objective
-    scale = min(1.0, PART * train.epochs / max(train.pretrain + annealing(objective), 1e-9))
-    train = train.model_copy(update={"pretrain": scale * train.pretrain})
+    pretrain = train.pretrain if settings.model.latent_size else 0.0
+    scale = min(1.0, PART * train.epochs / max(pretrain + annealing(objective), 1e-9))
+    train = train.model_copy(update={"pretrain": scale * pretrain})
     phases = {"kl_hold": scale * objective.kl_hold, "kl_warmup": scale * objective.kl_warmup}
     return settings.model_copy(update={"train": train, "objective": objective.model_copy(update=phases)})
 

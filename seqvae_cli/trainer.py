@@ -32,7 +32,7 @@ from seqvae_cli.events import (
     WarningEvent,
 )
 from seqvae_cli.learner import DIVERGED_HINT, Learner
-from seqvae_cli.objective import Clock, Loss
+from seqvae_cli.objective import Clock, Loss, annealing
 from seqvae_cli.progress import Progress
 from seqvae_cli.registry import Run
 from seqvae_cli.runtime import precision_name, resolve_device, resolve_precision, set_threads, sum_type
@@ -113,7 +113,7 @@ class Trainer:
             threads=self.threads,
             epochs=self.epochs,
             pretrain=self.settings.train.pretrain,
-            annealing=phases.annealing(self.settings.objective) if self.settings.model.latent_size else 0.0,
+            annealing=annealing(self.settings.objective) if self.settings.model.latent_size else 0.0,
             steps_per_epoch=self.steps_per_epoch,
             step=progress.step,
         )

@@ -219,7 +219,12 @@ def test_training_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("pretrain", "annealing", "said"),
-    [(0, 0, "100 steps"), (0.5, 0, "(the first 0.5 as an autoencoder)"), (0, 1.25, "(the first 1.25 of annealing)")],
+    [
+        (0, 0, "100 steps"),
+        (0.5, 0, "100 steps (the first 0.5 as an autoencoder)"),
+        (0, 12.251, "100 steps (the first 12.25 of annealing)"),
+        (1200, 0, "100 steps (the first 1200 as an autoencoder)"),
+    ],
 )
 def test_the_first_line_names_the_phases_that_there_are(
     pretrain: float, annealing: float, said: str, capsys: pytest.CaptureFixture[str]
@@ -227,6 +232,15 @@ def test_the_first_line_names_the_phases_that_there_are(
     with live.TrainingView() as view:
         view.show(replace(START, pretrain=pretrain, annealing=annealing))
     assert capsys.readouterr().err.rstrip().endswith(said)
+
+
+def test_a_resumed_training_names_the_phases_until_they_are_over(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, step=899))
+        view.show(replace(START, step=900))
+    within, after = capsys.readouterr().err.splitlines()
+    assert within.endswith("(the first 3 as an autoencoder, the next 6 of annealing), from step 899")
+    assert after.endswith("40 epochs of 100 steps, from step 900")
 
 
 def test_a_step_is_a_plain_line_when_it_is_due(

@@ -14,6 +14,7 @@ import torch
 
 import seqvae_cli
 from seqvae_cli import Model, Strategy, app, load, prepare_corpus, registry, train_model
+from seqvae_cli.corpus import find
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.events import EvalEvent, Event, StepEvent
 from tests.conftest import TINY, tiny_text
@@ -75,6 +76,18 @@ def test_scores_and_evaluation_are_those_of_the_commands(model: Model, capsys: p
     assert found == json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("tokenizer", [None, "word", "whitespace", "char"])
+def test_a_text_is_prepared_as_the_command_does(tokenizer: str | None, home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("\n".join(f"{line}, it's said." for line in tiny_text()))
+    corpus = prepare_corpus(text, tokenizer=tokenizer)
+    assert corpus.path.is_relative_to(home)
+    assert corpus.tokenizer.kind == (tokenizer or "word")
+    option = ["--tokenizer", tokenizer] if tokenizer else []
+    assert app.main(["prepare", str(text), "--name", "other", *option]) == 0
+    assert find("other").hash == corpus.hash
+
+
 def test_training_tells_of_its_events_and_gives_the_model(home: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("\n".join(tiny_text()))
@@ -133,6 +146,7 @@ def test_the_built_in_corpus(home: Path) -> None:
         (lambda _: Strategy(beam=-1), "beam=-1"),
         (lambda _: prepare_corpus("ptb", name="mine"), "own name"),
         (lambda _: prepare_corpus("toy", from_folder="."), "from_folder"),
+        (lambda _: prepare_corpus("toy", tokenizer="char"), "its own words"),
     ],
 )
 def test_wrong_use_is_refused_with_the_value(model: Model, call: object, words: str) -> None:

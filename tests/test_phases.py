@@ -16,7 +16,7 @@ from seqvae_cli.batching import Batch, collate
 from seqvae_cli.config import Settings
 from seqvae_cli.corpus import Corpus
 from seqvae_cli.evaluate import evaluate
-from seqvae_cli.events import EvalEvent, StepEvent
+from seqvae_cli.events import EvalEvent, StartEvent, StepEvent
 from seqvae_cli.learner import Learner, is_encoders
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.objective import Clock, Loss
@@ -159,6 +159,15 @@ def test_phases_that_are_parts_of_a_training_already_are_left_alone() -> None:
     assert phases.fitted(settings) == settings
     untrained = config.resolve(overrides={"objective.kl_schedule": "none", "train.pretrain": 0, "train.epochs": 1})
     assert phases.fitted(untrained) == untrained
+
+
+def test_a_language_model_does_not_begin_as_an_autoencoder(tiny_corpus: Corpus) -> None:
+    """Its decoder would be thrown away for nothing."""
+    run = new_run(tiny_corpus, "without", model__latent_size=0, train__pretrain=3.0)
+    events = fit(run, tiny_corpus)
+    assert isinstance(events[0], StartEvent)
+    assert events[0].pretrain == events[0].annealing == 0
+    assert next(event for event in events if isinstance(event, EvalEvent)).best
 
 
 def test_a_reset_decoder_keeps_the_embeddings_and_what_is_tied(learner: Learner) -> None:

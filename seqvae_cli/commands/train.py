@@ -18,6 +18,12 @@ from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
 
+PRESETS = (
+    *("default", "best", "autoencoder-like", "lm", "bowman", "bowman-inputless", "cyclical", "free-bits", "lagging"),
+    *("pretrain", "mdr", "beta", "vmf", "mixture", "vamp", "seed"),
+)
+"""As the help names them; `config`, which has them, is slow to import."""
+
 
 def complete_preset(incomplete: str) -> list[str]:
     """For the shell: names of presets."""
@@ -30,7 +36,8 @@ def complete_preset(incomplete: str) -> list[str]:
 def train(
     context: typer.Context,
     preset: Annotated[
-        str | None, typer.Option(help="A recipe: default, seed [default: default].", autocompletion=complete_preset)
+        str | None,
+        typer.Option(help=f"A recipe: {', '.join(PRESETS)} [default: default].", autocompletion=complete_preset),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
     set_: Annotated[
@@ -49,7 +56,8 @@ def train(
 ) -> None:
     """Train a sentence VAE on a prepared corpus.
 
-    Settings are layered: preset < --config < --set < flags. Ctrl-C saves and says how to go on.
+    Settings are layered: defaults (those of preset default) < preset < --config < --set < flags. Ctrl-C saves and says
+    how to go on.
 
     Examples:
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae_cli import app, corpus, registry
+from seqvae_cli import app, config, corpus, registry
+from seqvae_cli.commands import train
 from tests.conftest import SMALL, Seqvae, tiny_text
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -21,6 +22,10 @@ def test_every_command_has_help_with_an_example(seqvae: Seqvae, command: str) ->
     assert answer.code == 0
     assert "Example" in answer.out
     assert f"seqvae {command.split()[0]}" in answer.out
+
+
+def test_the_help_names_every_preset() -> None:
+    assert sorted(train.PRESETS) == config.preset_names()
 
 
 # prepare
