@@ -11,7 +11,7 @@ step() {
 }
 
 step seqvae prepare toy --sentences 8000
-step seqvae train --data toy --epochs 3
+step seqvae train --data toy --epochs 6
 step seqvae eval --samples 10
 step seqvae sample -n 5
 step seqvae interpolate "the council applauds the budget ." "did the young striker not reject the contract ?"
