@@ -23,7 +23,7 @@ TopK = Annotated[int | None, typer.Option(min=0, max=10**9, help="Only the k lik
 TopP = Annotated[
     float | None, typer.Option(min=0.001, max=1, help="Only the likeliest words that reach p [default: 1].")
 ]
-NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never <unk>: known words alone.")]
+NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never choose <unk>: known words alone.")]
 MaxLen = Annotated[int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)]
 
 
