@@ -208,7 +208,7 @@ TRIED += [str(value) for value in TRIED] + ["", " ", "one", "1,5", "0x10", "9" *
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default preset without a line: reading its YAML thousands of times would take most of the time."""
-    monkeypatch.setattr(config, "preset_text", lambda _: "")
+    monkeypatch.setattr(config.layers, "preset_text", lambda _: "")
 
 
 @pytest.mark.usefixtures("bare")

@@ -1,0 +1,194 @@
+"""Settings in layers: defaults (those of preset default) < preset < YAML file < --set < flags; YAML in and out.
+
+Every layer is checked when it is added, so that an error names the layer it came from; an unknown key fails and names
+the nearest one.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from seqvae_cli.config.options import fields, flag_name, kind_of, range_of
+from seqvae_cli.config.schema import Settings
+from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
+
+BEFORE: dict[str, Any] = {
+    "model": {"pooling": "last", "shortlist": 0},
+    "train": {"pretrain": 0.0, "lr_schedule": "plateau"},
+}
+"""What a run means whose settings were written before these had names."""
+UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""What the YAML library lets out besides its own errors, for `!!int ""` or `!!timestamp x` say."""
+
+
+def preset_names() -> list[str]:
+    return sorted(file.name[:-5] for file in _presets().iterdir() if file.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """The commented YAML of a preset. Raises `UsageError` for an unknown one."""
+    if name not in preset_names():
+        raise UsageError(f"no preset {name!r}", nearest(name, preset_names()))
+    return (_presets() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _presets() -> Traversable:
+    return resources.files("seqvae_cli") / "presets"
+
+
+def resolve(preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Defaults < preset < YAML file < overrides (dotted keys, such as `{"train.lr": 0.01}`).
+
+    Raises `DataError` for a bad file, `UsageError` for a bad preset name or override.
+    """
+    values: dict[str, Any] = {}
+    values = _add(values, parse(preset_text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise DataError(f"{file}: no such settings file") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} is no UTF-8 text: byte {error.start}") from error
+        except OSError as error:
+            raise MachineError(f"{file}: {error.strerror}") from error
+        values = _add(values, parse(text, str(file)), DataError, f"{file}: ")
+    for key, value in (overrides or {}).items():
+        values = _add(values, _nested(key, value), UsageError, "")
+    settings = Settings.model_validate(values)
+    _check_latent(settings)
+    return settings
+
+
+def _check_latent(settings: Settings) -> None:
+    """Raises `UsageError` where settings of the latent code cannot work together."""
+    model, objective = settings.model, settings.objective
+    if model.posterior == "vmf" and model.latent_size < 2:
+        raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or take model.posterior gaussian")
+    if not model.latent_size and model.prior != "standard":
+        raise UsageError(f"model.prior: a language model has no {model.prior} prior", "leave it at standard")
+    ways = ("latent_state", "latent_input", "latent_output", "latent_rotary")
+    if model.latent_size and not any(getattr(model, way) for way in ways):
+        raise UsageError("model: z reaches the decoder nowhere", f"set one of {', '.join(ways)}")
+    constant = not model.latent_size or (
+        model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
+    )
+    if constant and (objective.min_rate or objective.target_rate):
+        key = "min_rate" if objective.min_rate else "target_rate"
+        raise UsageError(
+            f"objective.{key}: the rate of this model is constant",
+            "model.concentration 0 learns that of a vmf posterior",
+        )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which besides refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"{key.value!r} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """YAML as a mapping. Python tags are refused. Raises `DataError` with the line."""
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "no valid YAML"  # which may hold a name of any length
+        raise DataError(f"{source}{where}: {problem:.200}") from error
+    except UNREADABLE as error:
+        raise DataError(f"{source}: no valid YAML") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise DataError(f"{source}: settings are `key: value` lines, not a {type(value).__name__}")
+    return value
+
+
+def load(path: Path) -> Settings:
+    """The resolved settings of a run. Raises `DataError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    return Settings.model_validate(_add(BEFORE, parse(text, str(path)), DataError, f"{path}: "))
+
+
+def dump(settings: Settings) -> str:
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError], source: str) -> dict[str, Any]:
+    """`values` with `layer` over them, checked against the schema."""
+    known = dict(fields())
+    merged = _merge(values, layer)
+    try:
+        Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] in ("extra_forbidden", "invalid_key"):
+            raise kind(f"{source}no setting {key!r}", _nearest_setting(key, known)) from error
+        if key not in known:
+            raise kind(f"{source}{key}: is a group of settings, such as {key}.{_first_of(key, known)}") from error
+        field = known[key]
+        expected = ", ".join(part for part in (kind_of(field), range_of(field)) if part)
+        if key == "runtime.device":
+            expected = str(field.description)
+        hint = f"{flag_name(key)}: {field.description}" if kind is UsageError else str(field.description)
+        raise kind(f"{source}{key}: {_shown(first['input'])} is not allowed ({expected})", hint) from error
+    except RecursionError as error:
+        raise kind(f"{source}settings are nested too deeply") from error
+    return merged
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _shown(value: Any) -> str:
+    # A long list or a nest of aliases is never written out in full.
+    text = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
+    """Also finds `lr` where `train.lr` is meant."""
+    if key in known:
+        group, _, name = key.partition(".")
+        return f"in a file groups are nested: `{group}: {{{name}: ...}}`"
+    for full in known:
+        if full.rpartition(".")[2] == key.rpartition(".")[2]:
+            return f"did you mean {full!r}?"
+    return nearest(key, known)
+
+
+def _first_of(group: str, known: Mapping[str, FieldInfo]) -> str:
+    return next(key.rpartition(".")[2] for key in known if key.startswith(f"{group}."))

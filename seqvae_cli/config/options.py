@@ -1,0 +1,75 @@
+"""Every setting as a flag of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from seqvae_cli.config.schema import Settings
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A setting as the command line shows it."""
+
+    key: str
+    """Dotted path of the setting, such as `train.lr`."""
+    names: tuple[str, ...]
+    help: str
+    kind: str
+    """What a value looks like: INTEGER, FLOAT, TEXT, BOOLEAN or the choices."""
+
+
+ALIASES = {"train.max_len": ("--bptt",)}
+"""Further names of a flag: what users of other implementations know it by."""
+
+
+def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting with its dotted key."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def flag_name(key: str) -> str:
+    """`train.batch_size` is `--batch-size`."""
+    return "--" + key.rpartition(".")[2].replace("_", "-")
+
+
+def flags() -> Iterator[Flag]:
+    """One flag a setting."""
+    for key, field in fields():
+        name, kind = flag_name(key), kind_of(field)
+        names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
+        if kind == "BOOLEAN":
+            names = (f"{name}/--no-{name[2:]}",)
+        default = field.default if field.default != "" else "none"
+        if kind == "BOOLEAN":
+            default = "on" if field.default else "off"
+        ranges = range_of(field)
+        yield Flag(key, names, f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]", kind)
+
+
+def kind_of(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    kinds: dict[Any, str] = {int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
+    return kinds.get(field.annotation, "TEXT")
+
+
+def range_of(field: FieldInfo) -> str:
+    bounds = {
+        name: str(bound) if isinstance(bound, int) else f"{bound:.12g}"
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if (bound := getattr(item, name, None)) is not None
+    }
+    low = bounds.get("ge") or (f"above {bounds['gt']}" if "gt" in bounds else "")
+    high = bounds.get("le") or (f"below {bounds['lt']}" if "lt" in bounds else "")
+    return f"{low} to {high}" if low and high else low or high

@@ -1,0 +1,163 @@
+"""The one schema of settings: strict, with units and ranges."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+MAX_SEED = 2**63 - 1
+MAX_CONCENTRATION = 10_000
+"""Of a von Mises-Fisher distribution, given or learned: its density's constant takes terms in proportion."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` as a switch: `word_dropout: yes` must not become a rate of 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("a switch is no number")
+        return value
+
+
+class ModelSettings(_Section):
+    embed_size: int = Field(256, ge=1, le=65536, description="dimensions of a word embedding")
+    hidden_size: int = Field(256, ge=1, le=65536, description="dimensions of an LSTM state")
+    latent_size: int = Field(
+        32, ge=0, le=65536, description="dimensions of the latent code z; 0: none, a language model"
+    )
+    posterior: Literal["gaussian", "vmf"] = Field(
+        "gaussian", description="q(z|x): a diagonal Gaussian, or von Mises-Fisher on the unit sphere"
+    )
+    concentration: float = Field(
+        80.0,
+        ge=0,
+        le=MAX_CONCENTRATION,
+        description="of a vmf posterior, the same for all sentences; 0: learned for each",
+    )
+    prior: Literal["standard", "mixture", "vamp"] = Field(
+        "standard",
+        description="p(z): N(0, I) or uniform on the sphere, a learned mixture, or one of posteriors of learned inputs",
+    )
+    components: int = Field(20, ge=1, le=10_000, description="components of a mixture or vamp prior")
+    encoder_size: int = Field(
+        0, ge=0, le=65536, description="dimensions of an LSTM state of the encoder; 0: as many as hidden_size"
+    )
+    encoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the encoder")
+    decoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the decoder")
+    bidirectional: bool = Field(False, description="the encoder reads in both directions")
+    pooling: Literal["last", "max", "mean", "rotary"] = Field(
+        "max",
+        description="what the encoder makes of its states: the last one, each dimension's largest or mean, or the sum "
+        "of states and words, each turned by its position (rotary, made for latent_rotary)",
+    )
+    latent_state: bool = Field(True, description="z sets the decoder's first state")
+    latent_input: bool = Field(True, description="z is concatenated to every decoder input")
+    latent_output: bool = Field(False, description="z also enters the output of the decoder LSTM, a skip connection")
+    latent_rotary: bool = Field(
+        False,
+        description="what z holds about each position enters the decoder's input and output there (made for pooling "
+        "rotary)",
+    )
+    dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
+    locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
+    weight_drop: float = Field(
+        0.0, ge=0, lt=1, description="rate of recurrent weights of the decoder LSTM that are dropped, anew each step"
+    )
+    word_dropout: float = Field(
+        0.0, ge=0, le=1, description="rate of decoder input words replaced by <unk>; 1 is the inputless decoder"
+    )
+    tied: bool = Field(True, description="the output weights are the word embeddings")
+    shortlist: int = Field(
+        500,
+        ge=0,
+        le=10_000_000,
+        description="commonest words, which one softmax picks; rarer ones take two; 0: all words",
+    )
+
+    @property
+    def summary_size(self) -> int:
+        """Dimensions of what the encoder makes of a sentence, before the posterior."""
+        return (self.encoder_size or self.hidden_size) * (2 if self.bidirectional else 1)
+
+
+class ObjectiveSettings(_Section):
+    kl_schedule: Literal["none", "linear", "logistic", "cyclical"] = Field(
+        "linear", description="how the KL weight rises"
+    )
+    kl_hold: float = Field(0.0, ge=0, le=1e6, description="epochs at KL weight 0 before it rises (linear, logistic)")
+    kl_warmup: float = Field(6.0, gt=0, le=1e6, description="epochs in which the KL weight rises (linear, logistic)")
+    kl_cycles: int = Field(4, ge=1, le=10000, description="cycles of the cyclical schedule in all epochs together")
+    kl_ratio: float = Field(0.5, gt=0, le=1, description="part of a cycle in which the KL weight rises")
+    beta: float = Field(1.0, ge=0, le=1000, description="the full KL weight")
+    free_bits: float = Field(0.2, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
+    free_bits_total: float = Field(0.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
+    target_rate: float = Field(
+        0.0,
+        ge=0,
+        le=100000,
+        description="nats at which the rate is held, by beta times its distance, without free bits; 0: none",
+    )
+    min_rate: float = Field(
+        0.0, ge=0, le=100000, description="nats below which a Lagrange multiplier does not let the rate fall; 0: none"
+    )
+
+
+class TrainSettings(_Section):
+    epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training split")
+    pretrain: float = Field(
+        3.0, ge=0, le=1e6, description="epochs as an autoencoder, without the KL, after which the decoder is reset"
+    )
+    aggressive: bool = Field(
+        False, description="the encoder is trained to its best before each step, while that raises mutual information"
+    )
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="sentences a step")
+    batch_tokens: int = Field(
+        0, ge=0, le=100_000_000, description="tokens a step, padding counted; 0: batches by sentences"
+    )
+    lr: float = Field(2e-3, gt=0, le=10, description="learning rate of Adam")
+    lr_schedule: Literal["plateau", "cosine"] = Field(
+        "cosine", description="lower the learning rate on plateaus, or along a cosine down to 0 in the last epoch"
+    )
+    lr_cycles: int = Field(1, ge=1, le=10_000, description="cosines of the learning rate; each but the first a restart")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay, a step, of the running mean of the weights that is validated; 0: none"
+    )
+    clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0: no clipping")
+    max_len: int = Field(
+        0, ge=0, le=2**31, description="training sentences are cut to so many words; 0: never (validation never is)"
+    )
+    patience: int = Field(
+        2,
+        ge=0,
+        le=1_000_000,
+        description="plateau: epochs without a better validation -ELBO before the lr is lowered; 0: never",
+    )
+    lr_decay: float = Field(0.5, gt=0, lt=1, description="factor that lowers the learning rate on a plateau")
+    max_decays: int = Field(5, ge=0, le=1000, description="plateaus after which training stops")
+    early_stop: int = Field(
+        0, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before training stops; 0: never"
+    )
+    save_every: float = Field(10.0, gt=0, le=1e6, description="minutes between checkpoints within an epoch")
+
+
+class RuntimeSettings(_Section):
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$", description="auto, cpu, cuda, cuda:N or mps"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="precision of matrix products; auto: bfloat16 where the machine has a unit for it"
+    )
+    threads: int = Field(0, ge=0, le=4096, description="CPU threads; 0: as many as there are cores")
+
+
+class Settings(_Section):
+    data: str = Field("", max_length=128, description="name of a prepared corpus; empty: the last one prepared")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of weights, order and noise")
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
