@@ -50,7 +50,7 @@ class Evaluation:
         """As JSON has it: nothing of the source where it is not known, null for a perplexity that overflows."""
         of_source = ("entropy", "excess")
         values = {name: value for name, value in asdict(self).items() if name not in of_source or value is not None}
-        return {name: metrics.finite(value) if isinstance(value, float) else value for name, value in values.items()}
+        return metrics.finite_values(values)
 
 
 def evaluate(

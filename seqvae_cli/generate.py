@@ -100,13 +100,16 @@ def decode(
 ) -> list[list[int]]:
     """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
 
-    `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which is not greedy chooses by.
+    `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which draws words chooses by. Raises
+    `UsageError` where they are missing.
     """
     if strategy.beam:
         return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
     decoder, device = model.decoder, model.device
     count = len(z)
     if uniforms is None:
+        if not strategy.greedy:
+            raise UsageError("drawing words takes random numbers", "greedy, or a beam")
         uniforms = torch.zeros(count, max_len)
     uniforms = uniforms.to(device)
     words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
@@ -291,7 +294,10 @@ def reconstruct(
     batch_size: int = 128,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """What the model makes of each sentence: the decoding of its posterior mean, in order."""
+    """What the model makes of each sentence: the decoding of its posterior mean, in order.
+
+    Raises `UsageError` for a strategy that draws words by chance.
+    """
     means = (mean for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
     while held := list(islice(means, batch_size)):
         yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)

@@ -257,7 +257,7 @@ class Mixture:
 def kl(q: Posterior, p: Prior, z: Tensor) -> Tensor:
     """KL(q ‖ p) of each row: [B, G] nats. Where it has no closed form, log q(z) - log p(z) at the sample z [B, L] of q.
 
-    Gaussians: Kingma & Welling 2014, appendix B. On the sphere: Davidson et al. 2018, section 3.3.
+    Gaussians: Kingma & Welling 2014, appendix B. On the sphere: Davidson et al. 2018, section 3.2.
     """
     if isinstance(q, DiagonalGaussian) and isinstance(p, StandardNormal):
         return 0.5 * (q.log_variance.exp() + q.mean.square() - 1 - q.log_variance)

@@ -312,7 +312,7 @@ class SentenceVAE(nn.Module):
         return (StandardNormal if self.settings.posterior == "gaussian" else UniformOnSphere)(self.settings.latent_size)
 
     def inputs(self, batch: Batch) -> Tensor:
-        """What the decoder reads: `<bos>` w1 … wT, in training with words dropped (Bowman et al. 2015, section 3.2)."""
+        """What the decoder reads: `<bos>` w1 … wT, in training with words dropped (Bowman et al. 2015, section 3.1)."""
         words = batch.tokens[:, :-1]
         if self.training and self.settings.word_dropout > 0:
             dropped = torch.rand(words.shape, device=words.device) < self.settings.word_dropout

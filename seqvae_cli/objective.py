@@ -16,11 +16,10 @@ from seqvae_cli.model import Terms
 @dataclass(frozen=True)
 class Loss:
     total: Tensor
-    """What is lowered: distortion + KL weight x floored rate, averaged over sentences."""
+    """What is lowered, averaged over sentences."""
     distortion: Tensor
     rate: Tensor
     """The plain rate and distortion, averaged over sentences: their sum is the -ELBO."""
-    kl_weight: float
 
 
 @dataclass(frozen=True)
@@ -122,4 +121,4 @@ class Objective(nn.Module):
             total = total + kl_weight * self.multiplier * missing
             if self.training:
                 self.multiplier = (self.multiplier + kl_weight * MULTIPLIER_RATE * missing.detach()).clamp(min=0.0)
-        return Loss(total, distortion.detach(), rate.detach(), kl_weight)
+        return Loss(total, distortion.detach(), rate.detach())

@@ -23,10 +23,12 @@ def fitted(settings: Settings) -> Settings:
     """`settings` with the phases before the full KL weight shortened, all alike, where they would take over half of it.
 
     So a training of 2 epochs has them too. Those of the cyclical schedule are parts of a training already. Without a
-    latent code there is no autoencoder to begin as.
+    latent code there is no autoencoder to begin as, and no KL to wait for.
     """
     train, objective = settings.train, settings.objective
-    pretrain = train.pretrain if settings.model.latent_size else 0.0
+    pretrain = train.pretrain
+    if not settings.model.latent_size:
+        pretrain, objective = 0.0, objective.model_copy(update={"kl_schedule": "none"})
     scale = min(1.0, PART * train.epochs / max(pretrain + annealing(objective), 1e-9))
     train = train.model_copy(update={"pretrain": scale * pretrain})
     phases = {"kl_hold": scale * objective.kl_hold, "kl_warmup": scale * objective.kl_warmup}

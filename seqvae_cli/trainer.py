@@ -1,7 +1,8 @@
 """The loop of a training: steps, annealing, validation, plateaus, saving and resuming.
 
 Everything that decides how training goes on is in the checkpoint (weights, optimizer, random streams, position in the
-epoch's order, running sums, metrics so far), so that a resumed run on CPU repeats the uninterrupted one bit for bit.
+epoch's order, running sums, metrics so far) or beside it in the run (settings, epochs, threads), so that a resumed run
+repeats the uninterrupted one bit for bit on the same kind of CPU.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Trainer:
         self.settings, tokenizer = checkpoint.load_parts(run)
         if epochs is not None and epochs < int(run.info.get("epoch") or 0):
             raise UsageError(f"run {run.name} has {run.info['epoch']} epochs already", "give more --epochs")
-        # Of the epochs that were asked for first: more of them later must not let the KL weight fall again.
+        # Of the epochs that were asked for first: more of them later must not bring these phases back.
         self.settings = phases.fitted(self.settings)
         epochs = epochs or run.info.get("epochs")
         if epochs is not None:
@@ -73,6 +74,7 @@ class Trainer:
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
         self.sums = self.no_sums()
+        self.began_in = run.info.get("precision")
         facts = {"threads": self.threads, "device": str(self.device), "precision": precision_name(self.precision)}
         run.update(**facts, epochs=self.epochs)
 
@@ -113,7 +115,7 @@ class Trainer:
             threads=self.threads,
             epochs=self.epochs,
             pretrain=self.settings.train.pretrain,
-            annealing=annealing(self.settings.objective) if self.settings.model.latent_size else 0.0,
+            annealing=annealing(self.settings.objective),
             steps_per_epoch=self.steps_per_epoch,
             step=progress.step,
         )
@@ -200,7 +202,7 @@ class Trainer:
             self.learner.new_optimizer(self.progress.learning_rate)
             self.progress.pretrained = True
         part = "all"
-        if self.progress.aggressive:
+        if self.progress.aggressive and self.progress.pretrained:
             phases.train_encoder(self.learner, self.any_batches(rows, number), clock, number)
             part = "decoder"
         loss = self.learner.step(self.batch(rows), clock, number, part=part)
@@ -239,7 +241,8 @@ class Trainer:
         return EvalEvent(
             epoch=progress.epoch,
             step=progress.step,
-            kl_weight=self.objective.kl_weight(self.clock()),
+            # The end of pretraining is the begin of the rest: of what was trained, none had a KL weight.
+            kl_weight=self.objective.kl_weight(self.clock()) if progress.pretrained else 0.0,
             learning_rate=self.learner.learning_rate(self.clock()),
             tokens_per_second=progress.epoch_tokens / max(progress.epoch_seconds, 1e-9),
             train_distortion=distortion,
@@ -258,7 +261,7 @@ class Trainer:
     def after_epoch(self, event: EvalEvent) -> Iterator[Event]:
         """Keeps the best weights, lowers the learning rate on a plateau, and moves on to the next epoch."""
         progress, train = self.progress, self.settings.train
-        annealed = self.objective.full(self.clock())
+        annealed = progress.pretrained and self.objective.full(self.clock())
         if event.best:
             progress.best_step, progress.best_epoch = progress.step, progress.epoch
             progress.best_neg_elbo = event.neg_elbo
@@ -273,7 +276,7 @@ class Trainer:
             self.run.update(epoch=event.epoch)
         line = asdict(event)
         progress.history.append(line | {"elbo_ppl": metrics.finite(event.elbo_ppl)})
-        if progress.aggressive:
+        if progress.aggressive and progress.pretrained:
             before = progress.mutual_information
             progress.aggressive = before is None or event.mutual_information > before
             progress.mutual_information = event.mutual_information
@@ -334,6 +337,8 @@ class Trainer:
             return
         progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
         self.learner.restore(path, progress.learning_rate)
+        if self.began_in not in (None, precision_name(self.precision)):
+            yield WarningEvent(f"began in {self.began_in}, goes on in {precision_name(self.precision)}")
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
         checkpoint.set_aside(self.run.path / "last", path)

@@ -34,7 +34,7 @@ LAYERS = {
     2: {"model"},
     3: {"objective", "metrics", "generate", "paths", "checkpoint"},
     4: {"display", "live", "learner", "phases", "trainer", "train", "evaluate", "library", "plots"}
-    | {"archive", "doctor", "diagnosis", "quality", "latent_plots"},
+    | {"archive", "doctor", "diagnosis", "quality", "path_quality", "latent_plots"},
     5: {"commands"},
     6: {"app", "__main__"},
 }

@@ -18,6 +18,7 @@ from torch import Tensor
 from seqvae_cli import generate
 from seqvae_cli.batching import collate
 from seqvae_cli.config import ModelSettings
+from seqvae_cli.errors import UsageError
 from seqvae_cli.generate import GREEDY, Strategy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runtime import stream
@@ -289,6 +290,14 @@ def test_decoding_needs_no_gradient_and_leaves_the_model_alone(model: SentenceVA
 
 
 # --- sampling
+
+
+def test_words_are_not_drawn_without_random_numbers(model: SentenceVAE) -> None:
+    for strategy in (Strategy(), Strategy(temperature=0.5), Strategy(top_k=3)):
+        with pytest.raises(UsageError, match="random numbers"):
+            generate.decode(model, codes(2), strategy)
+        with pytest.raises(UsageError, match="random numbers"):
+            next(generate.reconstruct(model, some_sentences(2), strategy))
 
 
 @pytest.mark.parametrize("strategy", [GREEDY, Strategy(), Strategy(temperature=0.7, top_k=5, top_p=0.9)], ids=str)

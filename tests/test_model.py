@@ -410,7 +410,7 @@ def test_the_negative_elbo_is_summed_over_tokens_and_averaged_over_sentences() -
     from seqvae_cli.objective import Clock, Objective
 
     model, batch, noise = build().eval(), ragged(), noise_for(5)
-    objective = Objective(ObjectiveSettings(kl_schedule="none", free_bits=0.0))
+    objective = Objective(ObjectiveSettings(kl_schedule="none", free_bits_total=0.0))
     total = 0.0
     for i in range(5):
         distortion, rate = reference_terms(model, row(batch, i).tokens[0, :-1].tolist(), noise[i])

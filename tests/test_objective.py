@@ -16,7 +16,7 @@ EPOCHS = 40.0
 
 
 def objective(**settings: Any) -> Objective:
-    return Objective(ObjectiveSettings(**{"free_bits": 0.0, "kl_hold": 0.0, **settings}))
+    return Objective(ObjectiveSettings(**{"free_bits_total": 0.0, "kl_hold": 0.0, **settings}))
 
 
 def weights(times: list[float], **settings: Any) -> list[float]:
@@ -115,8 +115,9 @@ def test_full_from_where_the_weight_stays_full(settings: dict[str, Any], full_fr
 
 def test_total_is_distortion_and_weighted_floored_rate() -> None:
     made = terms([10, 20, 33], [[1, 0.1], [2, 0.2], [3, 0.0]])
-    loss = objective(kl_schedule="linear", kl_warmup=4, beta=2, free_bits=0.5)(made, Clock(1, EPOCHS))
-    assert loss.kl_weight == 0.5
+    one = objective(kl_schedule="linear", kl_warmup=4, beta=2, free_bits=0.5)
+    loss = one(made, Clock(1, EPOCHS))
+    assert one.kl_weight(Clock(1, EPOCHS)) == 0.5
     assert number(loss.distortion) == pytest.approx(21)
     assert number(loss.rate) == pytest.approx(2.1)  # the plain one
     assert number(loss.total) == pytest.approx(21 + 0.5 * (2 + 0.5))

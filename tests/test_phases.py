@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from seqvae_cli.events import EvalEvent, StartEvent, StepEvent
 from seqvae_cli.learner import Learner, is_encoders
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.objective import Clock, Loss
+from seqvae_cli.trainer import Trainer
 from tests.conftest import Seqvae
 from tests.training import assert_same_run, fit, new_run
 
@@ -77,7 +79,7 @@ def test_what_stops_the_encoder_is_the_loss_a_token() -> None:
         def step(self, batch: Batch, *_: Any, part: str) -> Loss:
             assert part == "encoder"
             total = next(self.losses) * float(batch.lengths.sum()) / len(batch)
-            return Loss(torch.tensor(total), torch.tensor(0.0), torch.tensor(0.0), 1.0)
+            return Loss(torch.tensor(total), torch.tensor(0.0), torch.tensor(0.0))
 
     def batches(lengths: Iterator[int]) -> Iterator[Batch]:
         for length in lengths:
@@ -101,13 +103,38 @@ def test_more_epochs_do_not_bring_the_phases_back(tiny_corpus: Corpus) -> None:
     assert later[-1].epoch == 8
 
 
-def test_an_aggressive_phase_ends_when_the_mutual_information_stops_rising(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "lagging", train__aggressive=True, train__epochs=4)
+@pytest.mark.parametrize("pretrain", [0, 1])
+def test_an_aggressive_phase_begins_after_pretraining_and_ends_when_the_mutual_information_stops_rising(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, pretrain: int
+) -> None:
+    clocks: list[float] = []
+    real = phases.train_encoder
+
+    def watched(learner: Learner, batches: Iterator[Batch], clock: Clock, number: int) -> int:
+        clocks.append(clock.epoch)
+        return real(learner, batches, clock, number)
+
+    monkeypatch.setattr(phases, "train_encoder", watched)
+    told = [3.0, 1.0, 2.0, 1.5, 2.5][1 - pretrain :]  # epoch 1 of pretraining says nothing of the rest
+    validate = Trainer.validate
+    monkeypatch.setattr(
+        Trainer, "validate", lambda self: replace(validate(self), mutual_information=told[self.progress.epoch - 1])
+    )
+    settings = {"train__aggressive": True, "train__epochs": 4, "train__pretrain": pretrain}
+    run = new_run(tiny_corpus, "lagging", **settings, objective__kl_schedule="none")
+    fit(run, tiny_corpus)
+    steps = 10  # an epoch
+    assert clocks == pytest.approx([step / steps for step in range(3 * steps)])
+
+
+@pytest.mark.parametrize("stop", [{"train__early_stop": 1}, {"train__lr_schedule": "plateau", "train__patience": 1}])
+def test_the_last_epoch_of_pretraining_is_not_one_at_the_full_kl_weight(
+    tiny_corpus: Corpus, stop: dict[str, object]
+) -> None:
+    run = new_run(tiny_corpus, "boundary", train__pretrain=1, train__epochs=3, objective__kl_schedule="none", **stop)
     events = [event for event in fit(run, tiny_corpus) if isinstance(event, EvalEvent)]
-    rising = [event.mutual_information for event in events]
-    state = train.files.read_json(checkpoint.newest(run.path / "last") / "training.json")
-    ended = any(later <= sooner for sooner, later in itertools.pairwise(rising))
-    assert state["aggressive"] is not ended
+    assert [event.kl_weight for event in events[:2]] == [0, 1]
+    assert [event.best for event in events[:2]] == [False, True]
 
 
 def test_after_pretraining_the_decoder_is_new_and_the_encoder_stays(
@@ -167,6 +194,7 @@ def test_a_language_model_does_not_begin_as_an_autoencoder(tiny_corpus: Corpus) 
     events = fit(run, tiny_corpus)
     assert isinstance(events[0], StartEvent)
     assert events[0].pretrain == events[0].annealing == 0
+    assert {event.kl_weight for event in events if isinstance(event, StepEvent)} == {1.0}
     assert next(event for event in events if isinstance(event, EvalEvent)).best
 
 
@@ -186,7 +214,7 @@ def test_a_reset_decoder_keeps_the_embeddings_and_what_is_tied(learner: Learner)
     [
         {"train__pretrain": 1},
         {"train__aggressive": True},
-        {"objective__min_rate": 3.0, "objective__free_bits": 0.0},
+        {"objective__min_rate": 3.0, "objective__free_bits_total": 0.0},
         {"model__latent_size": 0},
         {"train__average": 0.9, "train__pretrain": 0.7},
         {"model__weight_drop": 0.3, "model__locked_dropout": True, "train__lr_cycles": 2},

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from seqvae_cli.checkpoint import Bundle
     from seqvae_cli.diagnosis import Diagnosis
     from seqvae_cli.evaluate import Evaluation
-    from seqvae_cli.quality import Paths, Quality
+    from seqvae_cli.path_quality import Paths
+    from seqvae_cli.quality import Quality
 
 Rows = list[tuple[str, object, str]]
 

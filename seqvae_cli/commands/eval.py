@@ -56,7 +56,7 @@ def evaluate(
         seqvae eval --samples-quality
     """
     from seqvae_cli import corpus as corpora
-    from seqvae_cli import diagnosis, quality
+    from seqvae_cli import diagnosis, path_quality, quality
     from seqvae_cli.evaluate import evaluate as library
     from seqvae_cli.evaluate import store
 
@@ -82,7 +82,7 @@ def evaluate(
         if samples_quality:
             sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
         if samples_quality and bundle.settings.model.latent_size:
-            walked, evenly = quality.paths(bundle, corpus, split, seed=seed, stage=stage)
+            walked, evenly = path_quality.paths(bundle, corpus, split, seed=seed, stage=stage)
     if json:
         parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
         more = {name: part.to_json() for name, part in parts.items() if part is not None}

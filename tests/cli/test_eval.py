@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from seqvae_cli import checkpoint, corpus, quality
+from seqvae_cli import checkpoint, corpus, path_quality, quality
 from tests.conftest import SMALL, Seqvae
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -31,7 +31,7 @@ def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
     assert {name: result[name] for name in plain} == plain
     bundle, tiny = checkpoint.load("tiny-run"), corpus.find("tiny")
     assert result["samples_quality"] == quality.quality(bundle, tiny, "valid", seed=4).to_json()
-    figures = [figures.to_json() for figures in quality.paths(bundle, tiny, "valid", seed=4)]
+    figures = [figures.to_json() for figures in path_quality.paths(bundle, tiny, "valid", seed=4)]
     assert [result["paths"], result["even_paths"]] == figures
     assert result["paths"]["pairs"] == 200
     assert result["paths"]["steps"] == 11
