@@ -76,12 +76,14 @@ class Model:
             raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
         if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
             raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
-        uniforms = [runtime.stream(seed, i).random(max_len, dtype=np.float32) for i in range(len(z))]
+        uniforms = np.empty((len(z), max_len), np.float32)
+        for i, row in enumerate(uniforms):
+            row[:] = runtime.stream(seed, i).random(max_len, dtype=np.float32)
         decoded = generate.decode(
             self.bundle.model,
             torch.from_numpy(z),
             strategy,
-            uniforms=torch.from_numpy(np.stack(uniforms)) if uniforms else None,
+            uniforms=torch.from_numpy(uniforms),
             max_len=max_len,
             precision=self.bundle.precision,
         )
