@@ -33,6 +33,8 @@ def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
     Raises `DataError` with the line or row of what is no code of that size, `MachineError` where it cannot be read.
     """
     if isinstance(source, Path):
+        if not source.exists():
+            raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
         with files.machine_errors(source), open(source, "rb") as file:
             yield from _read(file, size, str(source))
     else:
@@ -48,10 +50,17 @@ def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
         return
     text = cast(BinaryIO, _Rejoined(start, file))
     dropped: Counter[str] = Counter()
-    for number, line in enumerate(read_lines(text, keep_blank=True, label=label, dropped=dropped), 1):
+    for number, line in enumerate(_lines(text, label, dropped), 1):
         if dropped["too_long"]:
             raise DataError(f"{label} has a line of over 1 MiB, near line {number}")
         yield _code(line, size, f"{label}, line {number}")
+
+
+def _lines(text: BinaryIO, label: str, dropped: Counter[str]) -> Iterator[str]:
+    try:
+        yield from read_lines(text, keep_blank=True, label=label, dropped=dropped)
+    except DataError as error:
+        raise DataError(error.message, "codes are JSON Lines in UTF-8, or one .npy file") from error
 
 
 def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:

@@ -26,6 +26,9 @@ from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
 MAX_LEN = 100
 """Tokens after which a sentence that has found no end is cut."""
 
+LEAST = 1e-6
+"""Of a temperature or a top_p: what is smaller is greedy, and no number of a float32 softmax."""
+
 BEAM_ROWS = 256
 """Hypotheses that are decoded at once."""
 
@@ -48,10 +51,12 @@ class Strategy:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what is no strategy."""
-        fine = 0 < self.temperature < math.inf and 0 < self.top_p <= 1 and self.top_k >= 0 and self.beam >= 0
-        if not fine:
+        counts: tuple[object, ...] = (self.top_k, self.beam)
+        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
+        if not (LEAST <= self.temperature < math.inf and LEAST <= self.top_p <= 1 and whole):
             raise UsageError(
-                f"{self} is no way to choose words", "temperature above 0, top_p above 0 to 1, counts from 0"
+                f"{self} is no way to choose words",
+                f"temperature from {LEAST:g}, top_p from {LEAST:g} to 1, whole numbers from 0",
             )
 
     def sayable(self, logits: Tensor) -> Tensor:
@@ -101,8 +106,10 @@ def decode(
     """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
 
     `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which draws words chooses by. Raises
-    `UsageError` where they are missing.
+    `UsageError` where they are missing, and for more start words than `max_len`.
     """
+    if len(start) > max_len:
+        raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
     if strategy.beam:
         return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
     decoder, device = model.decoder, model.device
@@ -113,7 +120,7 @@ def decode(
         uniforms = torch.zeros(count, max_len)
     uniforms = uniforms.to(device)
     words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
-    words[:, : len(start)] = torch.tensor(list(start)[:max_len], dtype=torch.long, device=device)
+    words[:, : len(start)] = torch.tensor(list(start), dtype=torch.long, device=device)
     rows = torch.arange(count, device=device)
     with autocast(device, precision):
         state = decoder.start(z.to(device))

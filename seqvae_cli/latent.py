@@ -80,8 +80,9 @@ class DiagonalGaussian(_Posterior):
         """log density of every z [M, L] under every row [B, L], by two matrix products: [M, B] nats."""
         precision = (-self.log_variance).exp()
         scaled = self.mean * precision
-        constant = (self.mean * scaled + self.log_variance + LOG_2PI).sum(1)
-        return z @ scaled.T - 0.5 * (z.square() @ precision.T + constant)
+        squares = z.square() @ precision.T - 2 * (z @ scaled.T) + (self.mean * scaled).sum(1)
+        # A difference of large numbers: below 0 it is rounding, and no density is above that of the mean.
+        return -0.5 * (squares.clamp(min=0) + (self.log_variance + LOG_2PI).sum(1))
 
 
 @dataclass(frozen=True)

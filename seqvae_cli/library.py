@@ -71,7 +71,9 @@ class Model:
         _check(seed=(seed, 0), max_len=(max_len, 1))
         self.bundle.need_latent()
         try:
-            z = np.atleast_2d(np.asarray(codes.detach().cpu() if isinstance(codes, Tensor) else codes, np.float32))
+            z = np.atleast_2d(
+                np.asarray(codes.detach().cpu().float() if isinstance(codes, Tensor) else codes, np.float32)
+            )
         except (ValueError, TypeError) as error:
             raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
         if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
@@ -128,7 +130,7 @@ class Model:
         `path`: linear or spherical; None: the one that stays among the codes. `even`: steps at which the sentence
         changes evenly, not the code.
         """
-        _check(max_len=(max_len, 1))
+        _check(steps=(steps, 2), max_len=(max_len, 1))
         a, b = torch.from_numpy(self.encode([first, last]))
         options: dict[str, Any] = {"max_len": max_len, "precision": self.bundle.precision}
         return self._texts(walk(self.bundle.model, a, b, steps, strategy, kind=path, even=even, **options).sentences)
@@ -210,10 +212,13 @@ def train_model(
     """Trains a new run and gives its best model. `settings` have dotted names, such as {"train.epochs": 5}.
 
     `callback` is told each event of the training (`seqvae_cli.events`); what it raises ends the training, saved as of
-    the last checkpoint. `data` is a prepared corpus or its name; None: the last one prepared.
+    the last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
     """
-    chosen = data if isinstance(data, Corpus) else corpus.find(data) if data else corpus.latest()
     resolved = config.resolve(preset, overrides=settings)
+    if data and resolved.data:
+        raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
+    named = data or resolved.data
+    chosen = named if isinstance(named, Corpus) else corpus.find(named) if named else corpus.latest()
     run = train.start(resolved, chosen, preset=preset, name=name)
     for event in train.fit(run, chosen):
         callback(event)

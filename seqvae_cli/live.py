@@ -54,6 +54,8 @@ COLLAPSE_HINT = (
     "--preset default, pretrain, free-bits or mdr keeps the latent in use; or give more --free-bits, or --min-rate"
 )
 
+HELD_HINT = "the rate is held and says nothing: --pretrain, as in --preset default, gives the encoder something to say"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -142,11 +144,11 @@ class TrainingView:
                 )
             case CollapseEvent():
                 self.collapses += 1
-                hint = COLLAPSE_HINT if self.collapses == 1 else ""
+                hint = HELD_HINT if event.rate >= event.mutual_information + 1 else COLLAPSE_HINT
                 display.warn(
                     f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:.3f} nats a sentence, "
                     f"mutual information {event.mutual_information:.3f}",
-                    hint,
+                    hint if self.collapses == 1 else "",
                 )
             case WarningEvent():
                 display.warn(event.message)
@@ -155,9 +157,10 @@ class TrainingView:
 
     def _start(self, event: StartEvent) -> None:
         self.steps, self._epochs = event.epochs * event.steps_per_epoch, event.epochs
+        epochs, steps = _count(event.epochs, "epoch"), _count(event.steps_per_epoch, "step")
         display.say(
             f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
-            f"{event.threads} threads), {event.epochs} epochs of {event.steps_per_epoch} steps"
+            f"{_count(event.threads, 'thread')}), {epochs} of {steps}"
             + _phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
@@ -253,7 +256,12 @@ def summary(event: EndEvent) -> str:
     hours, minutes = divmod(minutes, 60)
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
-    return f"{event.reason} after {event.epoch} epochs, {event.step} steps, {took}{best}"
+    how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
+    return f"{how} after {_count(event.epoch, 'epoch')}, {_count(event.step, 'step')}, {took}{best}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _phases(event: StartEvent) -> str:

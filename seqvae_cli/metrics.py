@@ -304,7 +304,7 @@ def _decoded(
 
 def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Watch | None = None) -> float:
     """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
-    2016), by Monte Carlo with one z [N, L] a sentence. At most ln N: what noise puts above it is cut.
+    2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
 
     Of two estimates the one that varies less between sentences: the rate exact where it has a closed form, or sampled
     as the rest is, whose noise it then cancels. The first is the better one, but where posteriors hardly overlap.
@@ -314,7 +314,7 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Wat
     exact = kl(posterior, prior, z).sum(1) - (aggregate - prior.log_prob(z))
     sampled = posterior.log_prob(z) - aggregate
     best = min(exact, sampled, key=lambda estimate: float(estimate.std(correction=0)))
-    return min(float(best.mean()), math.log(len(z)))
+    return min(max(float(best.mean()), 0.0), math.log(len(z)))
 
 
 def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = None) -> Tensor:

@@ -111,7 +111,9 @@ class Objective(nn.Module):
         distortion = terms.distortion.mean()
         groups = terms.kl.mean(0)
         rate = groups.sum()
-        cost = groups.clamp(min=self.settings.free_bits).sum().clamp(min=self.settings.free_bits_total)
+        dimensions_a_group = terms.z.size(-1) / max(1, len(groups))
+        cost = groups.clamp(min=self.settings.free_bits * dimensions_a_group).sum()
+        cost = cost.clamp(min=self.settings.free_bits_total)
         if self.settings.target_rate:
             cost = (rate - self.schedule(clock) * self.settings.target_rate).abs()
         kl_weight = self.kl_weight(clock)

@@ -75,8 +75,10 @@ def walks(
 ) -> Iterator[list[list[int]]]:
     """What `walk` says at equal steps between each of the pairs of codes, many pairs at once."""
     kind = usual(model) if kind is None else kind
-    if kind not in KINDS or steps < 2:
-        raise UsageError(f"no path {kind!r} of {steps} steps", f"at least 2 steps; {', '.join(KINDS)}")
+    if kind not in KINDS:
+        raise UsageError(f"no path {kind!r}", f"known: {', '.join(KINDS)}")
+    if steps < 2:
+        raise UsageError(f"no path of {steps} steps", "at least 2: both ends count")
     if not (strategy.greedy or strategy.beam):
         raise UsageError("words by chance would hide how the code changes", "greedy, or a beam")
     lead = KINDS[kind]

@@ -55,6 +55,7 @@ class Trainer:
             raise UsageError(f"run {run.name} has {run.info['epoch']} epochs already", "give more --epochs")
         # Of the epochs that were asked for first: more of them later must not bring these phases back.
         self.settings = phases.fitted(self.settings)
+        self.extended = (epochs or 0) > int(run.info.get("epochs") or 0)
         epochs = epochs or run.info.get("epochs")
         if epochs is not None:
             train = self.settings.train.model_copy(update={"epochs": epochs})
@@ -337,6 +338,9 @@ class Trainer:
             return
         progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
         self.learner.restore(path, progress.learning_rate)
+        if progress.done and self.extended:  # it stopped early, and is asked for more
+            progress.done, progress.stale, progress.unimproved = False, 0, 0
+            progress.decays = min(progress.decays, self.settings.train.max_decays)
         if self.began_in not in (None, precision_name(self.precision)):
             yield WarningEvent(f"began in {self.began_in}, goes on in {precision_name(self.precision)}")
         for message in damaged:

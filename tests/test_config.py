@@ -520,3 +520,12 @@ def test_settings_written_before_a_setting_existed_mean_what_they_meant(tmp_path
     assert (settings.model.posterior, settings.model.prior, settings.train.average) == ("gaussian", "standard", 0)
     path.write_text(yaml.safe_dump(old | {"model": {"pooling": "mean"}}), encoding="utf-8")
     assert config.load(path).model.pooling == "mean"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("010", 10), ("-3", -3), ("1e-5", 1e-5), (".5", 0.5), ("2.", 2.0), ("1:30", "1:30"), ("0x10", "0x10"), ("", None)],
+)
+def test_numbers_are_decimal_in_a_file_as_in_a_flag(text: str, value: object) -> None:
+    assert config.scalar(text) == value
+    assert config.parse(f"seed: {text}\n", "a file") == {"seed": value}

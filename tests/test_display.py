@@ -332,3 +332,18 @@ def test_the_view_closes_when_training_fails(monkeypatch: pytest.MonkeyPatch) ->
 def test_summary(seconds: float, took: str) -> None:
     text = live.summary(EndEvent("finished", 30, 3000, 12, 101.256, seconds))
     assert text == f"finished after 30 epochs, 3000 steps, {took}; best epoch 12, validation -ELBO 101.26"
+
+
+def test_a_rate_that_is_held_gets_a_hint_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(CollapseEvent(2, 8.0, 0.01))
+    hint = capsys.readouterr().err.splitlines()[1]
+    assert "--pretrain" in hint
+    assert "--min-rate" not in hint
+
+
+def test_one_is_not_many(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, threads=1, epochs=1, steps_per_epoch=1))
+    assert "1 thread), 1 epoch of 1 step" in capsys.readouterr().err
+    assert live.summary(EndEvent("stopped", 4, 1, 3, 101.256, 7.0)).startswith("stopped early, without a better")

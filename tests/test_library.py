@@ -45,9 +45,10 @@ def test_decoding_takes_arrays_lists_tensors_and_single_codes(model: Model) -> N
     assert len(expected) == 3
     assert model.decode(codes) == model.decode(codes.tolist()) == model.decode(torch.from_numpy(codes)) == expected
     assert model.decode(codes[0]) == expected[:1]
-    for strategy in (Strategy(greedy=True), Strategy(beam=3)):
+    for strategy in (Strategy(greedy=True), Strategy(beam=3), Strategy()):
         assert model.decode(np.empty((0, model.latent_size)), strategy) == []
     assert model.decode(torch.from_numpy(codes).requires_grad_()) == expected
+    assert len(model.decode(torch.from_numpy(codes).bfloat16())) == 3
     assert model.reconstruct(np.array(SENTENCES)) == expected
 
 
@@ -101,7 +102,11 @@ def test_training_tells_of_its_events_and_gives_the_model(home: Path, tmp_path: 
     assert told == [line["neg_elbo"] for line in model.run.metrics()]
     assert len(told) == TINY["train.epochs"]
     assert "mine" in repr(model)
-    assert train_model(TINY | {"train.epochs": 1}, data="notes").run.name.startswith("notes-default")
+    short = TINY | {"train.epochs": 1}
+    assert train_model(short, data="notes").run.name.startswith("notes-default")
+    assert train_model(short | {"data": "notes"}).run.info["corpus"]["name"] == "notes"
+    with pytest.raises(UsageError, match="named twice"):
+        train_model(short | {"data": "notes"}, data="tiny")
 
 
 @pytest.mark.usefixtures("tiny_corpus")
@@ -129,7 +134,7 @@ def test_the_built_in_corpus(home: Path) -> None:
         (lambda model: model.decode([[1.0, 2.0]]), r"\(1, 2\)"),
         (lambda model: model.decode(np.full((1, 4), np.nan)), "finite"),
         (lambda model: model.sample(1, start="zebra"), "zebra"),
-        (lambda model: model.interpolate("the cat", "a dog", steps=1), "2 steps"),
+        (lambda model: model.interpolate("the cat", "a dog", steps=1), "steps is 1"),
         (lambda model: model.interpolate("the cat", "a dog", path="curved"), "spherical"),
         (lambda model: model.evaluate("dev"), "dev"),
         (lambda model: model.evaluate(samples=0), "samples is 0"),

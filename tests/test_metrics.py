@@ -433,6 +433,15 @@ def test_mutual_information_of_separate_posteriors_is_ln_n_and_never_more(sphere
         assert information <= math.log(60)
 
 
+@pytest.mark.parametrize("log_variance", [-10.0, -30.0, -34.0, -42.0, -80.0])
+def test_mutual_information_of_needles_is_no_absurdity(log_variance: float) -> None:
+    """Where rounding has the last word in the squares of distances."""
+    posterior = gaussian(5 * normal(200, 8), math.exp(log_variance))
+    z = posterior.rsample(normal(200, 8, seed=1))
+    assert mutual_information(posterior, StandardNormal(8), z) == pytest.approx(math.log(200), abs=0.2)
+    assert mutual_information(posterior, StandardNormal(8), z) <= math.log(200)
+
+
 @pytest.mark.parametrize("sphere", [False, True])
 def test_mutual_information_of_equal_posteriors_is_0(sphere: bool) -> None:
     mean = normal(1, 3).expand(2000, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,6 +191,12 @@ def test_figures_carry_no_graph_but_the_total_does() -> None:
     assert loss.total.requires_grad
     assert not loss.distortion.requires_grad
     assert not loss.rate.requires_grad
+
+
+def test_a_group_of_several_dimensions_has_the_free_bits_of_all_of_them() -> None:
+    made = replace(terms([0], [[0.5]]), z=torch.zeros(1, 4))
+    assert number(objective(free_bits=0.2)(made, FULL).total) == pytest.approx(0.8)
+    assert number(objective(free_bits=0.1)(made, FULL).total) == pytest.approx(0.5)
 
 
 def test_one_group_in_all_is_floored_as_one() -> None:

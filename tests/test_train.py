@@ -116,6 +116,9 @@ def test_training_stops_early_and_when_its_plateaus_are_used_up(tiny_corpus: Cor
     early = fit(new_run(tiny_corpus, "early", **common, train__early_stop=2, train__patience=0), tiny_corpus)[-1]
     assert early.reason == "stopped"
     assert early.epoch < 50
+    for epochs, gone_on in ((50, False), (60, True)):
+        again = fit(registry.find("early"), tiny_corpus, resume=True, epochs=epochs)
+        assert (again[-1].epoch > early.epoch) is gone_on
     used = fit(new_run(tiny_corpus, "used", **common, train__patience=1, train__max_decays=1), tiny_corpus)[-1]
     assert used.reason == "stopped"
 

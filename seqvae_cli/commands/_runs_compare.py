@@ -71,6 +71,9 @@ def compare(
         display.out_json({"settings": keys, "runs": [_json(outcome, keys) for outcome in outcomes]})
         return
     splits = [split for split in ("train", "valid", "test") if any(split in other.evaluations for other in outcomes)]
+    for split in splits:
+        evaluated = [other.evaluations[split] for other in outcomes if split in other.evaluations]
+        _warn_samples(sorted({evaluation["iw_samples"] for evaluation in evaluated}))
     columns: list[object] = ["run", *keys, "best epoch", *VALIDATION.values()]
     columns += [f"{split} {name}" for split in splits for name in EVALUATED.values()] + ["minutes"]
     rows = [columns, *(_row(outcome, keys, splits) for outcome in outcomes)]
@@ -109,9 +112,7 @@ def best(
         winner = comparison.best(by, damaged, data=data, split=split)
     finally:
         _warn(damaged)
-    if len(winner.samples) > 1:
-        counts = ", ".join(map(str, winner.samples))
-        display.warn(f"the bounds have different K ({counts})", "evaluate all with the same --samples")
+    _warn_samples(winner.samples)
     where = split or ("validation" if by == "neg_elbo" else "test")
     display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
@@ -123,6 +124,12 @@ def best(
         display.out_json(answer | {"corpus": corpus, "ranked": winner.ranked, "without": winner.without})
     else:
         display.out(winner.run.name)
+
+
+def _warn_samples(counts: list[int]) -> None:
+    if len(counts) > 1:
+        names = ", ".join(map(str, counts))
+        display.warn(f"the bounds have different K ({names})", "evaluate all with the same --samples")
 
 
 def _warn(messages: list[str]) -> None:

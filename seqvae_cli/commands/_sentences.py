@@ -60,7 +60,9 @@ def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
     dropped: Counter[str] = Counter()
     yield from texts.read_lines(source, encoding, keep_blank=True, dropped=dropped)
     if dropped["too_long"]:
-        display.warn(f"{dropped['too_long']} lines of over 1 MiB were too long, and are taken as empty")
+        long = dropped["too_long"]
+        lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"
+        display.warn(f"{lines} too long, and taken as empty")
 
 
 def names_a_file(text: str) -> bool:
@@ -106,7 +108,10 @@ class Sentences:
         yield from self._empty()
         warn_unknown(self.unknown)
         if self.empty:
-            display.warn(f"{self.empty} empty sentences; their rows are kept")
+            empty = (
+                "1 empty sentence; its row is" if self.empty == 1 else f"{self.empty} empty sentences; their rows are"
+            )
+            display.warn(f"{empty} kept")
 
     def _empty(self) -> Iterator[tuple[str, None]]:
         while self.waiting and not self.waiting[0][1]:

@@ -10,7 +10,7 @@ import typer
 
 from seqvae_cli import display
 from seqvae_cli.commands._model import Device, Json, RunOption, Threads, open_bundle
-from seqvae_cli.commands._sentences import Encoding, Sentences, Text, open_lines
+from seqvae_cli.commands._sentences import Encoding, Sentences, Text, names_a_file, open_lines
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -24,14 +24,16 @@ def encode(
     text: Text,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy [default: stdout]."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy; what is there is replaced [default: stdout]."
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",
     threads: Threads = 0,
-    json: Json = False,  # noqa: ARG001 - JSON Lines is what stdout gets anyway
+    json: Json = False,
 ) -> None:
     """Encode sentences, a line each, in order: the mean and the scale of q(z|x).
 
@@ -50,6 +52,10 @@ def encode(
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+    if output is not None and json and output.suffix != ".jsonl":
+        raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
+    if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):
+        raise UsageError(f"{str(output)!r} is the input", "name another file")
     lines = open_lines(text, encoding)
     bundle = open_bundle(None, run_option, device, threads)
     bundle.need_latent()

@@ -110,9 +110,7 @@ def train(
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
-    import yaml
-
-    from seqvae_cli.config import UNREADABLE
+    from seqvae_cli import config
 
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -120,8 +118,8 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
         try:
-            values[key] = yaml.safe_load(text)
-        except (yaml.YAMLError, *UNREADABLE) as error:
+            values[key] = config.scalar(text)
+        except ValueError as error:
             raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
     return values
 

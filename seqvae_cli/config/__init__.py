@@ -1,6 +1,6 @@
 """Settings: their schema, their flags, and the layers that they come in."""
 
-from seqvae_cli.config.layers import UNREADABLE, dump, load, parse, preset_names, preset_text, resolve
+from seqvae_cli.config.layers import dump, load, parse, preset_names, preset_text, resolve, scalar
 from seqvae_cli.config.options import ALIASES, Flag, fields, flag_name, flags
 from seqvae_cli.config.schema import (
     MAX_CONCENTRATION,
@@ -14,7 +14,6 @@ __all__ = [
     "ALIASES",
     "MAX_CONCENTRATION",
     "MAX_SEED",
-    "UNREADABLE",
     "Flag",
     "ModelSettings",
     "ObjectiveSettings",
@@ -28,4 +27,5 @@ __all__ = [
     "preset_names",
     "preset_text",
     "resolve",
+    "scalar",
 ]

@@ -6,6 +6,7 @@ the nearest one.
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping
 from importlib import resources
@@ -84,14 +85,18 @@ def _check_latent(settings: Settings) -> None:
     )
     if constant and (objective.min_rate or objective.target_rate):
         key = "min_rate" if objective.min_rate else "target_rate"
-        raise UsageError(
-            f"objective.{key}: the rate of this model is constant",
-            "model.concentration 0 learns that of a vmf posterior",
-        )
+        hint = "model.concentration 0 learns that of a vmf posterior" if model.latent_size else "it has no latent code"
+        raise UsageError(f"objective.{key}: the rate of this model is constant", hint)
+
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which besides refuses a key that is given twice."""
+    """YAML's safe loader, which besides refuses a key that is given twice.
+
+    Numbers are those of YAML 1.2, as the flags read them: `010` is ten and `1:30` none.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -102,6 +107,27 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] not in (_INT, _FLOAT)]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+_Loader.add_constructor(_INT, lambda _, node: int(node.value))
+
+
+def scalar(text: str) -> Any:
+    """The value that a YAML file would have there. Raises `ValueError` where it cannot be read."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        raise ValueError(text) from error
 
 
 def parse(text: str, source: str) -> dict[str, Any]:

@@ -283,6 +283,20 @@ def test_encode_keeps_order_and_rows_whatever_the_output(seqvae: Seqvae, tmp_pat
     assert jsonl.read_text() == answer.out
 
 
+def test_encode_does_not_write_over_what_it_reads_nor_json_into_an_array(seqvae: Seqvae, tmp_path: Path) -> None:
+    path = tmp_path / "lines.tsv"
+    path.write_text("the cat sees it\n")
+    answer = seqvae("encode", str(path), "-o", str(path))
+    assert (answer.code, path.read_text()) == (2, "the cat sees it\n")
+    assert "is the input" in answer.err
+    answer = seqvae("encode", str(path), "--json", "-o", str(tmp_path / "codes.npy"))
+    assert answer.code == 2
+    assert "--json does not go with .npy" in answer.err
+    assert not (tmp_path / "codes.npy").exists()
+    for _ in range(2):  # what else is there is replaced
+        assert seqvae("encode", str(path), "--json", "-o", str(tmp_path / "codes.jsonl")).code == 0
+
+
 def test_encode_takes_one_sentence_longer_than_a_file_name(seqvae: Seqvae) -> None:
     answer = seqvae("encode", "the cat sees " * 500)
     assert answer.code == 0
@@ -438,7 +452,8 @@ def test_score_counts_unknown_words_and_flattens_tabs(seqvae: Seqvae) -> None:
     [
         (["decode", "-"], b"the cat\n", 4, "line 1 is no JSON"),
         (["decode", "-"], b"[1, 2]\n", 4, "has 2 numbers"),
-        (["decode", "nowhere.npy"], b"", 5, "nowhere.npy"),
+        (["decode", "-"], b"[1, 2\xff]\n", 4, "codes are JSON Lines in UTF-8"),
+        (["decode", "nowhere.npy"], b"", 4, "nowhere.npy: no such file"),
         (["decode", "--beam", "3", "--temperature", "2"], b"", 2, "--temperature"),
         (["sample", "--greedy", "--beam", "3"], b"", 2, "--beam"),
         (["sample", "--beam", "3", "--top-p", "0.5"], b"", 2, "--top-p"),

@@ -212,6 +212,14 @@ def test_compare_shows_what_differs_beside_what_came_of_it(seqvae: Seqvae) -> No
     assert tiny_run["seconds"] > 0
 
 
+def test_compare_warns_of_bounds_of_different_k(seqvae: Seqvae) -> None:
+    copy("other")
+    for name, samples in (("tiny-run", "2"), ("other", "3")):
+        ok(seqvae("eval", name, "--samples", samples, "-q"))
+    assert "different K (2, 3)" in ok(seqvae("runs", "compare", "other", "tiny-run")).err
+    assert "different K" not in ok(seqvae("runs", "compare", "tiny-run")).err
+
+
 def test_compare_warns_of_other_corpora_and_leaves_damaged_runs_out_unless_named(seqvae: Seqvae) -> None:
     copy("foreign", corpus={"name": "d", "folder": "d-0", "hash": "1" * 64})
     assert "different corpora" in ok(seqvae("runs", "compare", "tiny-run", "foreign")).err

@@ -188,7 +188,7 @@ def test_a_line_of_10_mb_is_counted_as_too_long_and_never_held(tmp_path: Path, c
 def test_a_line_that_is_too_long_keeps_its_row(read: Any, command: str) -> None:
     answer = read(command, b"\n".join(LONG[:3]), "--json")
     assert [row[READERS[command]] is None for row in rows(answer)] == [False, True, False]
-    assert "1 lines of over 1 MiB were too long" in answer.err
+    assert "1 line of over 1 MiB was too long" in answer.err
 
 
 # Row 17
