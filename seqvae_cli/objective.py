@@ -74,7 +74,7 @@ class Objective(nn.Module):
     """distortion + beta x schedule x rate, the rate floored by free bits, or held where it should be.
 
     Free bits (Kingma et al. 2016, equation 15): the KL of a group, averaged over the batch, costs nothing below
-    `free_bits` nats; likewise the sum over groups below `free_bits_total`.
+    `free_bits` nats for each of its dimensions; likewise the sum over groups below `free_bits_total`.
 
     A target rate C (Burgess et al. 2018, equation 8): beta |rate - schedule x C| takes the place of the weighted rate.
 

@@ -93,8 +93,8 @@ class ObjectiveSettings(_Section):
     kl_cycles: int = Field(4, ge=1, le=10000, description="cycles of the cyclical schedule in all epochs together")
     kl_ratio: float = Field(0.5, gt=0, le=1, description="part of a cycle in which the KL weight rises")
     beta: float = Field(1.0, ge=0, le=1000, description="the full KL weight")
-    free_bits: float = Field(0.2, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
-    free_bits_total: float = Field(0.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
+    free_bits: float = Field(0.0, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
+    free_bits_total: float = Field(7.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
     target_rate: float = Field(
         0.0,
         ge=0,
