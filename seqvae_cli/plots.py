@@ -36,6 +36,8 @@ MOST = len(COLORS)
 """Runs in one picture, at most."""
 FENCE = 10.0
 """Interquartile ranges from the quartiles to where a training mean counts as far off."""
+FEWEST = 3
+"""Epochs at the full KL weight from which on those before may be off the scale."""
 HUGE = 1e15
 """Beyond it a loss is no number any more."""
 ARROWS = {"^": r"$\uparrow$", "v": r"$\downarrow$", "<": r"$\leftarrow$", ">": r"$\rightarrow$"}
@@ -98,29 +100,51 @@ def _curves(runs: Runs, panel: Panel) -> dict[str, list[list[Point]]]:
     return curves
 
 
-def _ranges(curves: dict[str, list[list[Point]]], panel: Panel, margin: float) -> tuple[Range, Range]:
+def annealed(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each epoch ended at the full KL weight: what was before is no sign of how the training goes.
+
+    All of them where there are too few for a picture.
+    """
+    weights = [_number(line.get("kl_weight")) for line in lines]
+    full = max((weight for weight in weights if weight == weight), default=math.nan)
+    found = [not weight < full for weight in weights]
+    return found if sum(found) >= FEWEST else [True] * len(lines)
+
+
+def _ranges(curves: dict[str, list[list[Point]]], runs: Runs, panel: Panel, margin: float) -> tuple[Range, Range]:
     """What the axes x and y cover, with `margin` (a share of it) at both ends."""
     found = []
     for axis, key in enumerate((panel.x, panel.y)):
-        kept, other = (
-            [point[axis] for points in curves[split] for point in points if _drawn(point)] for split in SPLITS
-        )
-        low, high = span(kept, other)
+        parts: list[list[float]] = [[], [], []]
+        for place, split in enumerate(SPLITS):
+            for lines, points in zip(runs.values(), curves[split], strict=True):
+                for point, late in zip(points, annealed(lines), strict=True):
+                    if _drawn(point):
+                        parts[place if late else 2].append(point[axis])
+        kept, other, early = parts
+        if not kept + other:
+            kept, early = early, kept
+        if key == "rate":
+            kept.append(0.0)  # how far it is from a collapse
+        low, high = span(kept, other, early)
         if key == "epoch":
-            low, high = min(kept + other), max(kept + other)  # time has no outliers
+            low, high = min(kept + other + early), max(kept + other + early)  # time has no outliers
         extra = margin * (high - low) or (1.0 if key == "epoch" else abs(low) / 10 or 1.0) * (low == high)
         found.append((low - extra, high + extra))
     return found[0], found[1]
 
 
-def span(kept: Sequence[float], other: Sequence[float]) -> Range:
-    """Lowest and highest of `kept` and of what in `other` is not far off both together; one of them is not empty."""
+def span(kept: Sequence[float], other: Sequence[float], early: Sequence[float] = ()) -> Range:
+    """Lowest and highest of `kept`, of what in `other` is not far off both together, and of what in `early` is near.
+
+    `kept` or `other` is not empty.
+    """
     values = [*kept, *other]
     first, _, third = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     reach = FENCE * (third - first)
     shown = [*kept, *(value for value in other if first - reach <= value <= third + reach)]
     spread = max(shown) - min(shown)  # what would less than double the axis is not worth leaving out
-    shown += [value for value in other if min(shown) - spread < value < max(shown) + spread]
+    shown += [value for value in [*other, *early] if min(shown) - spread < value < max(shown) + spread]
     return min(shown), max(shown)
 
 
@@ -216,7 +240,7 @@ def _draw(axes: Axes, runs: Runs, panel: Panel) -> None:
     from matplotlib.ticker import MaxNLocator
 
     curves = _curves(runs, panel)
-    ranges = _ranges(curves, panel, 0.06)
+    ranges = _ranges(curves, runs, panel, 0.06)
     edges = [(low + 0.04 * (high - low), high - 0.04 * (high - low)) for low, high in ranges]  # room for the arrows
     outside = []
     for split in reversed(SPLITS):
@@ -232,7 +256,7 @@ def _draw(axes: Axes, runs: Runs, panel: Panel) -> None:
         if (at := best(lines)) is not None:
             axes.plot(*points[at], **_star(COLORS[index]))
     axes.set_title(panel.title.replace("-ELBO", "−ELBO"), loc="left")
-    axes.set_title(_off_note(outside, ranges), loc="right", fontsize=9, fontweight="normal", color="#555555")
+    axes.set_title(_off_note(outside, ranges), loc="right", fontsize=8, fontweight="normal", color="#555555")
     axes.set(xlim=ranges[0], ylim=ranges[1], xlabel=_label(panel.x), ylabel=_label(panel.y))
     if panel.x == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -312,7 +336,7 @@ def text(runs: Runs, panels: Sequence[str] = tuple(PANELS), *, width: int = 80, 
 def _block(runs: Runs, panel: Panel, width: int, height: int) -> list[str]:
     """A panel of exactly `height` lines of `width` characters."""
     curves = _curves(runs, panel)
-    ranges = _ranges(curves, panel, 0)
+    ranges = _ranges(curves, runs, panel, 0)
     top, bottom = (f"{limit:.4g}" for limit in reversed(ranges[1]))
     gutter = max(7, len(top), len(bottom))
     columns, rows = width - gutter - 1, height - 3
@@ -339,7 +363,7 @@ def _block(runs: Runs, panel: Panel, width: int, height: int) -> list[str]:
     for lines, points in zip(runs.values(), curves[""], strict=True):
         if (at := best(lines)) is not None and _drawn(points[at]):
             put(points[at], "*")
-    outside = [point for points in curves["train_"] for point in _off(points, ranges)]
+    outside = [point for group in curves.values() for points in group for point in _off(points, ranges)]
     sides = {0: top, rows - 1: bottom}
     low, high = (f"{value:.4g}" for value in ranges[0])
     note = _off_note(outside, ranges)

@@ -236,6 +236,23 @@ def test_text_tells_what_is_off_the_scale() -> None:
     assert top.partition("|")[2].startswith("^")
 
 
+def test_epochs_before_the_full_kl_weight_may_be_off_the_scale_and_the_kl_begins_at_0() -> None:
+    lines = [line | {"kl_weight": min(1.0, line["epoch"] / 4)} for line in metrics(9)]
+    assert plots.annealed(lines) == [False] * 3 + [True] * 6
+    assert plots.annealed(lines[:5]) == [True] * 5, "two at the full weight make no picture"
+    assert plots.annealed(metrics(4)) == [True] * 4, "a file of an older version does not say"
+    for line in lines[:3]:
+        line["rate"] = line["train_rate"] = 300.0
+    head, *body = plots.text({"one": lines}, ["kl"], width=60, height=20)
+    assert head.endswith("6 off the scale, to 300")
+    limits = [line.partition("|")[0] for line in body if "|" in line]
+    high, low = float(limits[0]), float(limits[-1])
+    assert (high, low) == (pytest.approx(7.88, abs=0.01), 0)
+    for line in lines[3:]:
+        line["rate"] = line["train_rate"] = math.nan
+    assert plots.text({"one": lines}, ["kl"], width=60, height=20)[0].rstrip() == "KL", "else there is nothing to show"
+
+
 def test_text_leaves_gaps_open() -> None:
     lines = metrics(9)
     for line in lines[3:6]:
