@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli import metrics, plots
+from seqvae_cli import curves, metrics, plots
 from seqvae_cli.batching import Indices
 from seqvae_cli.checkpoint import Bundle
 from seqvae_cli.corpus import Corpus
@@ -164,7 +164,7 @@ def rates(lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _drawable(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < plots.HUGE
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < curves.HUGE
 
 
 # with matplotlib
@@ -236,7 +236,7 @@ def _heat_map(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]
     mesh = axes.pcolormesh(edges, rows, cells, norm=LogNorm(LEAST, MOST), cmap="YlGnBu", rasterized=True)
     bar = axes.figure.colorbar(mesh, ax=axes, extend="both", ticks=TICKS, format="{x:g}", pad=0.02)
     bar.ax.minorticks_off()
-    bar.set_label(f"KL ({plots.UNIT})")
+    bar.set_label(f"KL ({curves.UNIT})")
     axes.set(ylim=(rows[-1], rows[0]), ylabel="rank of the dimension by its KL in the last epoch")
     if len(values) <= NAMED:
         axes.set_ylabel("dimension, the highest KL in the last epoch on top")
@@ -250,7 +250,7 @@ def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -
 
     every = math.ceil(len(epochs) / plots.MARKS)
     axes.plot(epochs, values, color=plots.COLORS[0], linewidth=1.8, marker="o", markersize=5.5, markevery=every)
-    axes.set_ylabel(f"KL ({plots.UNIT})")
+    axes.set_ylabel(f"KL ({curves.UNIT})")
     least = max(values.min(), LEAST)
     if values.max() > 10 * least:
         axes.set_yscale("log")

@@ -29,7 +29,7 @@ LAYERS = {
         "toy_lexicon",
     }
     | {"corpus", "registry", "download", "sources", "prepare", "codes"}
-    | {"comparison", "trash", "progress"},
+    | {"comparison", "trash", "progress", "curves"},
     1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors", "rotary"},
     2: {"model"},
     3: {"objective", "metrics", "generate", "paths", "checkpoint"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import plots
+from seqvae_cli import curves, plots
 from seqvae_cli.errors import DataError, MachineError
 
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
@@ -29,10 +29,10 @@ def metrics(epochs: int, shift: float = 0.0, **changes: Any) -> list[dict[str, A
 
 def test_a_curve_takes_the_keys_of_its_panel_and_split() -> None:
     lines = metrics(2)
-    assert plots.curve(lines, plots.PANELS["kl"]) == [(1, 6), (2, 7)]
-    assert plots.curve(lines, plots.PANELS["kl"], "train_") == [(1, 96), (2, 7.1)]
-    assert plots.curve(lines, plots.PANELS["kl-reconstruction"], "train_") == [(57, 96), (41, 7.1)]
-    assert plots.curve(lines, plots.PANELS["elbo"]) == [(1, 61), (2, 47)]
+    assert curves.curve(lines, curves.PANELS["kl"]) == [(1, 6), (2, 7)]
+    assert curves.curve(lines, curves.PANELS["kl"], "train_") == [(1, 96), (2, 7.1)]
+    assert curves.curve(lines, curves.PANELS["kl-reconstruction"], "train_") == [(57, 96), (41, 7.1)]
+    assert curves.curve(lines, curves.PANELS["elbo"]) == [(1, 61), (2, 47)]
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "8", True, [8], 10**400, 1e300])
@@ -40,29 +40,29 @@ def test_what_is_no_number_is_a_gap(value: object) -> None:
     lines = metrics(3)
     lines[1]["rate"] = value
     for name in ("kl", "kl-reconstruction"):
-        first, gap, last = plots.curve(lines, plots.PANELS[name])
+        first, gap, last = curves.curve(lines, curves.PANELS[name])
         assert all(map(math.isnan, gap))
         assert not any(map(math.isnan, first + last))
     del lines[1]["rate"]
-    assert math.isnan(plots.curve(lines, plots.PANELS["kl"])[1][1])
+    assert math.isnan(curves.curve(lines, curves.PANELS["kl"])[1][1])
 
 
 def test_the_best_epoch_is_the_first_with_the_lowest_validation_loss() -> None:
     lines = metrics(4)
     lines[3]["neg_elbo"] = lines[2]["neg_elbo"]
-    assert plots.best(lines) == 2
+    assert curves.best(lines) == 2
     lines[2]["neg_elbo"] = math.nan
-    assert plots.best(lines) == 3
-    assert plots.best(metrics(2, neg_elbo=None)) is None
+    assert curves.best(lines) == 3
+    assert curves.best(metrics(2, neg_elbo=None)) is None
 
 
 def test_an_axis_always_covers_validation_and_leaves_out_training_far_off() -> None:
-    assert plots.span([7.0, 7.5, 8.0, 7.8], [90.0, 7.2, 7.6, 7.7]) == (7.0, 8.0)
-    assert plots.span([90.0, 7.5, 8.0, 7.8], [7.1, 7.2, 7.6, 7.7]) == (7.1, 90.0)
-    assert plots.span([8.0, 7.0, 7.0, 7.0], [8.9, 7.0, 7.0, 7.0]) == (7.0, 8.9)  # outside the fence, but near
-    assert plots.span([5.0], [90.0]) == (5.0, 90.0)
-    assert plots.span([], [3.0]) == (3.0, 3.0)
-    assert plots.span([4.0], []) == (4.0, 4.0)
+    assert curves.span([7.0, 7.5, 8.0, 7.8], [90.0, 7.2, 7.6, 7.7]) == (7.0, 8.0)
+    assert curves.span([90.0, 7.5, 8.0, 7.8], [7.1, 7.2, 7.6, 7.7]) == (7.1, 90.0)
+    assert curves.span([8.0, 7.0, 7.0, 7.0], [8.9, 7.0, 7.0, 7.0]) == (7.0, 8.9)  # outside the fence, but near
+    assert curves.span([5.0], [90.0]) == (5.0, 90.0)
+    assert curves.span([], [3.0]) == (3.0, 3.0)
+    assert curves.span([4.0], []) == (4.0, 4.0)
 
 
 def test_runs_have_colours_markers_and_letters_of_their_own() -> None:
@@ -238,9 +238,9 @@ def test_text_tells_what_is_off_the_scale() -> None:
 
 def test_epochs_before_the_full_kl_weight_may_be_off_the_scale_and_the_kl_begins_at_0() -> None:
     lines = [line | {"kl_weight": min(1.0, line["epoch"] / 4)} for line in metrics(9)]
-    assert plots.annealed(lines) == [False] * 3 + [True] * 6
-    assert plots.annealed(lines[:5]) == [True] * 5, "two at the full weight make no picture"
-    assert plots.annealed(metrics(4)) == [True] * 4, "a file of an older version does not say"
+    assert curves.annealed(lines) == [False] * 3 + [True] * 6
+    assert curves.annealed(lines[:5]) == [True] * 5, "two at the full weight make no picture"
+    assert curves.annealed(metrics(4)) == [True] * 4, "a file of an older version does not say"
     for line in lines[:3]:
         line["rate"] = line["train_rate"] = 300.0
     head, *body = plots.text({"one": lines}, ["kl"], width=60, height=20)

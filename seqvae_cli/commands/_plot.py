@@ -15,7 +15,7 @@ from seqvae_cli.commands._model import RUN_HELP, Json, complete_run, open_bundle
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from seqvae_cli.plots import Runs
+    from seqvae_cli.curves import Runs
     from seqvae_cli.registry import Run
 
 
@@ -73,11 +73,11 @@ def plot(
         seqvae runs plot --text
         seqvae runs plot toy-default-1 --latent --color topic
     """
-    from seqvae_cli import plots
+    from seqvae_cli import curves, plots
 
-    if only is not None and only not in plots.PANELS:
-        raise UsageError(f"no panel {only!r}", nearest(only, plots.PANELS))
-    panels = list(plots.PANELS) if only is None else [only]
+    if only is not None and only not in curves.PANELS:
+        raise UsageError(f"no panel {only!r}", nearest(only, curves.PANELS))
+    panels = list(curves.PANELS) if only is None else [only]
     if text and (output is not None or json):
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
