@@ -93,6 +93,11 @@ def figure(values: dict[str, Any], key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def bound_samples(evaluation: dict[str, Any]) -> set[int]:
+    """K of its importance-weighted bound; none of a language model, whose NLL is exact."""
+    return set() if evaluation.get("rate") == 0 else {evaluation["iw_samples"]}
+
+
 def outcome(run: Run, damaged: list[str]) -> Outcome:
     """Raises `DataError` where the settings cannot be read; lesser damage is added to `damaged`."""
     best = _best_line(run, damaged)
@@ -131,7 +136,7 @@ def best(by: str, damaged: list[str], *, data: str | None = None, split: str | N
         raise UsageError(f"{by!r} is no figure to rank runs by", nearest(by, FIGURES))
     runs = same_corpus(data)
     found: list[tuple[float, Run]] = []
-    samples = set()
+    samples: set[int] = set()
     for run in runs:
         if by == "neg_elbo" and split is None:
             value = figure(run.info, "best_neg_elbo")
@@ -139,7 +144,7 @@ def best(by: str, damaged: list[str], *, data: str | None = None, split: str | N
             evaluation = _evaluated(run, _best_line(run, damaged), damaged).get(split or "test", {})
             value = figure(evaluation, by)
             if value is not None and by.startswith("iw_"):
-                samples.add(evaluation["iw_samples"])
+                samples |= bound_samples(evaluation)
         if value is not None:
             found.append((value, run))
     if not found:

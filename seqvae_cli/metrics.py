@@ -307,7 +307,7 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Wat
     2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
 
     Of two estimates the one that varies less between sentences: the rate exact where it has a closed form, or sampled
-    as the rest is, whose noise it then cancels. The first is the better one, but where posteriors hardly overlap.
+    as the rest is, whose noise it then cancels. The first is the better one where codes say next to nothing.
     """
     posterior, z = posterior.apply(Tensor.double), z.double()
     aggregate = aggregate_log_prob(posterior, z, watch=watch)

@@ -75,9 +75,9 @@ class Trainer:
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
         self.sums = self.no_sums()
-        self.began_in = run.info.get("precision")
+        self.precision_before = run.info.get("precision")
         facts = {"threads": self.threads, "device": str(self.device), "precision": precision_name(self.precision)}
-        run.update(**facts, epochs=self.epochs)
+        run.update(**facts)
 
     def epoch_order(self) -> list[Any]:
         train = self.settings.train
@@ -106,6 +106,7 @@ class Trainer:
 
     def train(self) -> Iterator[Event]:
         progress = self.progress
+        self.run.update(epochs=self.epochs)
         began, before = time.perf_counter(), progress.seconds
         yield StartEvent(
             run=self.run.name,
@@ -338,11 +339,9 @@ class Trainer:
             return
         progress = self.progress = Progress.from_json(files.read_json(path / "training.json"), str(path))
         self.learner.restore(path, progress.learning_rate)
-        if progress.done and self.extended:  # it stopped early, and is asked for more
-            progress.done, progress.stale, progress.unimproved = False, 0, 0
-            progress.decays = min(progress.decays, self.settings.train.max_decays)
-        if self.began_in not in (None, precision_name(self.precision)):
-            yield WarningEvent(f"began in {self.began_in}, goes on in {precision_name(self.precision)}")
+        if self.precision_before not in (None, precision_name(self.precision)):
+            now = precision_name(self.precision)
+            yield WarningEvent(f"this run was last trained in {self.precision_before}, and goes on in {now}")
         for message in damaged:
             yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
         checkpoint.set_aside(self.run.path / "last", path)
@@ -360,3 +359,7 @@ class Trainer:
         self.sums = torch.tensor(self.progress.sums, dtype=self.sums.dtype, device=self.device)
         self.order = self.epoch_order()
         self.write_metrics()
+        if progress.done and self.extended:  # it stopped early, and is asked for more
+            progress.done, progress.stale, progress.unimproved = False, 0, 0
+            progress.decays = min(progress.decays, self.settings.train.max_decays)
+            self.save()  # before the run counts as one of more epochs: after a kill it must still be asked for more

@@ -118,6 +118,8 @@ def test_bounds_with_different_samples_are_told() -> None:
     evaluated(create("a", best=30.0), samples=5, iw_nll=9.0, bleu=1.0)
     evaluated(create("b", best=30.0), samples=500, iw_nll=8.0, bleu=2.0)
     assert comparison.best("iw_nll", []).samples == [5, 500]
+    evaluated(create("lm", best=31.0), samples=1, iw_nll=10.0, bleu=0.0, rate=0.0)  # a language model's is no bound
+    assert comparison.best("iw_nll", []).samples == [5, 500]
     assert comparison.best("bleu", []).samples == []
 
 

@@ -529,3 +529,8 @@ def test_settings_written_before_a_setting_existed_mean_what_they_meant(tmp_path
 def test_numbers_are_decimal_in_a_file_as_in_a_flag(text: str, value: object) -> None:
     assert config.scalar(text) == value
     assert config.parse(f"seed: {text}\n", "a file") == {"seed": value}
+
+
+@pytest.mark.parametrize("name", ["08", "1e5", "1E5", "5e-3", "010", "12", "1:30", "yes", "null", "a"])
+def test_a_name_that_looks_like_a_number_stays_a_name_in_a_file(tmp_path: Path, name: str) -> None:
+    assert config.load(written(tmp_path, config.dump(Settings(data=name)))).data == name

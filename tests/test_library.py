@@ -103,6 +103,8 @@ def test_training_tells_of_its_events_and_gives_the_model(home: Path, tmp_path: 
     assert len(told) == TINY["train.epochs"]
     assert "mine" in repr(model)
     short = TINY | {"train.epochs": 1}
+    (tmp_path / "later.txt").write_text("the dog likes the sea\n" * 20)
+    prepare_corpus(tmp_path / "later.txt")
     assert train_model(short, data="notes").run.name.startswith("notes-default")
     assert train_model(short | {"data": "notes"}).run.info["corpus"]["name"] == "notes"
     with pytest.raises(UsageError, match="named twice"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,13 +68,13 @@ def compare(
             damaged.append(error.message)
     _warn(damaged)
     keys = comparison.differing(outcomes)
-    if json:
-        display.out_json({"settings": keys, "runs": [_json(outcome, keys) for outcome in outcomes]})
-        return
     splits = [split for split in ("train", "valid", "test") if any(split in other.evaluations for other in outcomes)]
     for split in splits:
         evaluated = [other.evaluations[split] for other in outcomes if split in other.evaluations]
-        _warn_samples(sorted({evaluation["iw_samples"] for evaluation in evaluated}))
+        _warn_samples(split, set().union(*map(comparison.bound_samples, evaluated)))
+    if json:
+        display.out_json({"settings": keys, "runs": [_json(outcome, keys) for outcome in outcomes]})
+        return
     columns: list[object] = ["run", *keys, "best epoch", *VALIDATION.values()]
     columns += [f"{split} {name}" for split in splits for name in EVALUATED.values()] + ["minutes"]
     rows = [columns, *(_row(outcome, keys, splits) for outcome in outcomes)]
@@ -112,7 +113,7 @@ def best(
         winner = comparison.best(by, damaged, data=data, split=split)
     finally:
         _warn(damaged)
-    _warn_samples(winner.samples)
+    _warn_samples(split or "test", winner.samples)
     where = split or ("validation" if by == "neg_elbo" else "test")
     display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
@@ -126,10 +127,13 @@ def best(
         display.out(winner.run.name)
 
 
-def _warn_samples(counts: list[int]) -> None:
-    if len(counts) > 1:
-        names = ", ".join(map(str, counts))
-        display.warn(f"the bounds have different K ({names})", "evaluate all with the same --samples")
+def _warn_samples(split: str, counts: Iterable[int]) -> None:
+    names = list(map(str, sorted(counts)))
+    if len(names) > 1:
+        display.warn(
+            f"the bounds on {split} have different K ({', '.join(names)})",
+            f"eval --split {split} --samples {names[-1]}",
+        )
 
 
 def _warn(messages: list[str]) -> None:

@@ -95,7 +95,7 @@ _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader, which besides refuses a key that is given twice.
 
-    Numbers are those of YAML 1.2, as the flags read them: `010` is ten and `1:30` none.
+    Numbers are decimal, as the flags read them: `010` is ten, `1:30` and `0x10` are none.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -120,6 +120,13 @@ _Loader.add_implicit_resolver(
     list("-+0123456789."),
 )
 _Loader.add_constructor(_INT, lambda _, node: int(node.value))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes what the loader would take for a number."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def scalar(text: str) -> Any:
@@ -158,7 +165,7 @@ def load(path: Path) -> Settings:
 
 
 def dump(settings: Settings) -> str:
-    return yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+    return yaml.dump(settings.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
