@@ -105,9 +105,11 @@ def test_what_is_no_code_is_named(data: bytes, words: str) -> None:
     assert words in caught.value.message
 
 
-def test_a_missing_file_is_the_machines_fault(tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match="nowhere"):
+def test_a_missing_file_is_named_and_a_folder_is_the_machines_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: no such file"):
         list(read_codes(tmp_path / "nowhere", 3))
+    with pytest.raises(MachineError, match=tmp_path.name):
+        list(read_codes(tmp_path, 3))
 
 
 @given(st.binary(max_size=200))
