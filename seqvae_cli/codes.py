@@ -33,10 +33,11 @@ def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
     Raises `DataError` with the line or row of what is no code of that size, `MachineError` where it cannot be read.
     """
     if isinstance(source, Path):
-        if not source.exists():
-            raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
-        with files.machine_errors(source), open(source, "rb") as file:
-            yield from _read(file, size, str(source))
+        with files.machine_errors(source):
+            if not source.exists():  # which itself fails for a name that is too long
+                raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
+            with open(source, "rb") as file:
+                yield from _read(file, size, str(source))
     else:
         yield from _read(source, size, "standard input")
 

@@ -108,8 +108,9 @@ def test_what_is_no_code_is_named(data: bytes, words: str) -> None:
 def test_a_missing_file_is_named_and_a_folder_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file"):
         list(read_codes(tmp_path / "nowhere", 3))
-    with pytest.raises(MachineError, match=tmp_path.name):
-        list(read_codes(tmp_path, 3))
+    for path in (tmp_path, tmp_path / ("long" * 100)):
+        with pytest.raises(MachineError, match=tmp_path.name):
+            list(read_codes(path, 3))
 
 
 @given(st.binary(max_size=200))
