@@ -11,7 +11,9 @@ from benchmarks import measure, reference
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import checkpoint, corpus, generate, registry
+    from seqvae_cli.data import corpus
+    from seqvae_cli.latent import generate
+    from seqvae_cli.runs import checkpoint, registry
 
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model
@@ -22,7 +24,8 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def single(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import checkpoint, corpus, registry
+    from seqvae_cli.data import corpus
+    from seqvae_cli.runs import checkpoint, registry
 
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model

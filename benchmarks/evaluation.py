@@ -31,7 +31,9 @@ class _Part:
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import checkpoint, corpus, metrics, registry
+    from seqvae_cli.data import corpus
+    from seqvae_cli.evaluation import metrics
+    from seqvae_cli.runs import checkpoint, registry
 
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model

@@ -33,7 +33,7 @@ def main(description: str | None, ways: dict[str, Way], options: Callable[[argpa
     arguments = parser.parse_args()
     if arguments.way == "ours":
         # As the program does before torch is imported; the others run as torch comes.
-        from seqvae_cli.app import ENVIRONMENT
+        from seqvae_cli.cli.app import ENVIRONMENT
 
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -48,7 +48,7 @@ def overrides(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def use_threads(count: int) -> int:
-    from seqvae_cli.runtime import set_threads
+    from seqvae_cli.system.runtime import set_threads
 
     return set_threads(count)
 
@@ -108,7 +108,7 @@ def machine() -> Result:
     import numpy
     import torch
 
-    import seqvae_cli
+    from seqvae_cli.version import __version__
 
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -123,5 +123,5 @@ def machine() -> Result:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
-        "seqvae": seqvae_cli.__version__,
+        "seqvae": __version__,
     }

@@ -13,10 +13,12 @@ from benchmarks import measure
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import config, corpus, train
-    from seqvae_cli.events import StepEvent
+    from seqvae_cli.config import layers
+    from seqvae_cli.data import corpus
+    from seqvae_cli.training import session
+    from seqvae_cli.training.events import StepEvent
 
-    settings = config.resolve(
+    settings = layers.resolve(
         arguments.preset,
         overrides={
             "data": arguments.corpus,
@@ -27,8 +29,8 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
     )
     begin = time.perf_counter()
     data = corpus.find(arguments.corpus)
-    run = train.start(settings, data)
-    events = train.fit(run, data)
+    run = session.start(settings, data)
+    events = session.fit(run, data)
     started = 0.0
     for event in events:
         started = started or time.perf_counter() - begin

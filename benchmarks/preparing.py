@@ -24,9 +24,9 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 def write(path: Path, words: int) -> int:
     """Sentences of the toy grammar, over and over, until there are so many words."""
-    from seqvae_cli import toy
+    from seqvae_cli.data.toy import language
 
-    sentences = [" ".join(sentence.words) for sentence in toy.generate(20_000, seed=0)]
+    sentences = [" ".join(sentence.words) for sentence in language.generate(20_000, seed=0)]
     written = 0
     with path.open("w", encoding="utf-8") as file:
         while written < words:

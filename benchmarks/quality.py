@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import PROGRAM, machine, overrides
-from seqvae_cli import config
+from seqvae_cli.config import layers
 from seqvae_cli.errors import NotFoundError
 
 RESULTS = Path(__file__).with_name("quality.json")
@@ -54,7 +54,7 @@ def answer(*arguments: object) -> Any:
 def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) -> dict[str, Any]:
     """Trains and evaluates one run, or goes on with one; its row."""
     name = f"{data}-{preset}-{seed}"
-    wanted = config.resolve(preset, overrides=overrides(extra)).model_dump()
+    wanted = layers.resolve(preset, overrides=overrides(extra)).model_dump()
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
         raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")

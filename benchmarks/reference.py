@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqvae_cli.corpus import Split
+from seqvae_cli.data.corpus import Split
+from seqvae_cli.data.tokenizer import BOS, EOS, PAD
 from seqvae_cli.model import Encoder, SentenceVAE
-from seqvae_cli.tokenizer import BOS, EOS, PAD
 
 LONGEST = 60
 

@@ -11,7 +11,8 @@ from benchmarks import measure, reference
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import checkpoint, generate, registry
+    from seqvae_cli.latent import generate
+    from seqvae_cli.runs import checkpoint, registry
 
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model
@@ -22,8 +23,9 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def single(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import checkpoint, generate, registry
-    from seqvae_cli.runtime import stream
+    from seqvae_cli.latent import generate
+    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.system.runtime import stream
 
     measure.use_threads(arguments.threads)
     model = checkpoint.load(registry.find(arguments.run)).model

@@ -28,9 +28,10 @@ def fill(home: Path, count: int) -> None:
     import os
 
     os.environ["SEQVAE_HOME"] = str(home)
-    from seqvae_cli import config, registry
+    from seqvae_cli.config import layers
+    from seqvae_cli.runs import registry
 
-    settings = config.dump(config.resolve())
+    settings = layers.dump(layers.resolve())
     corpus = {"name": "ptb", "folder": "ptb-0123456789ab", "hash": "0" * 64}
     for number in range(count):
         run = registry.create("ptb", name=f"ptb-default-{number + 1}", config=settings, tokenizer=b"{}", corpus=corpus)

@@ -16,17 +16,18 @@ from benchmarks import measure, reference
 def ours(arguments: argparse.Namespace) -> measure.Result:
     import torch
 
-    from seqvae_cli import config, corpus
-    from seqvae_cli.batching import collate, epoch_order
-    from seqvae_cli.learner import Learner
-    from seqvae_cli.objective import Clock
-    from seqvae_cli.runtime import precision_name, resolve_device, resolve_precision
+    from seqvae_cli.config import layers
+    from seqvae_cli.data import corpus
+    from seqvae_cli.data.batching import collate, epoch_order
+    from seqvae_cli.system.runtime import precision_name, resolve_device, resolve_precision
+    from seqvae_cli.training.learner import Learner
+    from seqvae_cli.training.objective import Clock
 
     measure.use_threads(arguments.threads)
     data = corpus.find(arguments.corpus)
     split = data.split("train")
     overrides = measure.overrides(arguments.set) | {"train.batch_size": arguments.batch_size}
-    settings = config.resolve(arguments.preset, overrides=overrides)
+    settings = layers.resolve(arguments.preset, overrides=overrides)
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
 
@@ -46,7 +47,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def _reference(arguments: argparse.Namespace) -> measure.Result:
-    from seqvae_cli import corpus
+    from seqvae_cli.data import corpus
 
     measure.use_threads(arguments.threads)
     data = corpus.find(arguments.corpus)

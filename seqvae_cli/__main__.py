@@ -12,7 +12,7 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # where it is ignored, it stays ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from seqvae_cli import app
+    from seqvae_cli.cli import app
 
     return app.main()
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqvae_cli.batching import Batch
-from seqvae_cli.config import MAX_CONCENTRATION, ModelSettings
-from seqvae_cli.latent import (
+from seqvae_cli.config.schema import MAX_CONCENTRATION, ModelSettings
+from seqvae_cli.data.batching import Batch
+from seqvae_cli.data.tokenizer import BOS, UNK
+from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Posterior,
     Prior,
@@ -30,10 +31,9 @@ from seqvae_cli.latent import (
     VonMisesFisher,
     kl,
 )
-from seqvae_cli.priors import MixturePrior, VampPrior
-from seqvae_cli.rotary import turn
-from seqvae_cli.tokenizer import BOS, UNK
-from seqvae_cli.vocabulary import Vocabulary
+from seqvae_cli.nn.priors import MixturePrior, VampPrior
+from seqvae_cli.nn.rotary import turn
+from seqvae_cli.nn.softmax import Vocabulary
 
 State = tuple[Tensor, Tensor, Tensor, Tensor]
 """What a decoder carries from step to step: h and c [layers, B, H], z [B, L], and how many words it has read, []."""

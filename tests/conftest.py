@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqvae_cli import app, runtime
-from seqvae_cli.corpus import Corpus
+from seqvae_cli.cli import app
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.system import runtime
 
 # Tiny tensors: threads would only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -63,7 +64,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the corpus `tiny` and the finished run `tiny-run`, made once. Copy it, do not change it."""
-    from seqvae_cli import config, prepare, registry, sources, train
+    from seqvae_cli.config import layers
+    from seqvae_cli.data import prepare, sources
+    from seqvae_cli.runs import registry
+    from seqvae_cli.training import session
 
     path = tmp_path_factory.mktemp("tiny") / "home"
     text = path.parent / "tiny.txt"
@@ -73,8 +77,8 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         source = sources.text_source(text)
         corpus = prepare.prepare_text(source, "tiny", valid_fraction=0.1, test_fraction=0.1).corpus
-        run = train.start(config.resolve(overrides=TINY), corpus, name="tiny-run")
-        for _ in train.fit(run, corpus):
+        run = session.start(layers.resolve(overrides=TINY), corpus, name="tiny-run")
+        for _ in session.fit(run, corpus):
             pass
         assert registry.find("tiny-run").status == "finished"
     finally:
@@ -93,7 +97,7 @@ def trained_home(tiny_home: Path, home: Path) -> Path:
 
 @pytest.fixture
 def tiny_corpus(trained_home: Path) -> Corpus:
-    from seqvae_cli import corpus
+    from seqvae_cli.data import corpus
 
     assert trained_home.is_dir()
     return corpus.find("tiny")

@@ -14,53 +14,31 @@ import seqvae_cli
 
 PACKAGE = Path(seqvae_cli.__file__).parent
 
-LAYERS = {
-    0: {
-        "version",
-        "errors",
-        "places",
-        "files",
-        "text",
-        "events",
-        "config",
-        "tokenizer",
-        "toy",
-        "toy_grammar",
-        "toy_lexicon",
-    }
-    | {"corpus", "registry", "download", "sources", "prepare", "codes"}
-    | {"comparison", "trash", "progress", "curves"},
-    1: {"latent", "batching", "runtime", "cross_entropy", "vocabulary", "ngrams", "priors", "rotary"},
-    2: {"model"},
-    3: {"objective", "metrics", "generate", "paths", "checkpoint"},
-    4: {"display", "live", "learner", "phases", "trainer", "train", "evaluate", "library", "plots"}
-    | {"archive", "doctor", "diagnosis", "quality", "path_quality", "latent_plots"},
-    5: {"commands"},
-    6: {"app", "__main__"},
+BELOW_API = {"config", "system", "data", "nn", "model", "runs", "latent", "training", "evaluation", "plotting"}
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "version": set(),
+    "config": set(),
+    "system": set(),
+    "data": {"config", "system"},
+    "nn": {"config"},
+    "model": {"config", "nn", "data.batching", "data.tokenizer"},
+    "runs": {"config", "system", "data", "model"},
+    "latent": {"system", "data", "model"},
+    "evaluation": {"config", "system", "data", "nn", "model", "runs", "latent"},
+    "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
+    "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
+    "api": BELOW_API,
+    "cli": BELOW_API | {"api"},
+    "__main__": {"cli"},
 }
-"""Modules that exist or will; a module in no layer fails the tests."""
+"""What each package, or module at the root, may import besides itself, `errors` and `version`."""
 
-TERMINAL = {"display", "live", "commands", "app", "__main__"}
+TERMINAL = {"cli", "__main__"}
 """What may know Rich or Typer, print, and exit; the rest is the library."""
 
-WITHIN_A_LAYER = {
-    ("vocabulary", "cross_entropy"),
-    ("priors", "latent"),
-    ("paths", "generate"),
-    ("live", "display"),
-    ("trainer", "learner"),
-    ("trainer", "phases"),
-    ("train", "trainer"),
-    ("phases", "learner"),
-    ("__main__", "app"),
-} | {
-    ("library", "train"),
-    ("library", "evaluate"),
-    ("latent_plots", "plots"),
-}
-"""Imports allowed inside a layer above 0. Layer 0 may import itself, without cycles."""
-
-LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}
+ROOT_FILES = 12
+"""Python files at the root of the package, at most."""
 
 
 def name_of(path: Path) -> str:
@@ -112,29 +90,41 @@ def ours(names: set[str]) -> set[str]:
     return found - {""}
 
 
-def layer(module: str) -> int:
-    return LAYER[module.split(".")[0]]
+def room(module: str) -> str:
+    return module.split(".")[0]
 
 
 GRAPH = {module: ours(imports(tree)) - {module} for module, tree in SOURCES.items()}
 
 
-def test_every_module_has_a_layer() -> None:
-    unknown = {module for module in SOURCES if module and module.split(".")[0] not in LAYER}
-    assert not unknown, f"put {sorted(unknown)} into a layer of this test and of the architecture"
+def test_a_newcomer_reads_a_dozen_names() -> None:
+    at_the_root = [path.name for path in PACKAGE.glob("*.py")]
+    assert len(at_the_root) <= ROOT_FILES
+    packages = {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    assert packages <= ROOMS.keys()
+    assert not [path for path in PACKAGE.rglob("_*.py") if not path.name.startswith("__")], "make a folder"
 
 
-def test_the_table_of_this_test_names_a_module_once() -> None:
-    assert sum(len(modules) for modules in LAYERS.values()) == len(LAYER)
+def test_package_inits_are_empty() -> None:
+    full = [path for path in PACKAGE.glob("*/**/__init__.py") if path.read_text(encoding="utf-8").strip()]
+    assert not full, "an import in a package's __init__ is paid by every command"
 
 
 @pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
 def test_imports_run_downward(module: str) -> None:
+    assert room(module) in ROOMS, f"put {room(module)} into the table of this test"
+    allowed = ROOMS[room(module)] | {room(module), "errors", "version"}
     for imported in GRAPH[module]:
-        if module.startswith("commands.") and (imported == "commands" or imported.startswith("commands._")):
-            continue  # never each other; what several share is in a module that is no command, `commands._name`
-        inside = layer(module) == layer(imported) and (layer(module) == 0 or (module, imported) in WITHIN_A_LAYER)
-        assert layer(imported) < layer(module) or inside, f"{module} imports {imported}"
+        assert any(f"{imported}.".startswith(f"{name}.") for name in allowed), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", sorted(name for name in SOURCES if name.startswith("cli.commands.")))
+def test_commands_do_not_import_each_other(module: str) -> None:
+    group = "cli.commands.runs."
+    others = {name for name in GRAPH[module] if name.startswith("cli.commands.")}
+    if module.startswith(group):
+        others = {name for name in others if not name.startswith(group)}
+    assert not others, "what commands share lies in cli"
 
 
 def test_no_import_cycle_not_even_in_functions() -> None:
@@ -160,11 +150,9 @@ def test_only_the_top_layers_know_the_terminal(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
 def test_what_must_start_fast_imports_nothing_slow(module: str) -> None:
-    slow: set[str] = set()
-    if module in ("display", "live", "app", "__main__") or module.startswith("commands."):
-        slow = {"torch", "numpy", "pydantic", "rich", "safetensors", "sacrebleu", "yaml"}
-    elif layer(module) == 0:
-        slow = {"torch"}
+    slow = {"matplotlib", "sacrebleu"}
+    if room(module) in TERMINAL:
+        slow |= {"torch", "numpy", "pydantic", "rich", "safetensors", "yaml"}
     loaded = {name for name in top_imports(SOURCES[module]) if name.split(".")[0] in slow}
     assert not loaded, f"{module} imports {loaded} at its top"
 
@@ -187,7 +175,7 @@ def calls(module: str) -> dict[str, list[ast.Call]]:
     return found
 
 
-NOT_DURABLE = {"sources": 1, "download": 1, "app": 3}
+NOT_DURABLE = {"data.sources": 1, "data.download": 1, "cli.app": 3}
 """Files opened for writing that nothing depends on after a crash: a spooled text, the part of a download that is not
 verified yet, the null device."""
 
@@ -202,11 +190,11 @@ def test_only_one_class_writes_durable_files_and_one_function_verifies_them(modu
     hashes = [
         node for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Compare) and "sha256" in ast.unparse(node)
     ]
-    if module == "files":
+    if module == "system.files":
         assert len([call for call in writing if "'xb'" in ast.unparse(call)]) == len(writing) == 1
         return
     assert len(writing) <= NOT_DURABLE.get(module, 0), [ast.unparse(call) for call in writing]
-    assert module == "archive" or not hashes, [
+    assert module == "runs.archive" or not hashes, [
         ast.unparse(node) for node in hashes
     ]  # it notices what changes meanwhile
 
@@ -236,7 +224,7 @@ class K:
 def test_help_loads_neither_torch_nor_numpy_nor_pydantic(arguments: list[str]) -> None:
     script = f"""
 import sys
-from seqvae_cli import app
+from seqvae_cli.cli import app
 code = app.main({arguments})
 slow = {{"torch", "numpy", "pydantic", "rich", "yaml", "safetensors", "matplotlib"}} & set(sys.modules)
 sys.exit(f"loaded: {{slow}}" if slow else code)
@@ -244,3 +232,15 @@ sys.exit(f"loaded: {{slow}}" if slow else code)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "seqvae" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["runs", "list"], ["runs", "path"]])
+def test_commands_about_run_folders_do_not_load_torch(arguments: list[str]) -> None:
+    script = f"""
+import sys
+from seqvae_cli.cli import app
+code = app.main({arguments})
+sys.exit("torch was loaded" if "torch" in sys.modules else code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (0 if arguments == ["runs", "list"] else 3), done.stderr

@@ -50,7 +50,8 @@ def test_the_notebook_is_valid_and_stored_without_outputs() -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[str]) -> None:
-    from seqvae_cli import Model, toy
+    from seqvae_cli import Model
+    from seqvae_cli.data.toy import language
 
     space: dict[str, Any] = {}
     figures = []
@@ -80,7 +81,7 @@ def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[st
     assert len(space["path"]) == 7
     assert space["direction"].shape == (model.latent_size,)
     assert space["questions_after"] >= space["questions_before"]
-    true = [toy.infer_factors(sentence.split()) for sentence in space["known"]]
+    true = [language.infer_factors(sentence.split()) for sentence in space["known"]]
     assert [factors["form"] == "question" for factors in true if factors] == space["asked"].tolist()
     assert np.mean([good.neg_elbo for good in space["right"]]) < np.mean([bad.neg_elbo for bad in space["wrong"]])
     assert len(figures) == 2

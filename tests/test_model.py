@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqvae_cli.batching import Batch, collate
-from seqvae_cli.config import ModelSettings
-from seqvae_cli.latent import (
+from seqvae_cli.config.schema import ModelSettings
+from seqvae_cli.data.batching import Batch, collate
+from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
+from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
+from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,
     Posterior,
@@ -23,9 +25,7 @@ from seqvae_cli.latent import (
     VonMisesFisher,
     kl,
 )
-from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
-from seqvae_cli.rotary import turn
-from seqvae_cli.tokenizer import BOS, EOS, PAD, UNK
+from seqvae_cli.nn.rotary import turn
 
 VOCABULARY = 13
 LATENT = 3
@@ -406,8 +406,8 @@ def test_the_terms_are_those_of_a_reference_written_out(name: str) -> None:
 
 
 def test_the_negative_elbo_is_summed_over_tokens_and_averaged_over_sentences() -> None:
-    from seqvae_cli.config import ObjectiveSettings
-    from seqvae_cli.objective import Clock, Objective
+    from seqvae_cli.config.schema import ObjectiveSettings
+    from seqvae_cli.training.objective import Clock, Objective
 
     model, batch, noise = build().eval(), ragged(), noise_for(5)
     objective = Objective(ObjectiveSettings(kl_schedule="none", free_bits_total=0.0))

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import app, files, places, registry
+from seqvae_cli.cli import app
 from seqvae_cli.errors import MachineError
+from seqvae_cli.runs import registry
+from seqvae_cli.system import files, places
 from tests.cli.test_everywhere import CALLS, call, ready, ready_home
 from tests.conftest import SMALL, Answer, Seqvae, tiny_text
 

@@ -15,16 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli import checkpoint, config, metrics, train
-from seqvae_cli.batching import collate
-from seqvae_cli.corpus import Corpus
+from seqvae_cli.config import layers
+from seqvae_cli.data.batching import collate
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
-from seqvae_cli.events import EvalEvent
-from seqvae_cli.latent import UniformOnSphere, VonMisesFisher, kl
+from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import Encoder, SentenceVAE
-from seqvae_cli.registry import Run
+from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
+from seqvae_cli.runs import checkpoint
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.training import session
+from seqvae_cli.training.events import EvalEvent
 from tests.conftest import TINY, Answer, Seqvae
-from tests.training import assert_same_run, fit
+from tests.trainings import assert_same_run, fit
 
 WORDS = 13
 
@@ -62,7 +65,7 @@ def build(seed: int = 0, **changed: Any) -> SentenceVAE:
     """A model whose settings were accepted, with weights so large that all of it matters."""
     sizes = {"embed_size": 5, "hidden_size": 6, "dropout": 0.0}
     overrides = {f"model.{key}": value for key, value in {**sizes, **changed}.items()}
-    model = SentenceVAE(config.resolve(overrides=overrides).model, WORDS)
+    model = SentenceVAE(layers.resolve(overrides=overrides).model, WORDS)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -134,19 +137,19 @@ def test_a_language_model_has_no_prior_to_learn(prior: str) -> None:
 def test_a_code_that_reaches_the_decoder_nowhere_is_refused() -> None:
     nowhere = {f"model.latent_{way}": False for way in ("state", "input", "output", "rotary")}
     with pytest.raises(UsageError, match="nowhere"):
-        config.resolve(overrides=nowhere)
+        layers.resolve(overrides=nowhere)
     for key in nowhere:
-        config.resolve(overrides=nowhere | {key: True})
-    config.resolve("lm", overrides=nowhere)
+        layers.resolve(overrides=nowhere | {key: True})
+    layers.resolve("lm", overrides=nowhere)
 
 
 @pytest.mark.parametrize("key", ["min_rate", "target_rate"])
 def test_a_rate_that_is_constant_cannot_be_held_elsewhere(key: str) -> None:
     for preset in ("lm", "vmf"):
         with pytest.raises(UsageError, match=f"objective.{key}: the rate of this model is constant"):
-            config.resolve(preset, overrides={f"objective.{key}": 5})
-    config.resolve("vmf", overrides={f"objective.{key}": 5, "model.concentration": 0})
-    config.resolve("vmf", overrides={f"objective.{key}": 5, "model.prior": "vamp"})
+            layers.resolve(preset, overrides={f"objective.{key}": 5})
+    layers.resolve("vmf", overrides={f"objective.{key}": 5, "model.concentration": 0})
+    layers.resolve("vmf", overrides={f"objective.{key}": 5, "model.prior": "vamp"})
 
 
 # --- the bounds
@@ -242,7 +245,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
 
 def new_run(corpus: Corpus, kind: str, name: str) -> Run:
     preset, overrides = TRAINED[kind]
-    return train.start(config.resolve(preset, overrides={**TINY, **overrides}), corpus, name=name)
+    return session.start(layers.resolve(preset, overrides={**TINY, **overrides}), corpus, name=name)
 
 
 @pytest.mark.parametrize("kind", [*TRAINED])
@@ -268,7 +271,7 @@ def test_stopping_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus, 
 def test_the_commands_work_on_every_kind(tiny_corpus: Corpus, seqvae: Seqvae, kind: str) -> None:
     run = new_run(tiny_corpus, kind, "made")
     fit(run, tiny_corpus)
-    sphere = config.load(run.path / "config.yaml").model.posterior == "vmf"
+    sphere = layers.load(run.path / "config.yaml").model.posterior == "vmf"
 
     def call(*arguments: str) -> Answer:
         answer = seqvae(*arguments, "-r", "made", "--threads", "1")

@@ -43,7 +43,7 @@ def preset_text(name: str) -> str:
 
 
 def _presets() -> Traversable:
-    return resources.files("seqvae_cli") / "presets"
+    return resources.files("seqvae_cli.config") / "presets"
 
 
 def resolve(preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

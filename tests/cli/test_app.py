@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import __version__, app, display, errors
+from seqvae_cli import __version__, errors
+from seqvae_cli.cli import app, display
 
 FAKE = '''
 import sys
@@ -23,7 +24,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from seqvae_cli import display, errors
+from seqvae_cli import errors
+from seqvae_cli.cli import display
 
 app = typer.Typer()
 
@@ -136,7 +138,8 @@ def start(fakes: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Pop
     """Starts the program in a process of its own."""
     script = tmp_path / "program.py"
     script.write_text(
-        f"import sys\nfrom seqvae_cli import app\napp.COMMANDS = {fakes!r}\nsys.exit(app.main())\n", encoding="utf-8"
+        f"import sys\nfrom seqvae_cli.cli import app\napp.COMMANDS = {fakes!r}\nsys.exit(app.main())\n",
+        encoding="utf-8",
     )
 
     def start_there(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae_cli import app, config, corpus, registry
-from seqvae_cli.commands import train
+from seqvae_cli.cli import app
+from seqvae_cli.cli.commands import train
+from seqvae_cli.config import layers
+from seqvae_cli.data import corpus
+from seqvae_cli.runs import registry
 from tests.conftest import SMALL, Seqvae, tiny_text
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -25,7 +28,7 @@ def test_every_command_has_help_with_an_example(seqvae: Seqvae, command: str) ->
 
 
 def test_the_help_names_every_preset() -> None:
-    assert sorted(train.PRESETS) == config.preset_names()
+    assert sorted(train.PRESETS) == layers.preset_names()
 
 
 # prepare
@@ -469,8 +472,8 @@ def test_wrong_use_of_the_streams(seqvae: Seqvae, arguments: list[str], stdin: b
 
 
 def test_empty_lines_are_counted_not_kept() -> None:
-    from seqvae_cli.commands._sentences import Sentences
-    from seqvae_cli.tokenizer import Tokenizer
+    from seqvae_cli.cli.sentences import Sentences
+    from seqvae_cli.data.tokenizer import Tokenizer
 
     class Nothing(Tokenizer):
         def __init__(self) -> None:

@@ -7,7 +7,10 @@ from functools import partial
 
 import pytest
 
-from seqvae_cli import checkpoint, corpus, path_quality, quality
+from seqvae_cli.data import corpus
+from seqvae_cli.evaluation import path_quality
+from seqvae_cli.evaluation import samples as quality
+from seqvae_cli.runs import checkpoint
 from tests.conftest import SMALL, Seqvae
 
 pytestmark = pytest.mark.usefixtures("trained_home")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import app
+from seqvae_cli.cli import app
 from tests.conftest import SMALL, Answer, Seqvae
 
 TEXT = b"the cat sees the sea\na dog likes it\n"

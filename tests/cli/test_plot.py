@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import app, registry
-from seqvae_cli import corpus as corpora
+from seqvae_cli.cli import app
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.runs import registry
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import files, places, registry
-from seqvae_cli.commands import _runs_shown, _runs_trash
-from seqvae_cli.commands.runs import app as runs_app
+from seqvae_cli.cli.commands.runs import shown as _runs_shown
+from seqvae_cli.cli.commands.runs import trash as _runs_trash
+from seqvae_cli.cli.commands.runs.group import app as runs_app
+from seqvae_cli.runs import registry
+from seqvae_cli.system import files, places
 from tests.conftest import SMALL, Answer, Seqvae
-from tests.test_registry import holder
+from tests.runs.test_registry import holder
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 COMMANDS = sorted(command.name or command.callback.__name__ for command in runs_app.registered_commands)  # type: ignore[union-attr]
@@ -129,7 +131,8 @@ def test_where_a_run_folder_takes_nothing_the_result_is_shown_with_one_warning(s
 def test_an_evaluation_of_a_run_that_was_removed_meanwhile_does_not_bring_it_back(
     seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seqvae_cli import metrics, trash
+    from seqvae_cli.evaluation import metrics
+    from seqvae_cli.runs import trash
 
     bleu = metrics.bleu
 
@@ -325,7 +328,7 @@ def test_a_run_goes_through_a_file_and_through_a_pipe(
     assert registry.find("piped").tags() == ["paper"]
     assert len(ok(seqvae("sample", "piped", "-n", "3")).lines) == 3
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw := io.BytesIO()))
-    from seqvae_cli import app
+    from seqvae_cli.cli import app
 
     assert app.main(["runs", "export", "tiny-run", "-"]) == 0
     assert raw.getvalue() == file.read_bytes()
@@ -402,7 +405,7 @@ def test_a_read_only_run_folder_still_gets_its_figures(seqvae: Seqvae) -> None:
 
 TAGGING = """
 import sys
-from seqvae_cli import app
+from seqvae_cli.cli import app
 sys.exit(app.main(["runs", "tag", "tiny-run", *sys.argv[1:], "-q"]))
 """
 
@@ -468,7 +471,7 @@ def test_only_folders_and_links_count_as_trash(seqvae: Seqvae) -> None:
 def test_weights_that_are_no_numbers_are_refused(seqvae: Seqvae) -> None:
     import torch
 
-    from seqvae_cli import checkpoint
+    from seqvae_cli.runs import checkpoint
 
     run = registry.find("tiny-run")
     model = checkpoint.load("tiny-run").model

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seqvae_cli.registry import Run
+from seqvae_cli.runs.registry import Run
 
 T = TypeVar("T")
 
@@ -132,6 +132,6 @@ def assert_one_line(stderr: str, *words: str) -> None:
 
 def still_loads(run: Run) -> None:
     """The last good checkpoint of a run loads."""
-    from seqvae_cli import checkpoint
+    from seqvae_cli.runs import checkpoint
 
     assert checkpoint.load(run).step > 0

@@ -18,9 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqvae_cli import checkpoint, config, corpus, files, prepare, registry, train
+from seqvae_cli.config import layers
+from seqvae_cli.data import corpus, prepare
+from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import SeqvaeError
-from seqvae_cli.sources import text_source
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.system import files
+from seqvae_cli.training import session
 from tests.conftest import tiny_text
 from tests.faults.matrix import FULL
 
@@ -166,9 +170,9 @@ def fuzzed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("SEQVAE_HOME", str(path))
         source = text_source(path.parent / "text.txt")
         made = prepare.prepare_text(source, "few", valid_fraction=0.1, test_fraction=0.1).corpus
-        run = train.start(config.resolve(overrides=SMALLEST), made, name="half")
+        run = session.start(layers.resolve(overrides=SMALLEST), made, name="half")
         asked = itertools.count()
-        for _ in train.fit(run, made, stop=lambda: (run.path / "best").exists() and next(asked) > 0):
+        for _ in session.fit(run, made, stop=lambda: (run.path / "best").exists() and next(asked) > 0):
             pass
         assert registry.find("half").status == "interrupted"
         assert files.read_json(checkpoint.newest(run.path / "last") / "training.json")["batch"] > 0

@@ -17,7 +17,7 @@ from pathlib import Path
 
 PROGRAM = """
 import gc, json, os, sys
-import seqvae_cli.commands.train, seqvae_cli.config, seqvae_cli.corpus, seqvae_cli.live, seqvae_cli.train
+import seqvae_cli.cli.commands.train, seqvae_cli.config.layers, seqvae_cli.cli.live, seqvae_cli.training.session
 import torch._dynamo  # which torch loads with the first optimizer
 from seqvae_cli.__main__ import main
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import checkpoint, corpus, files, places, prepare, registry
+from seqvae_cli.data import corpus, prepare
+from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError
-from seqvae_cli.registry import Run
-from seqvae_cli.sources import text_source
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files, places
 from tests.conftest import Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads, tries
 

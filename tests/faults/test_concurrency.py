@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import files, registry
-from seqvae_cli.corpus import Corpus
-from seqvae_cli.registry import Run
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.runs import registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, command, snapshot, still_loads, tries, wait_for
 from tests.faults.nursery import Nursery, nursery
-from tests.training import assert_same_run, fit, long_run, undisturbed
+from tests.trainings import assert_same_run, fit, long_run, undisturbed
 
 AT_ONCE = 8
 

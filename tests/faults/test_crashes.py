@@ -17,14 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import checkpoint, corpus, doctor, files, registry
+from seqvae_cli.data import corpus
 from seqvae_cli.errors import DataError, NotFoundError
-from seqvae_cli.events import WarningEvent
-from seqvae_cli.registry import Run
+from seqvae_cli.runs import checkpoint, doctor, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files
+from seqvae_cli.training.events import WarningEvent
 from tests.conftest import Seqvae
 from tests.faults.matrix import command, snapshot, tries, wait_for
 from tests.faults.unsafe_disk import PLACES, UnsafeDisk
-from tests.training import assert_same_run, fit, long_run, new_run, undisturbed
+from tests.trainings import assert_same_run, fit, long_run, new_run, undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,8 @@ def killed_in_epoch(process: subprocess.Popen[bytes], epochs: int) -> bool:
 
 WITHIN_A_SAVE = """
 import os, signal, sys
-from seqvae_cli import app, checkpoint
+from seqvae_cli.cli import app
+from seqvae_cli.runs import checkpoint
 
 left = int(sys.argv[1])
 write = checkpoint.write

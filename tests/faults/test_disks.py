@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae_cli import checkpoint, corpus, files, registry
-from seqvae_cli.registry import Run
+from seqvae_cli.data import corpus
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import (
     as_ordinary_user,
@@ -23,7 +25,7 @@ from tests.faults.matrix import (
     some,
     still_loads,
 )
-from tests.training import new_run
+from tests.trainings import new_run
 
 TRAIN = ["train", "--data", "tiny", "--name", "new", *SMALL]
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import archive, corpus, download, prepare, registry
-from seqvae_cli.corpus import CORPORA, KnownCorpus, Mirror
-from seqvae_cli.registry import Run
+from seqvae_cli.data import corpus, download, prepare
+from seqvae_cli.data.corpus import CORPORA, KnownCorpus, Mirror
+from seqvae_cli.runs import archive, registry
+from seqvae_cli.runs.registry import Run
 from tests import lying_server
 from tests.conftest import Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads, tries
 from tests.lying_server import DATA, GOOD, PREFIX, Entry, Server, kind, known, mirrors, serving
-from tests.test_archive import Member, index, member, members, packed, repacked, with_manifest
+from tests.runs.test_archive import Member, index, member, members, packed, repacked, with_manifest
 
 PATIENCE = 0.3
 """Seconds without progress after which a mirror is given up here; users wait for 30."""

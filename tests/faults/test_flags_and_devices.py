@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from seqvae_cli import app, config, registry, runtime
+from seqvae_cli.cli import app
+from seqvae_cli.config import options
+from seqvae_cli.runs import registry
+from seqvae_cli.system import runtime
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 from tests.faults.processes import measured
@@ -151,7 +154,7 @@ class Number:
 
 def numbers(command: str) -> Iterator[Number]:
     """All flags of a command that take numbers; those of settings are text to typer, and have a range of their own."""
-    settings = dict(config.fields())
+    settings = dict(options.fields())
     for parameter in COMMANDS[command]:
         flag, key = max(parameter.opts, key=len), str(parameter.name).removeprefix("setting:")
         if key != parameter.name:
@@ -199,7 +202,7 @@ def test_a_number_of_a_settings_file_has_the_same_range(
     seqvae: Seqvae, home: Path, tmp_path: Path, flag: str, count_tries: Callable[[int], None]
 ) -> None:
     (number,) = (number for number in numbers("train") if number.flag == flag)
-    key = next(key for key, _ in config.fields() if config.flag_name(key) == flag)
+    key = next(key for key, _ in options.fields() if options.flag_name(key) == flag)
     group, _, name = key.rpartition(".")
     for value in ("-1", ".nan", ".inf"):
         file = tmp_path / "settings.yaml"

@@ -24,8 +24,9 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor
 
-from seqvae_cli import checkpoint, files, registry
-from seqvae_cli.registry import Run
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 
@@ -322,7 +323,7 @@ def test_settings_of_a_giant_cost_nothing_where_the_weights_do_not_bear_them_out
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-from seqvae_cli import app
+from seqvae_cli.cli import app
 
 def memory(key):
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)]

@@ -11,13 +11,15 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from seqvae_cli import config, corpus, files, prepare
-from seqvae_cli import tokenizer as tokenizers
-from seqvae_cli.corpus import Corpus
+from seqvae_cli.config import layers, options, schema
+from seqvae_cli.data import corpus, prepare
+from seqvae_cli.data import tokenizer as tokenizers
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.sources import text_source
+from seqvae_cli.data.text import read_lines
+from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import DataError, SeqvaeError, UsageError
-from seqvae_cli.sources import text_source
-from seqvae_cli.text import read_lines
-from seqvae_cli.tokenizer import Tokenizer
+from seqvae_cli.system import files
 from tests.faults.mutations import (
     TEXTS,
     TREES,
@@ -41,21 +43,21 @@ __all__ = ["fuzzed_home", "no_disk"]  # fixtures
 
 # Settings
 
-KEYS = [key for key, _ in config.fields()]
+KEYS = [key for key, _ in options.fields()]
 PARTS = st.sampled_from(sorted({part for key in KEYS for part in key.split(".")})) | TEXTS
 DOTTED = st.dictionaries(
     st.sampled_from(KEYS) | st.sampled_from(KEYS) | st.lists(PARTS, max_size=3).map(".".join), TREES, max_size=4
 )
-NESTED = mutated_tree(config.Settings().model_dump())
+NESTED = mutated_tree(schema.Settings().model_dump())
 
 
 def settings_or_typed(file: Path | None, overrides: dict[str, Any] | None) -> None:
     try:
-        found = config.resolve(file=file, overrides=overrides)
+        found = layers.resolve(file=file, overrides=overrides)
     except (DataError, UsageError) as error:
         told_briefly(error, limit=1000)
     else:
-        assert config.resolve(overrides=config.parse(config.dump(found), "again")) == found
+        assert layers.resolve(overrides=layers.parse(layers.dump(found), "again")) == found
 
 
 @pytest.mark.row(29)
@@ -72,7 +74,7 @@ def test_random_yaml_is_settings_or_a_typed_error(tmp_path: Path, count_tries: C
         path.write_bytes(data)
         settings_or_typed(path, None)
 
-    whole = [config.dump(config.Settings()), config.preset_text("default"), config.preset_text("seed")]
+    whole = [layers.dump(schema.Settings()), layers.preset_text("default"), layers.preset_text("seed")]
     texts = NESTED.map(yaml.safe_dump) | YAML | YAML.map("data: {}".format) | YAML.map("train:\n  lr: {}".format)
     count_tries(
         survive(texts.map(lambda text: text.encode()) | st.one_of(*(mutated_bytes(t.encode()) for t in whole)), attempt)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from seqvae_cli import app, download
+from seqvae_cli.cli import app
+from seqvae_cli.data import download
 from seqvae_cli.errors import MachineError
 from tests.faults.mutations import CountTries, content, fill, fuzzed_home, no_disk, survive
 

@@ -17,10 +17,12 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from seqvae_cli import archive, checkpoint, corpus, doctor, registry, train
-from seqvae_cli.corpus import Corpus
+from seqvae_cli.data import corpus
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import SeqvaeError
-from seqvae_cli.registry import Run
+from seqvae_cli.runs import archive, checkpoint, doctor, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.training import session
 from tests.faults.mutations import (
     CountTries,
     content,
@@ -41,7 +43,7 @@ __all__ = ["fuzzed_home", "no_disk"]  # fixtures
 
 def go_on(made: Corpus) -> None:
     """Resumes the run until all that was saved is restored and used."""
-    with contextlib.closing(train.fit(registry.find("half"), made, resume=True)) as events:
+    with contextlib.closing(session.fit(registry.find("half"), made, resume=True)) as events:
         for _ in itertools.islice(events, 4):
             pass
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import checkpoint, registry
-from seqvae_cli.corpus import Corpus
-from seqvae_cli.registry import Run
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.registry import Run
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import FULL, command, snapshot, still_loads, tries, wait_for
 from tests.faults.nursery import Nursery, nursery, usual_signals
-from tests.training import assert_same_run, long_run, undisturbed
+from tests.trainings import assert_same_run, long_run, undisturbed
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes as POSIX has them")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli import checkpoint, registry
+from seqvae_cli.runs import checkpoint, registry
 from tests.faults.matrix import FULL, command, seqvae_process, wait_for
-from tests.training import assert_same_run
+from tests.trainings import assert_same_run
 
 SECONDS = 30 * 60 if FULL else 4
 TRAIN = ["--data", "toy", "--batch-size", "16", "--hidden-size", "64", "--embed-size", "32", "--latent-size", "8"]

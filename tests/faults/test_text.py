@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import registry
+from seqvae_cli.runs import registry
 from tests.conftest import Answer, Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 from tests.faults.processes import measured
@@ -320,7 +320,7 @@ def test_odd_sentences_come_back_as_they_went_in(seqvae: Seqvae, command: str, k
 @pytest.mark.row(19)
 @pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char"])
 def test_odd_sentences_are_words_of_a_corpus_like_others(read: Any, tokenizer: str) -> None:
-    from seqvae_cli import corpus
+    from seqvae_cli.data import corpus
 
     answer = read("prepare", "".join(f"{line}\n" for line in ODD.values()).encode() * 20, "--tokenizer", tokenizer)
     assert answer.code == 0, answer.err

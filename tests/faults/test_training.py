@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from seqvae_cli import checkpoint, metrics, registry
-from seqvae_cli.corpus import Corpus
-from seqvae_cli.trainer import Trainer
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.evaluation import metrics
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.training.loop import Trainer
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, memory_limit, seqvae_process, snapshot, some, still_loads
-from tests.training import new_run, weights
+from tests.trainings import new_run, weights
 
 
 def kept(name: str, step: int) -> None:
@@ -79,7 +80,7 @@ HUNGRY = [
 
 
 LOADED = """
-import torch._dynamo, seqvae_cli.library
+import torch._dynamo, seqvae_cli.api
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmPeak")))
 """
 

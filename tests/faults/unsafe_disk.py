@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli import files
+from seqvae_cli.system import files
 
 BLOCK = 4096
 

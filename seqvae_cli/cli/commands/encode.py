@@ -1,0 +1,112 @@
+"""`seqvae encode`: sentences -> codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
+from seqvae_cli.cli.sentences import Encoding, Sentences, Text, names_a_file, open_lines
+from seqvae_cli.errors import UsageError
+
+app = typer.Typer()
+
+Row = tuple[str, list[float] | None, list[float] | None]
+"""A sentence, its posterior mean and scale; None where the sentence is empty."""
+
+
+@app.command()
+def encode(
+    text: Text,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy; what is there is replaced [default: stdout]."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
+    encoding: Encoding = "utf-8",
+    run_option: RunOption = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Encode sentences, a line each, in order: the mean and the scale of q(z|x).
+
+    A single argument that names a file is read as one. An empty line keeps its row: null in JSON Lines, empty in TSV,
+    NaN in .npy (which holds the means alone, float32, sentences x latent dimensions).
+
+    Examples:
+
+        seqvae encode "stock prices rose" "the president resigned"
+        seqvae encode sentences.txt -o codes.npy
+        cat sentences.txt | seqvae encode - | jq -c .mean
+    """
+    if output == Path("-"):
+        output = None
+    if output is not None and output.suffix not in (".jsonl", ".tsv", ".npy"):
+        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+    if output is not None and json and output.suffix != ".jsonl":
+        raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
+    if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):
+        raise UsageError(f"{str(output)!r} is the input", "name another file")
+    lines = open_lines(text, encoding)
+    bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
+    from seqvae_cli.latent import generate
+
+    sentences = Sentences(lines, bundle.tokenizer)
+    codes = generate.encode(bundle.model, sentences.ids(), batch_size=batch_size, precision=bundle.precision)
+    rows = (
+        (line, *((None, None) if code is None else (code[0].tolist(), code[1].tolist())))
+        for line, code in sentences.joined(codes)
+    )
+    latent = bundle.settings.model.latent_size
+    if output is None:
+        for row in rows:
+            display.out_jsonl(_json(row))
+    else:
+        from seqvae_cli.system import files
+
+        files.write(output, WRITERS[output.suffix](rows, latent))
+
+
+def _json(row: Row) -> dict[str, Any]:
+    line, mean, scale = row
+    answer = {"text": line, "mean": mean, "scale": scale}
+    return answer if mean is not None else answer | {"reason": "empty sentence"}
+
+
+def _jsonl(rows: Iterator[Row], _: int) -> Iterator[bytes]:
+    import json
+
+    for row in rows:
+        yield (json.dumps(_json(row), ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _tsv(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
+    names = [f"{kind}_{i}" for kind in ("mean", "scale") for i in range(1, latent + 1)]
+    yield ("\t".join(["text", *names]) + "\n").encode()
+    for line, mean, scale in rows:
+        values = [f"{value:.9g}" for value in [*(mean or []), *(scale or [])]] or [""] * (2 * latent)
+        yield ("\t".join([" ".join(line.split()), *values]) + "\n").encode()
+
+
+def _npy(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
+    import io
+
+    import numpy as np
+
+    means = [np.full(latent, np.nan, np.float32) if mean is None else np.array(mean, np.float32) for _, mean, _ in rows]
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(means) if means else np.empty((0, latent), np.float32), allow_pickle=False)
+    yield buffer.getvalue()
+
+
+WRITERS: dict[str, Callable[[Iterator[Row], int], Iterator[bytes]]] = {".jsonl": _jsonl, ".tsv": _tsv, ".npy": _npy}

@@ -1,0 +1,101 @@
+"""`seqvae eval`: what a model is worth on a split."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli import eval_tables as _eval_tables
+from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
+from seqvae_cli.errors import MachineError, UsageError
+
+UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
+"""What a stage counts, where it is not sentences."""
+
+app = typer.Typer()
+
+
+@app.command("eval")
+def evaluate(
+    run: RunArgument = None,
+    run_option: RunOption = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.", show_default=True)] = "test",
+    samples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="K of the importance-weighted bound.", show_default=True)
+    ] = 500,
+    elbo_samples: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Samples of z a sentence for the -ELBO.", show_default=True)
+    ] = 1,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Also what the latent code is used for, and a verdict.")
+    ] = False,
+    samples_quality: Annotated[
+        bool,
+        typer.Option(
+            "--samples-quality", help="Also how good 10,000 samples are beside real sentences, and 200 paths."
+        ),
+    ] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Evaluate a run: -ELBO, importance-weighted bound, mutual information, active units, reconstruction.
+
+    The result is kept in the run folder, for `runs compare` and `runs best`.
+
+    Examples:
+
+        seqvae eval
+        seqvae eval ptb-default-1 --split valid --samples 100
+        seqvae eval --json | jq .iw_ppl
+        seqvae eval --diagnose
+        seqvae eval --samples-quality
+    """
+    from seqvae_cli.data import corpus as corpora
+    from seqvae_cli.evaluation import diagnosis, path_quality
+    from seqvae_cli.evaluation import samples as quality
+    from seqvae_cli.evaluation.evaluate import evaluate as library
+    from seqvae_cli.evaluation.evaluate import store
+
+    if split not in ("train", "valid", "test"):
+        raise UsageError(f"no split {split!r}", "known: train, valid, test")
+    if samples_quality:
+        quality.check_split(split)
+    bundle = open_bundle(run, run_option, device, threads)
+    corpus = corpora.find(bundle.run.info["corpus"]["folder"])
+    with ExitStack() as stack:
+
+        def stage(name: str, total: int) -> display.Advance:
+            stack.close()
+            return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
+
+        result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
+        try:
+            store(bundle.run, bundle.step, result)
+        except MachineError as error:  # a run of somebody else, say: the figures are as good
+            display.warn(f"the result is not kept: {error.message}")
+        found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
+        sampled = walked = evenly = None
+        if samples_quality:
+            sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
+        if samples_quality and bundle.settings.model.latent_size:
+            walked, evenly = path_quality.paths(bundle, corpus, split, seed=seed, stage=stage)
+    if json:
+        parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
+        more = {name: part.to_json() for name, part in parts.items() if part is not None}
+        display.out_json(result.to_json() | more)
+        return
+    _eval_tables.evaluation(bundle, result)
+    if found is not None:
+        _eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
+    if sampled is not None:
+        _eval_tables.quality(sampled, split)
+    if walked is not None and evenly is not None:
+        _eval_tables.paths(walked, evenly, split)
+    if result.truncated:
+        display.warn(f"{result.truncated} sentences were cut when the corpus was prepared")
+    display.say(f"signature: {result.signature}")

@@ -1,0 +1,194 @@
+"""`seqvae prepare`: text -> a corpus on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str, typer.Argument(metavar="ptb|toy|FILE|DIR|-", help="A known corpus, or UTF-8 text, a sentence a line.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the corpus [default: that of the source].")] = None,
+    from_dir: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="ptb: take the files of this folder, no network.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="--from: check the files' SHA-256.")] = True,
+    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the validation split.")] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the test split.")] = None,
+    valid_fraction: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the sentences cut off for validation, below 1 [default: 0.05]."),
+    ] = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the sentences cut off for test, below 1 [default: 0.05]."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="word (raw text), whitespace or char [default: word; ptb: whitespace].")
+    ] = None,
+    lower: Annotated[bool, typer.Option(help="Lower-case the text.")] = False,
+    min_count: Annotated[
+        int, typer.Option(min=1, help="Words seen less often in training become <unk>.", show_default=True)
+    ] = 1,
+    max_len: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut sentences, in every split, to so many tokens [default: never]."),
+    ] = None,
+    sentences: Annotated[
+        int | None,
+        typer.Option(min=100, max=10_000_000, help="toy: training sentences [default: 20,000]."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the cut, and of toy.", show_default=True)
+    ] = 0,
+    encoding: Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)] = "utf-8",
+    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
+) -> None:
+    """Prepare a corpus: text to token ids on disk.
+
+    Examples:
+
+        seqvae prepare ptb
+        seqvae prepare toy --sentences 50000
+        seqvae prepare reviews.txt --lower --min-count 2
+        zcat news.gz | seqvae prepare - --name news
+    """
+    from seqvae_cli.data import prepare as library
+    from seqvae_cli.data import sources
+    from seqvae_cli.data.corpus import CORPORA
+
+    text_options = {"--valid": valid, "--test": test, "--valid-fraction": valid_fraction}
+    text_options |= {"--test-fraction": test_fraction}
+    _conflicts(source, text_options, None if verify else False, None if encoding == "utf-8" else encoding)
+    with _Watch() as watch:
+        if source == "toy":
+            _refuse("toy", text_options | {"--from": from_dir, "--tokenizer": tokenizer, "--max-len": max_len})
+            _refuse("toy", {"--lower": lower or None, "--min-count": None if min_count == 1 else min_count})
+            prepared = library.prepare_toy(
+                sentences=20_000 if sentences is None else sentences,
+                seed=seed,
+                name="toy" if name is None else name,
+                watch=watch,
+            )
+        elif source in CORPORA:
+            _refuse(source, text_options | {"--sentences": sentences, "--name": name})
+            if not verify and from_dir is None:
+                raise UsageError("--no-verify goes with --from", "downloads are always checked")
+            _licence(source)
+            prepared = library.prepare_known(
+                source,
+                from_dir=from_dir,
+                verify=verify,
+                tokenizer=tokenizer or "whitespace",
+                lower=lower,
+                min_count=min_count,
+                max_len=max_len,
+                watch=watch,
+            )
+        else:
+            _refuse("text", {"--from": from_dir, "--sentences": sentences})
+            text = sys.stdin.buffer if source == "-" else Path(source)
+            prepared = library.prepare_text(
+                sources.text_source(text, valid, test),
+                sources.name_of(source) if name is None else name,
+                tokenizer=tokenizer or "word",
+                lower=lower,
+                min_count=min_count,
+                max_len=max_len,
+                valid_fraction=0.05 if valid_fraction is None else valid_fraction,
+                test_fraction=0.05 if test_fraction is None else test_fraction,
+                seed=seed,
+                encoding=encoding,
+                watch=watch,
+            )
+    _report(prepared, json)
+
+
+def _conflicts(source: str, texts: dict[str, Any], no_verify: bool | None, encoding: str | None) -> None:
+    from seqvae_cli.data.corpus import CORPORA
+
+    if source == "toy" or source in CORPORA:
+        _refuse(source, {"--encoding": encoding})
+    if source not in CORPORA:
+        _refuse("toy" if source == "toy" else "text", {"--no-verify": no_verify})
+    for split in ("valid", "test"):
+        if texts[f"--{split}"] is not None and texts[f"--{split}-fraction"] is not None:
+            raise UsageError(f"--{split} and --{split}-fraction exclude each other", "give one of them")
+
+
+def _refuse(source: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{option} does not go with {source}", "see seqvae prepare --help")
+
+
+def _licence(name: str) -> None:
+    """Shown once: later calls would only train people to skip it."""
+    from seqvae_cli.data import download
+    from seqvae_cli.data.corpus import CORPORA
+
+    if download.licence_due(CORPORA[name]):
+        display.comment(CORPORA[name].licence)
+        download.licence_shown(CORPORA[name])
+
+
+class _Watch:
+    """Progress by stages; a new bar when the stage changes."""
+
+    def __init__(self) -> None:
+        self.stage: str | None = None
+        self.done = 0
+        self.bar: Any = None
+        self.advance: Any = None
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar:
+            self.bar.__exit__(None, None, None)
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage != self.stage:
+            self.__exit__()
+            self.stage, self.done = stage, 0
+            self.bar = display.progress(stage, total, "units")
+            self.advance = self.bar.__enter__()
+        self.advance(done - self.done)
+        self.done = done
+
+
+def _report(prepared: Any, json: bool) -> None:
+    corpus = prepared.corpus
+    info = corpus.info
+    if json:
+        display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
+        return
+    columns = ["split", "sentences", "tokens", "types", "unk %", "p50", "p90", "p99", "max", "cut", "dropped"]
+    rows = []
+    for split, counts in info["splits"].items():
+        lengths = counts["lengths"]
+        unknown = 100 * counts["unknown"] / max(1, counts["words"])
+        dropped = counts["too_long"] + counts["empty"]
+        rows.append(
+            [split, counts["sentences"], counts["tokens"], info["types"] if split == "train" else None, unknown]
+            + [lengths[key] for key in ("p50", "p90", "p99", "max")]
+            + [counts["truncated"], dropped]
+        )
+    note = "tokens: with <eos>; p50 to max: words a sentence; cut: truncated; dropped: blank or over-long"
+    display.table(str(info["name"]), columns, rows, note=note)
+    entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
+    done = "prepared" if prepared.fresh else "was prepared already"
+    display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
+    display.say(f"next: seqvae train --data {info['name']}")

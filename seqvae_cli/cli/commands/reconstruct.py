@@ -1,0 +1,52 @@
+"""`seqvae reconstruct`: sentences -> what the model makes of them."""
+
+from __future__ import annotations
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
+from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
+from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk
+from seqvae_cli.cli.strategy import strategy as chosen
+
+app = typer.Typer()
+
+
+@app.command()
+def reconstruct(
+    text: Text,
+    beam: Beam = None,
+    no_unk: NoUnk = False,
+    max_len: MaxLen = 100,
+    encoding: Encoding = "utf-8",
+    run_option: RunOption = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Reconstruct sentences, a line each, in order: the decoding of the posterior mean, greedy or by --beam.
+
+    An empty line stays one; in JSON its reconstruction is null.
+
+    Examples:
+
+        seqvae reconstruct "stock prices rose" "the president resigned"
+        seqvae reconstruct sentences.txt --beam 5
+        seqvae reconstruct - --json < sentences.txt | jq -r 'select(.text == .reconstruction).text'
+    """
+    lines = open_lines(text, encoding)
+    from seqvae_cli.latent import generate
+
+    bundle = open_bundle(None, run_option, device, threads)
+    bundle.need_latent()
+    sentences = Sentences(lines, bundle.tokenizer)
+    strategy = chosen(beam is None, beam, no_unk=no_unk)
+    decoded = generate.reconstruct(bundle.model, sentences.ids(), strategy, max_len=max_len, precision=bundle.precision)
+    for line, words in sentences.joined(decoded):
+        made = None if words is None else bundle.tokenizer.decode(words)
+        if json:
+            reason = {"reason": "empty sentence"} if made is None else {}
+            display.out_jsonl({"text": line, "reconstruction": made} | reason)
+        else:
+            display.out(made or "")

@@ -1,0 +1,87 @@
+"""`runs export` and `runs import`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+from seqvae_cli.errors import DataError, UsageError
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_run)],
+    file: Annotated[Path, typer.Argument(metavar="FILE|-", help="The archive, .tar.gz; -: stdout.")],
+    json: Json = False,
+) -> None:
+    """Pack a run into one file: settings, tokenizer, metrics, tags, evaluations and checkpoints, all verified.
+
+    Examples:
+
+        seqvae runs export ptb-default-1 ptb-default-1.tar.gz
+        seqvae runs export latest - | ssh elsewhere seqvae runs import -
+    """
+    to_stdout = file == Path("-")
+    if to_stdout and json:
+        raise UsageError("--json and the archive cannot both go to stdout", "name a FILE")
+    if to_stdout and sys.stdout.isatty():
+        raise UsageError("an archive is nothing for a terminal", "name a FILE, or send stdout elsewhere")
+    if not to_stdout:
+        if file.is_symlink() or file.exists():
+            raise UsageError(f"{str(file)!r} is there already", "name another FILE, or remove it first")
+        if not file.parent.is_dir():
+            raise UsageError(f"{str(file)!r} cannot be written", "name a file in a folder that is there")
+    from seqvae_cli.runs import archive, registry
+    from seqvae_cli.system import files
+
+    pack = archive.Pack(registry.find(run))
+    with display.progress(f"packing {pack.run.name}", pack.size, "bytes") as advance:
+        if to_stdout:
+            for block in pack.blocks(advance):
+                sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+            return
+        digest = files.write(file, pack.blocks(advance), new=True)
+    size = file.stat().st_size
+    if json:
+        display.out_json({"run": pack.run.name, "file": str(file), "bytes": size, "sha256": digest})
+        return
+    display.out(str(file))
+    display.say(f"run {pack.run.name}, {len(pack.files)} files in {display.quantity(size, 'bytes')}")
+    display.say(f"to take it in elsewhere: seqvae runs import {file}")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE|-", help="An archive of `runs export`; -: stdin.")],
+    name: Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")] = None,
+    json: Json = False,
+) -> None:
+    """Take in a run that was packed elsewhere; it appears when all of it is verified.
+
+    Examples:
+
+        seqvae runs import ptb-default-1.tar.gz
+        seqvae runs import ptb-default-1.tar.gz --name from-the-cluster
+    """
+    if file == Path("-") and sys.stdin.isatty():
+        raise UsageError("an archive cannot be typed", "name a FILE, or pipe one in")
+    from seqvae_cli.runs import archive
+    from seqvae_cli.system import files
+
+    with display.progress("unpacking", None, "bytes") as advance:
+        if file == Path("-"):
+            run = archive.unpack(sys.stdin.buffer, name, advance)
+        else:
+            if not file.exists():
+                raise DataError(f"{file}: no such archive")
+            with files.machine_errors(file), open(file, "rb") as stream:
+                run = archive.unpack(stream, name, advance)
+    if json:
+        display.out_json({"run": run.name, "path": str(run.path)})
+        return
+    display.out(run.name)
+    display.say(f"next: seqvae sample {run.name}")

@@ -1,0 +1,55 @@
+"""`runs doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+
+
+def doctor(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help=f"{RUN_HELP} [default: all]", autocompletion=complete_run),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read every file of the runs and say what is damaged, missing or left over, and what to do. Changes nothing.
+
+    Exit code 0: all is well, or only notes; 4: a run is damaged, half-copied or unreadable.
+
+    Examples:
+
+        seqvae runs doctor
+        seqvae runs doctor ptb-default-1 --json | jq '.findings[].advice'
+    """
+    from seqvae_cli.runs import doctor as library
+    from seqvae_cli.runs import registry
+    from seqvae_cli.system import places
+
+    if runs:
+        meant = [registry.find(name).path if name in registry.MEANT else registry.locate(name) for name in runs]
+        paths = list(dict.fromkeys(meant))
+    else:
+        paths = [places.runs() / name for name in registry.names()]
+    findings = []
+    with display.progress("reading", len(paths), "runs") as advance:
+        for path in paths:
+            findings += library.examine(path)
+            advance(1)
+    if not runs:
+        findings += library.leftovers()
+    harmed = list(dict.fromkeys(finding.run for finding in findings if finding.harmful))
+    if json:
+        rows = [asdict(finding) for finding in findings]
+        display.out_json({"runs": len(paths), "damaged": harmed, "findings": rows})
+    elif findings:
+        cells = [[finding.run, finding.kind, finding.problem, finding.advice] for finding in findings]
+        display.table("", ["run", "state", "what", "what to do"], cells)
+    display.say(f"{len(paths)} runs read: " + (f"{len(harmed)} damaged" if harmed else "no damage"))
+    if harmed:
+        raise typer.Exit(4)

@@ -1,0 +1,185 @@
+"""`seqvae runs`: the run folders on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.commands.runs.archive import export, import_
+from seqvae_cli.cli.commands.runs.compare import best, compare
+from seqvae_cli.cli.commands.runs.doctor import doctor
+from seqvae_cli.cli.commands.runs.plot import plot
+from seqvae_cli.cli.commands.runs.shown import setting, table, tags, when
+from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
+from seqvae_cli.cli.options import RUN_HELP, Json, RunArgument, complete_run
+
+if TYPE_CHECKING:
+    from seqvae_cli.runs.registry import Run
+
+app = typer.Typer(
+    help="List, show, compare, tag, move, check and carry runs.\n\nExample:\n\n    seqvae runs list",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_(
+    trash: Annotated[bool, typer.Option("--trash", help="List what `runs rm` has moved to the trash.")] = False,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
+    json: Json = False,
+) -> None:
+    """List all runs, oldest first.
+
+    Examples:
+
+        seqvae runs list
+        seqvae runs list --tag paper --json | jq -r .run
+    """
+    from seqvae_cli.runs import registry
+
+    if tag is not None:
+        registry.check_tag(tag)
+    if trash:
+        show_trash(tag, json)
+        return
+    runs, damaged = registry.runs()
+    for name, reason in damaged:
+        display.warn(f"run {display.safe(name)} cannot be read: {reason}")
+    tagged = [(run, own) for run in runs if tag in (own := tags(run.path)) or tag is None]
+    if json:
+        for run, own in tagged:
+            display.out_jsonl(_summary(run, own))
+        return
+    if not tagged:
+        display.say(f"no run is tagged {tag}" if runs else "there is no run yet: seqvae train")
+        return
+    columns = ["run", "status", "corpus", "epoch", "val -ELBO", "tags", "created"]
+    rows = [
+        [
+            run.name,
+            run.status,
+            run.info["corpus"]["name"],
+            run.info.get("epoch"),
+            run.info.get("best_neg_elbo"),
+            ", ".join(own),
+            when(run.info["created"]),
+        ]
+        for run, own in tagged
+    ]
+    table(columns, rows, optional="tags")
+
+
+@app.command()
+def show(run: RunArgument = None, json: Json = False) -> None:
+    """Show a run: its status, settings and epochs.
+
+    Examples:
+
+        seqvae runs show
+        seqvae runs show ptb-default-1 --json | jq .settings.train.lr
+    """
+    from seqvae_cli.config import options
+    from seqvae_cli.runs import checkpoint, registry
+
+    found = registry.find("latest" if run is None else run)
+    settings, _ = checkpoint.load_parts(found)
+    metrics, own = found.metrics(), tags(found.path)
+    if json:
+        display.out_json(_summary(found, own) | {"settings": settings.model_dump(), "metrics": metrics})
+        return
+    summary = _summary(found, own) | {"created": when(found.info["created"]), "tags": ", ".join(own) or None}
+    flat = [(key, value) for key, value in summary.items() if value is not None]
+    flat += [(key, _shown(settings.model_dump(), key)) for key, _ in options.fields()]
+    display.table("", ["", "value"], flat)
+    if metrics:
+        columns = ["epoch", "KL wt", "recon", "KL", "-ELBO", "PPL", "MI", "AU", "best"]
+        keys = ["epoch", "kl_weight", "distortion", "rate", "neg_elbo", "elbo_ppl", "mutual_information"]
+        keys += ["active_units"]
+        best = found.info.get("best_epoch")
+        rows = [[*(line.get(key) for key in keys), "*" if line.get("epoch") == best else ""] for line in metrics]
+        display.out("")
+        display.table("validation", columns, rows)
+
+
+def path(run: RunArgument = None, json: Json = False) -> None:
+    """Print the folder of a run.
+
+    Example:
+
+        cat "$(seqvae runs path latest)/metrics.jsonl"
+    """
+    from seqvae_cli.runs import registry
+
+    found = registry.find("latest" if run is None else run)
+    if json:
+        display.out_json({"run": found.name, "path": str(found.path)})
+    else:
+        display.out(str(found.path))
+
+
+def tag(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_run)],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags to add, or to remove.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
+    json: Json = False,
+) -> None:
+    """Tag a run, and print the tags that it has then, a line each.
+
+    A tag is 1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first.
+
+    Examples:
+
+        seqvae runs tag latest baseline paper
+        seqvae runs tag latest paper --remove
+    """
+    from seqvae_cli.runs import registry
+
+    found = registry.find(run)
+    then = found.tag(remove=tags) if remove else found.tag(add=tags)
+    if json:
+        display.out_json({"run": found.name, "tags": then})
+    else:
+        for name in then:
+            display.out(name)
+
+
+def _summary(run: Run, own: list[str]) -> dict[str, Any]:
+    info = run.info
+    return {
+        "run": run.name,
+        "status": run.status,
+        "tags": own,
+        "corpus": info["corpus"]["folder"],
+        "created": info["created"],
+        "epoch": info.get("epoch"),
+        "epochs": info.get("epochs"),
+        "best_epoch": info.get("best_epoch"),
+        "best_neg_elbo": info.get("best_neg_elbo"),
+        "seconds": info.get("seconds"),
+        "device": info.get("device"),
+        "precision": info.get("precision"),
+        "threads": info.get("threads"),
+        "failure": info.get("failure"),
+        "path": str(run.path),
+    }
+
+
+def _shown(settings: dict[str, Any], key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = value[part]
+    return setting(value)
+
+
+app.command()(compare)
+app.command()(best)
+app.command()(tag)
+app.command()(rm)
+app.command()(restore)
+app.command()(path)
+app.command()(plot)
+app.command()(export)
+app.command("import")(import_)
+app.command()(doctor)

@@ -1,0 +1,188 @@
+"""`seqvae runs plot`: the learning curves of one or several runs, or the latent space of one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import RUN_HELP, Json, complete_run, open_bundle
+from seqvae_cli.errors import NotFoundError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from seqvae_cli.plotting.curves import Runs
+    from seqvae_cli.runs.registry import Run
+
+
+def plot(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help=f"{RUN_HELP} 8 at most [default: latest]", autocompletion=complete_run),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help=".png, .svg or .pdf; -: PNG to stdout "
+            "[default: RUN.png here, runs.png for several, RUN-latent.png with --latent].",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PANEL", help="One panel: kl, reconstruction, kl-reconstruction or elbo [default: all four]."
+        ),
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Draw in the terminal, with plain characters.")] = False,
+    latent: Annotated[
+        bool, typer.Option("--latent", help="Draw the latent space of one run: KL of each dimension, posterior means.")
+    ] = False,
+    color: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --latent: colour the means by length (tokens) or by a hidden factor of the corpus "
+            "[default: length].",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="With --latent: whose means, train, valid or test [default: valid].")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
+
+    Every epoch is a point, in nats a sentence. A file that is there is replaced. Pictures need matplotlib
+    (pip install 'seqvae[plot]'), --text does not.
+
+    With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
+    sentences on their first two principal components. Factors are known of the corpus toy.
+
+    Examples:
+
+        seqvae runs plot
+        seqvae runs plot toy-default-1 toy-default-2 -o compare.svg
+        seqvae runs plot best --only kl -o - > kl.png
+        seqvae runs plot --text
+        seqvae runs plot toy-default-1 --latent --color topic
+    """
+    from seqvae_cli.plotting import curves, pictures
+
+    if only is not None and only not in curves.PANELS:
+        raise UsageError(f"no panel {only!r}", nearest(only, curves.PANELS))
+    panels = list(curves.PANELS) if only is None else [only]
+    if text and (output is not None or json):
+        raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
+    if output is not None:
+        _check_output(output, json, pictures.FORMATS)
+    if latent:
+        if only is not None or text:
+            hint = "the KL of each dimension in figures: seqvae eval --diagnose" if text else "leave one out"
+            raise UsageError(f"{'--text' if text else '--only'} does not go with --latent", hint)
+        color, split = "length" if color is None else color, "valid" if split is None else split
+        _latent(run or ["latest"], color, split, output, json)
+        return
+    if color is not None or split is not None:
+        raise UsageError(f"{'--split' if color is None else '--color'} goes with --latent alone", "add --latent")
+    runs = _curves(run or ["latest"], pictures.MOST)
+    if text:
+        size = shutil.get_terminal_size()
+        for line in pictures.text(runs, panels, width=size.columns, height=size.lines - 1):
+            display.out(line)
+        return
+    stem = next(iter(runs)) if len(runs) == 1 else "runs"
+    output = _output(output, stem if only is None else f"{stem}-{only}", json)
+    _write(output, lambda kind: pictures.picture(runs, panels, kind), {"runs": list(runs), "panels": panels}, json)
+
+
+def _latent(names: list[str], color: str, split: str, output: Path | None, json: bool) -> None:
+    from seqvae_cli.data import corpus as corpora
+    from seqvae_cli.plotting import latent as latent_plots
+
+    if len(names) > 1:
+        raise UsageError(f"--latent draws one run, not {len(names)}", "name one")
+    if split not in corpora.SPLITS:
+        raise UsageError(f"no split {split!r}", f"known: {', '.join(corpora.SPLITS)}")
+    bundle = open_bundle(names[0], None, "cpu", 0)
+    run = bundle.run
+    output = _output(output, f"{run.name}-latent", json)
+    corpus = corpora.find(run.info["corpus"]["folder"])
+    with display.progress("posteriors", None, "sentences") as advance:
+        means = latent_plots.project(bundle, corpus, split, color, watch=advance)
+    lines = run.metrics()
+    answer = {
+        "runs": [run.name],
+        "panels": ["rates", "means"],
+        "split": split,
+        "sentences": len(means.points),
+        "color": color,
+        "variance": list(means.variance),
+    }
+    _write(output, lambda kind: latent_plots.picture(run.name, lines, means, kind), answer, json)
+
+
+def _output(given: Path | None, stem: str, json: bool) -> Path:
+    """Where the picture goes: as given, else a PNG here."""
+    from seqvae_cli.plotting import pictures
+
+    if given is None:
+        given = Path(f"{stem}.png")
+        _check_output(given, json, pictures.FORMATS)
+    return given
+
+
+def _write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
+    """Writes the picture of the kind that the output's ending names, and says so."""
+    from seqvae_cli.system import files
+
+    if output == Path("-"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(picture("png"))
+        return
+    files.write(output, picture(output.suffix[1:].lower()))
+    if json:
+        display.out_json({"path": str(output.absolute()), **answer})
+    else:
+        display.say(f"written: {output}")
+
+
+def _check_output(output: Path, json: bool, formats: tuple[str, ...]) -> None:
+    """Refuses an output that cannot be written, before anything is read or drawn."""
+    if output == Path("-"):
+        if json:
+            raise UsageError("--json does not go with -o -, where stdout is the picture", "leave one out")
+        if sys.stdout.isatty():
+            raise UsageError("a picture cannot be shown by a terminal", "send it to a file or a pipe, or use --text")
+        return
+    if output.suffix[1:].lower() not in formats:
+        endings = ", ".join(f".{kind}" for kind in formats)
+        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+
+
+def _curves(names: list[str], most: int) -> Runs:
+    """The metrics of the runs that are meant, each once, in the order of the command line."""
+    from seqvae_cli.runs import registry
+
+    found = {run.name: run for run in map(registry.find, names)}
+    if len(found) > most:
+        raise UsageError(f"{len(found)} runs are too many for one picture", f"name {most} at most")
+    curves = {name: run.metrics() for name, run in found.items()}
+    for name, lines in curves.items():
+        if not lines:
+            raise NotFoundError(f"run {name} has no finished epoch yet", _remedy(found[name]))
+    return curves
+
+
+def _remedy(run: Run) -> str:
+    if run.status in ("running", "created"):
+        return "wait until its first epoch is over, or name another: seqvae runs list"
+    return f"train it on: seqvae train --resume {run.name}; or name another: seqvae runs list"

@@ -1,0 +1,78 @@
+"""`seqvae score`: how likely each sentence is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads, open_bundle
+from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
+
+app = typer.Typer()
+
+
+@app.command()
+def score(
+    text: Text,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000, help="K of the importance-weighted bound; without it: -ELBO from one sample."
+        ),
+    ] = None,
+    encoding: Encoding = "utf-8",
+    run_option: RunOption = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Score sentences, a line each, in order: an upper bound on -log p(x), in nats. High ones are outliers.
+
+    Columns, by tabs: the bound, the same a token (the end counted), the rate (KL), unknown words, the sentence. The
+    bound is the -ELBO, or with --samples K the tighter importance-weighted one; its noise is small when K is large.
+    An empty line keeps its row: no numbers, in JSON null.
+
+    Examples:
+
+        seqvae score "stock prices rose" "rose prices stock"
+        seqvae score sentences.txt --samples 50 | sort -n | tail
+        seqvae score - --json < sentences.txt | jq -r 'select(.unknown == 0).nll'
+    """
+    lines = open_lines(text, encoding)
+    from seqvae_cli.evaluation import metrics
+
+    bundle = open_bundle(None, run_option, device, threads)
+    sentences = Sentences(lines, bundle.tokenizer)
+    scores = metrics.score(bundle.model, sentences.ids(), samples=samples or 1, seed=seed, precision=bundle.precision)
+    for line, found in sentences.joined(scores):
+        if found is None:
+            if json:
+                display.out_jsonl({"text": line, "nll": None, "reason": "empty sentence"})
+            else:
+                display.out("\t\t\t\t" + _flat(line))
+            continue
+        nll = found.iw_nll if samples else found.neg_elbo
+        unknown = len(bundle.tokenizer.unknown(line))
+        if json:
+            answer = {
+                "text": line,
+                "nll": nll,
+                "nats_per_token": nll / found.tokens,
+                "neg_elbo": found.neg_elbo,
+                "distortion": found.distortion,
+                "rate": found.rate,
+                "tokens": found.tokens,
+                "unknown": unknown,
+                "samples": samples or 1,
+            }
+            display.out_jsonl(answer | ({"iw_nll": found.iw_nll} if samples else {}))
+        else:
+            values = (f"{nll:.3f}", f"{nll / found.tokens:.3f}", f"{found.rate:.3f}", str(unknown), _flat(line))
+            display.out("\t".join(values))
+
+
+def _flat(line: str) -> str:
+    return " ".join(line.split())

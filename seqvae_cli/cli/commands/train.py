@@ -1,0 +1,154 @@
+"""`seqvae train`: a corpus -> a trained run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import complete_run, open_device
+from seqvae_cli.cli.settings import SettingsCommand, given
+from seqvae_cli.errors import UsageError
+
+app = typer.Typer()
+
+PRESETS = (
+    *("default", "best", "autoencoder-like", "lm", "bowman", "bowman-inputless", "cyclical", "free-bits", "lagging"),
+    *("pretrain", "mdr", "beta", "vmf", "mixture", "vamp", "seed"),
+)
+"""As the help names them; `config`, which has them, is slow to import."""
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """For the shell: names of presets."""
+    from seqvae_cli.config import layers
+
+    return [name for name in layers.preset_names() if name.startswith(incomplete)]
+
+
+@app.command(cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
+def train(
+    context: typer.Context,
+    preset: Annotated[
+        str | None,
+        typer.Option(help=f"A recipe: {', '.join(PRESETS)} [default: default].", autocompletion=complete_preset),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.lr=0.002.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run [default: CORPUS-PRESET-N].")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|auto",
+            help="Go on with a run; auto: the last one that was interrupted.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document about the run at the end.")] = False,
+) -> None:
+    """Train a sentence VAE on a prepared corpus.
+
+    Settings are layered: defaults (those of preset default) < preset < --config < --set < flags. Ctrl-C saves and says
+    how to go on.
+
+    Examples:
+
+        seqvae train --data ptb --epochs 30
+        seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
+        seqvae train --resume auto
+    """
+    from seqvae_cli.cli.live import TrainingView, summary
+    from seqvae_cli.config import layers
+    from seqvae_cli.data import corpus as corpora
+    from seqvae_cli.runs import registry
+    from seqvae_cli.training import session as library
+
+    overrides = _assignments(set_ or []) | given(context)
+    if "runtime.device" in overrides:
+        open_device(str(overrides["runtime.device"]))
+    epochs = None
+    if resume is not None:
+        if set(overrides) - {"train.epochs"} or config or name is not None or preset is not None:
+            raise UsageError("a resumed run keeps its settings", "only --epochs may be given with --resume")
+        run = registry.resumable() if resume == "auto" else registry.find(resume)
+        if overrides:
+            epochs = layers.resolve(overrides=overrides).train.epochs
+        corpus = corpora.find(run.info["corpus"]["folder"])
+    else:
+        preset = "default" if preset is None else preset
+        settings = layers.resolve(preset, config, overrides)
+        corpus = corpora.find(settings.data) if settings.data else corpora.latest()
+        run = library.start(settings, corpus, preset=preset, name=name)
+    display.detail(f"run folder: {run.path}")
+    end = None
+    with _stop_on_signals() as stop, TrainingView() as view:
+        for event in library.fit(run, corpus, resume=resume is not None, epochs=epochs, stop=lambda: bool(stop)):
+            view.show(event)
+            end = event
+    assert end is not None
+    run = registry.find(run.name)
+    if json:
+        keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
+        display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
+    display.say(f"{run.name}: {summary(end)}")  # type: ignore[arg-type]
+    display.say(f"run folder: {run.path}")
+    if stop:
+        display.comment(f"saved; to go on: seqvae train --resume {run.name}")
+        raise typer.Exit(128 + stop[0])
+    follow = [f"seqvae eval {run.name}", f"seqvae sample {run.name}"]
+    if layers.load(run.path / "config.yaml").model.latent_size:
+        follow.append(f"seqvae interpolate --random -r {run.name}")
+    display.say(f"next: {' · '.join(follow)}")
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    from seqvae_cli.config import layers
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
+        try:
+            values[key] = layers.scalar(text)
+        except ValueError as error:
+            raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
+    return values
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[list[int]]:
+    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once.
+
+    A signal that is ignored stays so: under nohup a training survives the terminal.
+    """
+    stop: list[int] = []
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if stop:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+            signal.raise_signal(number)
+            return
+        stop.append(number)
+        with suppress(RuntimeError):  # in the midst of another line on stderr
+            display.comment("stopping: saving the checkpoint (again to end at once)")
+
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

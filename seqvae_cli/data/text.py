@@ -1,0 +1,168 @@
+"""Text as lines: decoding, line ends, and what is no text."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.system.files import machine_errors
+
+MAX_LINE = 1 << 20
+"""Bytes; a longer line is no sentence, and is dropped without being held."""
+_BLOCK = 1 << 18
+_NO_TEXT = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
+"""Encodings of Python that are for its own literals and for host names, not for text."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_encoding(encoding: str) -> str:
+    """One spelling of an encoding's name. Raises `UsageError` where Python knows no such encoding of text."""
+    try:
+        with suppress(UnicodeError):
+            b"    ".decode(encoding)
+        codecs.getincrementaldecoder(encoding)
+        name = codecs.lookup(encoding).name.removesuffix("-sig")
+        if name in _NO_TEXT:
+            raise LookupError(name)
+        return name
+    except (LookupError, ValueError) as error:
+        hint = "for example utf-8, latin-1, cp1252, utf-16, gb18030"
+        raise UsageError(f"unknown encoding {encoding[:40]!r}", hint) from error
+
+
+def read_lines(
+    source: Path | BinaryIO,
+    encoding: str = "utf-8",
+    *,
+    keep_blank: bool = False,
+    label: str = "",
+    dropped: Counter[str] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[str]:
+    """The lines of a file or stream that hold more than white space, one at a time, without their ends.
+
+    Lines end at LF or CRLF and nowhere else; a lone CR is a space, a byte order mark is dropped.
+
+    keep_blank: gives blank and over-long lines too, as empty ones, so that every line has its place.
+    label: what messages call the text; its path by default.
+    dropped: counts what is left out, under "empty" and "too_long".
+    advance: told the bytes of each block read.
+
+    Raises `DataError` with line and byte (counted from 0) where the text has a NUL or is not in the encoding.
+    """
+    dropped = Counter() if dropped is None else dropped
+    rest, skipping = "", False
+    label = label or (str(source) if isinstance(source, Path) else "standard input")
+    for block in _decoded(source, encoding, label, advance):
+        if skipping:
+            _, newline, block = block.partition("\n")
+            skipping = not newline
+        whole, newline, after = block.rpartition("\n")
+        if newline:
+            yield from _sentences(rest + whole + newline, dropped, keep_blank)
+            rest = ""
+        rest += after
+        if len(rest) > MAX_LINE:
+            rest, skipping = "", True
+            dropped["too_long"] += 1
+            if keep_blank:
+                yield ""
+    if rest:
+        yield from _sentences(rest + "\n", dropped, keep_blank)
+
+
+def _sentences(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator[str]:
+    """The lines of a text that ends with a line end."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", " ")
+    for line in text[:-1].split("\n"):
+        if not line or line.isspace():
+            dropped["empty"] += 1
+        elif len(line) * 4 > MAX_LINE and len(line.encode()) > MAX_LINE:
+            dropped["too_long"] += 1
+        else:
+            yield line
+            continue
+        if keep_blank:
+            yield ""
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
+    """How to read the next bytes of a file, or of a stream as soon as it has any."""
+    with machine_errors(source if isinstance(source, Path) else Path(label)):
+        if not isinstance(source, Path):
+            yield getattr(source, "read1", source.read)
+            return
+        with open(source, "rb") as file:
+            yield file.read
+
+
+def _decoded(
+    source: Path | BinaryIO, encoding: str, label: str, advance: Callable[[int], None] | None
+) -> Iterator[str]:
+    """The text of a file in blocks; refuses what cannot be text in this encoding."""
+    encoding = check_encoding(encoding)
+    utf8 = encoding == "utf-8"
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, byte = 1, 0  # where the next block starts
+    with _opened(source, label) as read:
+        block = read(_BLOCK)
+        if utf8:
+            _refuse_foreign(block, label)
+            byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
+        at_start = True
+        while True:
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block[byte:] if at_start else block, final=not block)
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                value = error.object[error.start]
+                raise DataError(
+                    f"{label}, line {line}: byte {byte - pending + error.start} (0x{value:02x}) is not {encoding}",
+                    "name the encoding of the text with --encoding, for example latin-1 or cp1252",
+                ) from error
+            except UnicodeError as error:
+                raise DataError(f"{label}: {error}", "name the encoding of the text with --encoding") from error
+            if not utf8:
+                text = text.removeprefix("\ufeff") if at_start else text
+                if _SURROGATE.search(text):
+                    raise DataError(f"{label}: half a surrogate pair", "name the encoding with --encoding")
+            if "\0" in text:
+                before = text[: text.index("\0")]
+                mark = 0 if at_start else len("".encode(encoding))
+                byte += len(before.encode(encoding)) - mark - pending
+                raise DataError(
+                    f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, which no text has",
+                    "take it out, or name the encoding of the text with --encoding",
+                )
+            yield text
+            if advance:
+                advance(len(block))
+            if not block:
+                return
+            line += text.count("\n")
+            byte += len(block) - (byte if at_start else 0)
+            at_start = False
+            block = read(_BLOCK)
+
+
+def _refuse_foreign(start: bytes, label: str) -> None:
+    """Names the kinds of files that are taken for text most often."""
+    for mark, name in (
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if start.startswith(mark):
+            raise DataError(f"{label}, line 1: byte 0 starts {name.upper()}, not UTF-8", f"--encoding {name}")
+    if start.startswith(b"\x1f\x8b"):
+        raise DataError(f"{label}, line 1: byte 0 starts a gzip archive, not text", "gzip -dc FILE | seqvae prepare -")

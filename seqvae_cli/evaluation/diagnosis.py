@@ -1,0 +1,165 @@
+"""What a latent space is used for: rate by dimension, what the decoder loses with another code, and a verdict.
+
+Shapes: N sentences of the split, L latent dimensions, C classes of a factor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation import metrics
+from seqvae_cli.nn.distributions import kl
+from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.system.runtime import stream
+
+NEAR = 0.1
+"""Nats within which the mutual information is at its ceiling, ln N, where it is no estimate but a lower bound."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How well a linear classifier of the posterior means names a hidden factor: shares of the split, 0 to 1.
+
+    Means are read exactly, however little they differ beside the posterior's width: what the decoder gets of them in a
+    draw is what `Diagnosis.worth` and the mutual information tell.
+    """
+
+    accuracy: float
+    chance: float
+    """Of always naming the commonest value."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Nats a sentence, unless said otherwise."""
+
+    sentences: int
+    latent_size: int
+    rate: float
+    rate_by_dimension: tuple[float, ...]
+    """By group of the KL: a dimension, or one in all where the KL has no parts."""
+    mutual_information: float
+    active_units: int
+    own: float
+    """Distortion: -log p(x|z), z from the sentence's own posterior."""
+    shuffled: float
+    """The same with the code of another sentence of the split."""
+    prior: float
+    """The same with a draw from the prior."""
+    probes: dict[str, Probe]
+    """By hidden factor of the corpus, where it knows them (toy)."""
+
+    @property
+    def worth(self) -> float:
+        """What the decoder loses when it is given the code of another sentence."""
+        return self.shuffled - self.own
+
+    @property
+    def verdict(self) -> str:
+        """In one line."""
+        units = f"{self.active_units} of {self.latent_size} units are active"
+        if not self.latent_size:
+            return "no latent code: a language model"
+        if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
+            return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
+        said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
+        if self.mutual_information > math.log(self.sentences) - NEAR:
+            said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
+        elif self.rate > 2 * self.mutual_information:
+            return f"used, at a high price: {said}; {units}"
+        return f"used: {said}, the code of another sentence costs {self.worth:.1f}; {units}"
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+
+
+def diagnose(
+    bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: metrics.Stage = lambda _, __: lambda _: None
+) -> Diagnosis:
+    """How the decoder uses z on `split`.
+
+    Raises `DataError` where the corpus is not the run's, `UsageError` where the split has no two sentences to exchange.
+    """
+    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    data, model, precision = corpus.split(split), bundle.model, bundle.precision
+    if len(data) < 2:
+        raise UsageError(f"{split} has {len(data)} sentence: a diagnosis exchanges the codes of two or more")
+    watch = stage("posteriors", len(data))
+    posterior, prior = metrics.posteriors(model, data, precision=precision, watch=watch), model.prior()
+    latent = model.settings.latent_size
+    noise = [stream(seed, i).standard_normal(latent + prior.noise_size, dtype=np.float32) for i in range(len(data))]
+    first, second = torch.split(torch.from_numpy(np.stack(noise)), [latent, prior.noise_size], dim=1)
+    own, drawn = posterior.rsample(first), prior.sample(second.to(model.device)).cpu()
+    codes = {"own": own, "shuffled": own[others(len(data), seed)], "prior": drawn}
+    distortions = {
+        name: metrics.distortion(model, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
+        for name, z in codes.items()
+    }
+    rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
+    return Diagnosis(
+        sentences=len(data),
+        latent_size=latent,
+        rate=float(rates.sum()),
+        rate_by_dimension=tuple(rates.tolist()),
+        mutual_information=metrics.mutual_information(posterior, prior, own),
+        active_units=metrics.active_units(posterior),
+        **distortions,
+        probes=_probes(bundle, corpus, split, posterior.mean, stage),
+    )
+
+
+def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: metrics.Stage) -> dict[str, Probe]:
+    """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
+    known = corpus.factors(split)
+    if not known or not means.size(1):
+        return {}
+    other = "train" if split != "train" else "valid"
+    data = corpus.split(other)
+    watch = stage(f"posteriors of {other}", len(data))
+    there = metrics.posteriors(bundle.model, data, precision=bundle.precision, watch=watch).mean
+    learned = corpus.factors(other)
+    found = {}
+    for factor, truth in known.items():
+        accuracy = probe(there, torch.from_numpy(learned[factor]), means, torch.from_numpy(truth))
+        found[factor] = Probe(accuracy, float(np.bincount(truth).max()) / len(truth))
+    return found
+
+
+def others(count: int, seed: int) -> Tensor:
+    """For each of `count` sentences another one, each once: the next in a random circle. [N]"""
+    circle = np.random.default_rng(seed).permutation(count)
+    found = np.empty(count, dtype=np.int64)
+    found[circle] = np.roll(circle, -1)
+    return torch.from_numpy(found)
+
+
+def probe(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> float:
+    """How often a linear classifier of the codes `train` [N, L] names the class of `test` [M, L]: 0 to 1.
+
+    Multinomial logistic regression on standardized codes, a weak ridge, L-BFGS.
+    """
+    center, scale = train.mean(0), train.std(0).clamp(min=1e-6)
+    classes = int(max(labels.max(), truth.max())) + 1
+    layer = nn.Linear(train.size(1), classes)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+    inputs = (train - center) / scale
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(inputs), labels) + 1e-4 * layer.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        guessed = layer((test - center) / scale).argmax(1)
+    return float((guessed == truth).double().mean())

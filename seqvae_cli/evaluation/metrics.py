@@ -1,0 +1,359 @@
+"""What a model is worth: ELBO, importance-weighted bound, mutual information, active units, BLEU (nats, sentences).
+
+The noise of sentence i comes from its own stream (seed, i), so no figure depends on how sentences are batched.
+Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli.data.batching import Batch, Indices, by_length, collate
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.nn.distributions import Posterior, Prior, VonMisesFisher, join, kl
+from seqvae_cli.system.runtime import autocast, stream
+
+TOKENS_AT_ONCE = 2048
+"""Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
+
+BLOCK = 2**21
+"""Pairs of a code and a posterior that are compared at once."""
+
+Watch = Callable[[int], None]
+"""Told how many sentences (or sentence samples) were just done; may raise to stop."""
+
+Stage = Callable[[str, int], Watch]
+"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
+
+COLLAPSED = 0.5
+"""Nats of rate, or of mutual information, below which the posterior is called collapsed."""
+
+
+class Sentences(Protocol):
+    """A split: word ids of each sentence, and all lengths (words)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> NDArray[np.int64]: ...
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+
+
+@dataclass(frozen=True)
+class Elbo:
+    """The two terms of the -ELBO over a split, and what the posteriors say."""
+
+    sentences: int
+    tokens: int
+    """Predicted tokens, `<eos>` counted."""
+    distortion: float
+    rate: float
+    mutual_information: float
+    active_units: int
+    rate_by_dimension: tuple[float, ...]
+
+    @property
+    def neg_elbo(self) -> float:
+        return self.distortion + self.rate
+
+    @property
+    def elbo_ppl(self) -> float:
+        return perplexity(self.neg_elbo, self.sentences, self.tokens)
+
+
+def finite(value: float) -> float | None:
+    """None for what JSON has no number for."""
+    return value if math.isfinite(value) else None
+
+
+def finite_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with None for what JSON has no number for."""
+    return {name: finite(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def perplexity(nll: float, sentences: int, tokens: int) -> float:
+    """exp(Σ NLL / Σ (T+1)) from the mean NLL a sentence; infinite where it overflows."""
+    try:
+        return math.exp(nll * sentences / tokens)
+    except OverflowError:
+        return math.inf
+
+
+@torch.inference_mode()
+def elbo(
+    model: SentenceVAE,
+    split: Sentences,
+    *,
+    seed: int = 0,
+    samples: int = 1,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> Elbo:
+    """Distortion and rate at `samples` z a sentence (the rate in closed form where it has one), mutual information and
+    active units."""
+    prior = model.prior()
+    z = torch.empty(len(split), model.settings.latent_size)
+    distortion, rates, found = 0.0, torch.zeros(()), _Collected(len(split))
+    for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
+        batch = batch.to(model.device)
+        streams = [stream(seed, int(i)) for i in rows]
+        with autocast(model.device, precision):
+            posterior = model.encoder(batch)
+        found.add(rows, posterior)
+        for start, drawn, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+            distortion -= float(log_p.cpu().double().sum()) / samples
+            rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
+            if not start:
+                z[torch.from_numpy(rows)] = drawn[:, 0].cpu()
+        if watch:
+            watch(len(batch))
+    posterior = found.all()
+    rates = rates / len(split)
+    return Elbo(
+        sentences=len(split),
+        tokens=int(split.lengths.sum()) + len(split),
+        distortion=distortion / len(split),
+        rate=float(rates.sum()),
+        mutual_information=mutual_information(posterior, prior, z, watch),
+        active_units=active_units(posterior),
+        rate_by_dimension=tuple(rates.tolist()),
+    )
+
+
+class _Collected:
+    """The posteriors of `count` sentences, on the CPU, in their order."""
+
+    def __init__(self, count: int) -> None:
+        self.parts: list[Posterior] = []
+        self.place = torch.empty(count, dtype=torch.long)
+        self.count = 0
+
+    def add(self, rows: Indices, posterior: Posterior) -> None:
+        self.parts.append(posterior.apply(Tensor.cpu))
+        self.place[torch.from_numpy(rows)] = torch.arange(self.count, self.count + len(rows))
+        self.count += len(rows)
+
+    def all(self) -> Posterior:
+        return join(self.parts).apply(lambda parameter: parameter[self.place])
+
+
+def _rates(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
+    """KL(q ‖ p) of each row of the posterior at each of its samples z [B, k, L]: [B, k, G] nats, float64 on the CPU."""
+    count = z.size(1)
+    exact = posterior.apply(_doubles).expand(count)
+    return kl(exact, prior, _doubles(z).flatten(0, 1)).view(len(z), count, -1)
+
+
+def _doubles(values: Tensor) -> Tensor:
+    return values.cpu().double()
+
+
+@torch.inference_mode()
+def posteriors(
+    model: SentenceVAE, split: Sentences, *, precision: torch.dtype = torch.float32, watch: Watch | None = None
+) -> Posterior:
+    """q(z|x) of every sentence of a split, on the CPU: [N, L]."""
+    collected = _Collected(len(split))
+    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+        with autocast(model.device, precision):
+            collected.add(rows, model.encoder(batch.to(model.device)))
+        if watch:
+            watch(len(batch))
+    return collected.all()
+
+
+@torch.inference_mode()
+def distortion(
+    model: SentenceVAE,
+    split: Sentences,
+    z: Tensor,
+    *,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> float:
+    """-log p(x|z) with the code z [N, L] that each sentence is given: nats a sentence."""
+    total = 0.0
+    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+        batch = batch.to(model.device)
+        with autocast(model.device, precision):
+            log_p = model.decoder.log_prob(model.inputs(batch), batch, z[torch.from_numpy(rows)].to(model.device))
+        total -= float(log_p.cpu().double().sum())
+        if watch:
+            watch(len(batch))
+    return total / len(split)
+
+
+@torch.inference_mode()
+def iw_nll(
+    model: SentenceVAE,
+    split: Sentences,
+    *,
+    samples: int = 500,
+    seed: int = 0,
+    precision: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+) -> NDArray[np.float64]:
+    """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
+
+    -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
+    """
+    result, prior = np.empty(len(split)), model.prior()
+    for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
+        streams = [stream(seed, int(i)) for i in rows]
+        _, _, result[rows] = _bounds(model, prior, batch.to(model.device), streams, samples, precision, watch)
+    return result
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely one sentence is, in nats."""
+
+    tokens: int
+    """Predicted tokens, `<eos>` counted."""
+    distortion: float
+    rate: float
+    iw_nll: float
+    """The importance-weighted bound on -log p(x)."""
+
+    @property
+    def neg_elbo(self) -> float:
+        return self.distortion + self.rate
+
+
+@torch.inference_mode()
+def score(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    window: int = 2048,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[Score]:
+    """Both bounds of each sentence (word ids), in order, from the same `samples` z; batched by length in a window."""
+    stream_of = iter(sentences)
+    first, prior = 0, model.prior()
+    while held := list(islice(stream_of, window)):
+        found: list[Score | None] = [None] * len(held)
+        lengths = np.array([len(ids) for ids in held], dtype=np.int64)
+        for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):
+            batch = collate([held[i] for i in rows]).to(model.device)
+            streams = [stream(seed, first + int(i)) for i in rows]
+            bounds = _bounds(model, prior, batch, streams, samples, precision, None)
+            for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
+                found[i] = Score(int(lengths[i]) + 1, *map(float, values))
+        yield from (one for one in found if one is not None)
+        first += len(held)
+
+
+def _bounds(
+    model: SentenceVAE,
+    prior: Prior,
+    batch: Batch,
+    streams: Sequence[np.random.Generator],
+    samples: int,
+    precision: torch.dtype,
+    watch: Watch | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
+    with autocast(model.device, precision):
+        posterior = model.encoder(batch)
+    # In float64: a density is a difference of large numbers where posteriors are narrow.
+    q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
+    total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
+    distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
+    for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+        exact, log_p = _doubles(z), _doubles(log_p)
+        weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
+        total = torch.logaddexp(total, weights.logsumexp(1))
+        distortion -= log_p.sum(1) / samples
+        rate += _rates(posterior, prior, z).sum((1, 2)) / samples
+        if watch:
+            watch(log_p.numel())
+    return distortion.numpy(), rate.numpy(), (math.log(samples) - total).numpy()
+
+
+def _decoded(
+    model: SentenceVAE,
+    batch: Batch,
+    posterior: Posterior,
+    streams: Sequence[np.random.Generator],
+    samples: int,
+    precision: torch.dtype,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """z [B, k, L] and log p(x|z) [B, k] of the next k samples, and how many went before; k keeps a pass small."""
+    chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        shape = (count, model.settings.latent_size)
+        noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
+        z = posterior.expand(count).rsample(torch.from_numpy(noise).to(model.device).flatten(0, 1))
+        repeated = _repeat(batch, count)
+        with autocast(model.device, precision):
+            log_p = model.decoder.log_prob(model.inputs(repeated), repeated, z)
+        yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
+
+
+def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Watch | None = None) -> float:
+    """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
+    2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
+
+    Of two estimates the one that varies less between sentences: the rate exact where it has a closed form, or sampled
+    as the rest is, whose noise it then cancels. The first is the better one where codes say next to nothing.
+    """
+    posterior, z = posterior.apply(Tensor.double), z.double()
+    aggregate = aggregate_log_prob(posterior, z, watch=watch)
+    exact = kl(posterior, prior, z).sum(1) - (aggregate - prior.log_prob(z))
+    sampled = posterior.log_prob(z) - aggregate
+    best = min(exact, sampled, key=lambda estimate: float(estimate.std(correction=0)))
+    return min(max(float(best.mean()), 0.0), math.log(len(z)))
+
+
+def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = None) -> Tensor:
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called after each block of them."""
+    count = len(posterior.code)
+    blocks = []
+    for block in torch.split(z, max(1, BLOCK // count)):
+        blocks.append(posterior.log_probs(block).logsumexp(1))
+        if watch:
+            watch(0)
+    return torch.cat(blocks) - math.log(count)
+
+
+def active_units(posterior: Posterior) -> int:
+    """Dimensions whose posterior mean has a population variance above 0.01 (Burda et al. 2016, section 5.2).
+
+    That is a hundredth of the variance that N(0, 1) has; on the sphere of L dimensions each has 1 / L.
+    """
+    means = posterior.mean
+    if not means.numel():  # of a language model
+        return 0
+    whole = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
+    return int((means.double().var(0, correction=0) > 0.01 * whole).sum())
+
+
+def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus BLEU-4 (sacrebleu) of tokens joined by spaces, 0 to 100."""
+    import sacrebleu
+
+    return float(sacrebleu.corpus_bleu(outputs, [references], tokenize="none", force=True).score)
+
+
+def _batches(split: Sentences, tokens: int) -> Iterator[tuple[Indices, Batch]]:
+    for rows in by_length(split.lengths, 0, batch_tokens=tokens):
+        yield rows, collate([split[int(i)] for i in rows])
+
+
+def _repeat(batch: Batch, samples: int) -> Batch:
+    """Each sentence `samples` times in a row."""
+    if samples == 1:
+        return batch
+    return Batch(batch.tokens.repeat_interleave(samples, 0), batch.lengths.repeat_interleave(samples, 0), batch.ragged)

@@ -1,0 +1,178 @@
+"""How good a model's samples are, beside real sentences.
+
+A sentence is a list of word ids. What depends on the number of sentences is compared at one number for both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from seqvae_cli.data.corpus import Corpus, Split
+from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.ngrams import KneserNey
+from seqvae_cli.latent import generate
+from seqvae_cli.latent.paths import Sentence
+from seqvae_cli.runs.checkpoint import Bundle
+
+SAMPLES = 10_000
+"""Sentences that are sampled."""
+
+BLEU_SENTENCES = 500
+"""Sentences that self-BLEU compares, at most: its cost grows with their square."""
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """What n-grams tell of a text."""
+
+    perplexity: float
+    """Of the text under the 5-gram model of train, a token: how fluent it is (forward perplexity)."""
+    reverse_perplexity: float
+    """Of the split under a 5-gram model of the text, a token: how much of the language it covers (Zhao et al. 2018,
+    "Adversarially regularized autoencoders")."""
+    distinct_2: float
+    """Share of its bigrams that are different, 0 to 1."""
+    self_bleu: float
+    """BLEU-4 of its sentences against each other, 0 to 100: high where they repeat each other."""
+    length: float
+    """Mean words a sentence, `<eos>` not counted."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Samples from the prior beside real sentences.
+
+    The real text is the split, but for the reverse perplexity: there it is as many random sentences of train as there
+    are samples.
+    """
+
+    samples: TextFigures
+    real: TextFigures
+    sampled: int
+    """Samples; perplexity and length are of all of them, and of all sentences of the split."""
+    modelled: int
+    """Sentences behind each reverse perplexity: the samples, or all of train where it is smaller."""
+    compared: int
+    """Sentences behind each distinct-2: the samples, or the split where it is smaller."""
+    bleu_sentences: int
+    """Those of them behind each self-BLEU."""
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {
+            "samples": metrics.finite_values(asdict(self.samples)),
+            "real": metrics.finite_values(asdict(self.real)),
+        }
+
+
+def check_split(split: str) -> None:
+    """Raises `UsageError` for `train`: the n-gram model has learned its sentences by heart."""
+    if split == "train":
+        raise UsageError("the quality of samples is measured against a model of train", "--split valid or --split test")
+
+
+def quality(
+    bundle: Bundle,
+    corpus: Corpus,
+    split: str = "test",
+    *,
+    count: int = SAMPLES,
+    seed: int = 0,
+    stage: metrics.Stage = lambda _, __: lambda _: None,
+) -> Quality:
+    """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
+
+    A sample that finds no end is cut at twice the longest sentence of the split, and taken as ended.
+
+    Raises `DataError` where the corpus is not the run's, `UsageError` for `train` and for an empty split.
+    """
+    check_split(split)
+    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    train, real = _full(corpus, "train"), _full(corpus, split)
+    watch, samples = stage("samples", count), []
+    longest = int(real.lengths.max())
+    for words in generate.sample(bundle.model, count, seed=seed, max_len=2 * longest, precision=bundle.precision):
+        samples.append(words)
+        watch(1)
+    modelled, compared = min(count, len(train)), min(count, len(real))
+    bleu_sentences = min(compared, BLEU_SENTENCES)
+    random = np.random.default_rng(seed)
+    sources = [train[int(i)].tolist() for i in random.choice(len(train), modelled, replace=False)]
+    held_out = [real[int(i)].tolist() for i in random.permutation(len(real))]
+    vocabulary = len(bundle.tokenizer)
+    watch = stage("n-gram models", 3)
+    language = KneserNey.fit(train, vocabulary)
+    watch(1)
+
+    def figures(text: Sequence[Sentence], source: Sequence[Sentence]) -> TextFigures:
+        reverse = KneserNey.fit(source, vocabulary)
+        watch(1)
+        return TextFigures(
+            perplexity=language.perplexity(text),
+            reverse_perplexity=reverse.perplexity(held_out),
+            distinct_2=distinct(text[:compared]),
+            self_bleu=self_bleu(text[:bleu_sentences]),
+            length=float(np.mean([len(words) for words in text])),
+        )
+
+    return Quality(
+        samples=figures(samples, samples[:modelled]),
+        real=figures(held_out, sources),
+        sampled=count,
+        modelled=modelled,
+        compared=compared,
+        bleu_sentences=bleu_sentences,
+    )
+
+
+def distinct(sentences: Sequence[Sentence], n: int = 2) -> float:
+    """Different n-grams over all n-grams (distinct-n, Li et al. 2016), 0 to 1; NaN where there are none."""
+    grams = [gram for words in sentences for gram in _grams(words, n)]
+    return len(set(grams)) / len(grams) if grams else math.nan
+
+
+def self_bleu(sentences: Sequence[Sentence]) -> float:
+    """Mean BLEU-4 of each sentence, all others being its references (Zhu et al. 2018, "Texygen"), 0 to 100.
+
+    As sacrebleu scores a sentence: exponential smoothing, no orders that it is too short for. NaN for fewer than two.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    if len(sentences) < 2:
+        return math.nan
+    counts = [Counter(gram for n in range(1, 5) for gram in _grams(words, n)) for words in sentences]
+    # The two largest counts of an n-gram tell of every sentence what the others have at most.
+    most: Counter[Sentence] = Counter()
+    second: Counter[Sentence] = Counter()
+    for sentence in counts:
+        for gram, times in sentence.items():
+            second[gram] = max(second[gram], min(times, most[gram]))
+            most[gram] = max(most[gram], times)
+    lengths = [len(words) for words in sentences]
+    scores = []
+    for i, sentence in enumerate(counts):
+        matched, total = [0] * 4, [0] * 4
+        for gram, times in sentence.items():
+            others = second[gram] if times == most[gram] else most[gram]
+            matched[len(gram) - 1] += min(times, others)
+            total[len(gram) - 1] += times
+        closest = min(lengths[:i] + lengths[i + 1 :], key=lambda length: (abs(length - lengths[i]), length))
+        found = BLEU.compute_bleu(matched, total, lengths[i], closest, smooth_method="exp", effective_order=True)
+        scores.append(found.score)
+    return float(np.mean(scores))
+
+
+def _grams(words: Sentence, n: int) -> list[tuple[int, ...]]:
+    return list(zip(*(words[i:] for i in range(n)), strict=False))
+
+
+def _full(corpus: Corpus, name: str) -> Split:
+    data = corpus.split(name)
+    if not len(data):
+        raise UsageError(f"split {name!r} of corpus {corpus.name} is empty")
+    return data

@@ -1,0 +1,129 @@
+"""Codes from outside, a sentence each: JSON Lines or a NumPy array, as `encode` writes them and others may.
+
+A JSON line is a list of numbers, or an object that has one under "z" or "mean". Where there was no sentence there is
+no code: null in JSON, a row of NaN in .npy.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqvae_cli.data.text import read_lines
+from seqvae_cli.errors import DataError
+from seqvae_cli.system import files
+
+MAGIC = b"\x93NUMPY"
+
+Code = NDArray[np.float32]
+
+
+def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
+    """The codes [`size`] of a file or stream, in order; None where a row has no code.
+
+    Raises `DataError` with the line or row of what is no code of that size, `MachineError` where it cannot be read.
+    """
+    if isinstance(source, Path):
+        with files.machine_errors(source):
+            if not source.exists():  # which itself fails for a name that is too long
+                raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
+            with open(source, "rb") as file:
+                yield from _read(file, size, str(source))
+    else:
+        yield from _read(source, size, "standard input")
+
+
+def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
+    start = b""
+    while len(start) < len(MAGIC) and (some := file.read(len(MAGIC) - len(start))):
+        start += some
+    if start == MAGIC:
+        yield from _rows(io.BytesIO(start + file.read()), size, label)
+        return
+    text = cast(BinaryIO, _Rejoined(start, file))
+    dropped: Counter[str] = Counter()
+    for number, line in enumerate(_lines(text, label, dropped), 1):
+        if dropped["too_long"]:
+            raise DataError(f"{label} has a line of over 1 MiB, near line {number}")
+        yield _code(line, size, f"{label}, line {number}")
+
+
+def _lines(text: BinaryIO, label: str, dropped: Counter[str]) -> Iterator[str]:
+    try:
+        yield from read_lines(text, keep_blank=True, label=label, dropped=dropped)
+    except DataError as error:
+        raise DataError(error.message, "codes are JSON Lines in UTF-8, or one .npy file") from error
+
+
+def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that old versions wrote
+            values = np.load(file, allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python: what a bad one raises is not listed anywhere
+        raise DataError(f"{label} is no NumPy array: {error}") from error
+    if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
+        raise DataError(f"{label} has shape {values.shape} of {values.dtype}, not (sentences, {size}) numbers")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    for number, row in enumerate(values, 1):
+        if np.isnan(row).all():
+            yield None
+        else:
+            yield _finite(row, f"{label}, row {number}")
+
+
+def _code(line: str, size: int, where: str) -> Code | None:
+    if not line:
+        return None
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is no JSON", 'a line is a list of numbers, or {"mean": [...]}') from error
+    if isinstance(value, dict):
+        keys = [key for key in ("z", "mean") if key in value]
+        if not keys:
+            raise DataError(f'{where} has neither "z" nor "mean"')
+        value = value[keys[0]]
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise DataError(f"{where} is no list of numbers")
+    if len(value) != size:
+        raise DataError(f"{where} has {len(value)} numbers, a code of this model has {size}")
+    try:
+        with np.errstate(over="ignore"):
+            return _finite(np.array(value, dtype=np.float32), where)
+    except OverflowError as error:
+        raise DataError(f"{where} has a number that is too large") from error
+
+
+def _finite(row: Code, where: str) -> Code:
+    if not math.isfinite(float(np.abs(row).sum(dtype=np.float64))):
+        raise DataError(f"{where} has a number that is not finite")
+    return row
+
+
+class _Rejoined:
+    """A stream whose first bytes were read to see what it is."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self.start, self.rest = start, rest
+
+    def read1(self, count: int = -1) -> bytes:
+        if self.start:
+            start, self.start = self.start, b""
+            return start
+        some: bytes = getattr(self.rest, "read1", self.rest.read)(count)
+        return some
+
+    read = read1

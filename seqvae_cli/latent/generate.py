@@ -1,0 +1,310 @@
+"""Between text and latent: encoding, sampling, and decoding.
+
+Sentence number i of a sample draws from its own random stream (seed, i): what it says does not depend on the batch.
+Shapes: N or B sentences, L latent dimensions, V words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqvae_cli.data.batching import Batch, collate, length_sorted
+from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
+from seqvae_cli.errors import UsageError
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system.runtime import autocast, stream, sum_type
+
+MAX_LEN = 100
+"""Tokens after which a sentence that has found no end is cut."""
+
+LEAST = 1e-6
+"""Of a temperature or a top_p: what is smaller is greedy, and no number of a float32 softmax."""
+
+BEAM_ROWS = 256
+"""Hypotheses that are decoded at once."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the next word is chosen."""
+
+    greedy: bool = False
+    temperature: float = 1.0
+    """Divides the logits; below 1 the likely words gain."""
+    top_k: int = 0
+    """Only the k likeliest words; 0: all."""
+    top_p: float = 1.0
+    """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
+    beam: int = 0
+    """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
+    unk: bool = True
+    """Whether `<unk>`, which stands for every word that the vocabulary lacks, may be chosen."""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for what is no strategy."""
+        counts: tuple[object, ...] = (self.top_k, self.beam)
+        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
+        if not (LEAST <= self.temperature < math.inf and LEAST <= self.top_p <= 1 and whole):
+            raise UsageError(
+                f"{self} is no way to choose words",
+                f"temperature from {LEAST:g}, top_p from {LEAST:g} to 1, whole numbers from 0",
+            )
+
+    def sayable(self, logits: Tensor) -> Tensor:
+        """Logits or log-probabilities [B, V] that never choose what is no word of a sentence."""
+        others = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
+        return logits.index_fill(-1, others, -torch.inf)
+
+    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
+        if self.greedy:
+            return logits.argmax(-1)
+        logits = logits / self.temperature
+        if not self.top_k and self.top_p >= 1:
+            return _invert(logits.softmax(-1), uniform)
+        ranked, words = logits.sort(stable=True, dim=-1, descending=True)
+        if self.top_k:
+            ranked = ranked[:, : self.top_k]
+        probabilities = ranked.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
+        return words.gather(1, _invert(probabilities, uniform)[:, None])[:, 0]
+
+
+GREEDY = Strategy(greedy=True)
+ANCESTRAL = Strategy()
+"""Each word drawn from the model's own distribution."""
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The first column at which the running sum of `probabilities` [B, V] exceeds `uniform` times their total."""
+    cumulated = probabilities.cumsum(-1, dtype=sum_type(probabilities.device))
+    target = uniform[:, None].to(cumulated.dtype) * cumulated[:, -1:]
+    return torch.searchsorted(cumulated, target, right=True)[:, 0]
+
+
+@torch.inference_mode()
+def decode(
+    model: SentenceVAE,
+    z: Tensor,
+    strategy: Strategy = GREEDY,
+    *,
+    start: Sequence[int] = (),
+    uniforms: Tensor | None = None,
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> list[list[int]]:
+    """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
+
+    `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which draws words chooses by. Raises
+    `UsageError` where they are missing, and for more start words than `max_len`.
+    """
+    if len(start) > max_len:
+        raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
+    if strategy.beam:
+        return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
+    decoder, device = model.decoder, model.device
+    count = len(z)
+    if uniforms is None:
+        if not strategy.greedy:
+            raise UsageError("drawing words takes random numbers", "greedy, or a beam")
+        uniforms = torch.zeros(count, max_len)
+    uniforms = uniforms.to(device)
+    words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
+    words[:, : len(start)] = torch.tensor(list(start), dtype=torch.long, device=device)
+    rows = torch.arange(count, device=device)
+    with autocast(device, precision):
+        state = decoder.start(z.to(device))
+        tokens = torch.full((count,), BOS, dtype=torch.long, device=device)
+        for position in range(max_len):
+            logits, state = decoder.step(tokens, state)
+            if position < len(start):
+                tokens = words[rows, position]
+                continue
+            tokens = strategy.choose(strategy.sayable(logits.float()), uniforms[rows, position])
+            words[rows, position] = tokens
+            alive = (tokens != EOS).nonzero()[:, 0]
+            if len(alive) < len(rows):
+                rows, tokens, state = rows[alive], tokens[alive], decoder.reorder(state, alive)
+                if not len(rows):
+                    break
+    return [_cut(sentence) for sentence in words.tolist()]
+
+
+def _cut(words: list[int]) -> list[int]:
+    return words[: words.index(EOS)] if EOS in words else words
+
+
+@torch.inference_mode()
+def beam_search(
+    model: SentenceVAE,
+    z: Tensor,
+    strategy: Strategy,
+    *,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> list[list[int]]:
+    """The likeliest sentence that `strategy.beam` hypotheses find for each row of z [B, L], as `decode` gives it.
+
+    Sentences of different lengths are compared by log p a token under the model, `<eos>` counted. A row is done when as
+    many of its hypotheses have ended, or at `max_len` words.
+    """
+    found: list[list[int]] = []
+    for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
+        found += _beam_search(model, codes.to(model.device), strategy, list(start)[:max_len], max_len, precision)
+    return found
+
+
+def _beam_search(
+    model: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
+) -> list[list[int]]:
+    decoder, count, width = model.decoder, len(z), strategy.beam
+    first = torch.arange(count, device=z.device)[:, None] * width
+    scores = torch.full((count, width), -torch.inf, device=z.device)
+    scores[:, 0] = 0  # all hypotheses of a row are the same at first
+    words = torch.tensor(start, dtype=torch.long, device=z.device).expand(count * width, -1)
+    ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(count)]
+    with autocast(z.device, precision):
+        state = decoder.start(z.repeat_interleave(width, 0))
+        tokens = torch.full((count * width,), BOS, dtype=torch.long, device=z.device)
+        for word in start:
+            _, state = decoder.step(tokens, state)
+            tokens = torch.full_like(tokens, word)
+        for length in range(1, max_len - len(start) + 1):
+            logits, state = decoder.step(tokens, state)
+            log_p = strategy.sayable(logits.float().log_softmax(-1)).view(count, width, -1)
+            # Twice the width: enough to go on with even where every other continuation is an end.
+            best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
+            parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)
+            ends = tokens == EOS
+            ends[:, width:] = False  # what is not among the best `width` is no hypothesis
+            for row, column in (ends & best.isfinite()).nonzero().tolist():
+                if len(ended[row]) < width:
+                    sentence = words[parents[row, column]].tolist()
+                    ended[row].append((float(best[row, column]) / length, sentence))
+            scores, order = best.masked_fill(tokens == EOS, -torch.inf).topk(width)
+            parents, tokens = parents.gather(1, order).flatten(), tokens.gather(1, order).flatten()
+            words = torch.cat([words[parents], tokens[:, None]], 1)
+            state = decoder.reorder(state, parents)
+            if all(len(hypotheses) >= width for hypotheses in ended):
+                break
+    length = max(1, max_len - len(start))
+    for row, hypotheses in enumerate(ended):
+        if len(hypotheses) < width:  # cut at `max_len`
+            cut = zip(scores[row].tolist(), words[row * width : (row + 1) * width].tolist(), strict=True)
+            hypotheses += [(score / length, sentence) for score, sentence in cut]
+    return [max(hypotheses, key=lambda one: one[0])[1] for hypotheses in ended]
+
+
+@torch.inference_mode()
+def log_probs(
+    model: SentenceVAE,
+    z: Tensor,
+    sentences: Sequence[Sequence[int]],
+    *,
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> Tensor:
+    """log p(x|z) of decoded sentences at their z [B, L]: [B] nats; `<eos>` counts unless one was cut at `max_len`."""
+    batch = collate([np.array(words, dtype=np.int64) for words in sentences])
+    rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
+    lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
+    batch = Batch(batch.tokens, lengths, ragged=True).to(model.device)
+    with autocast(model.device, precision):
+        log_p: Tensor = model.decoder.log_prob(model.inputs(batch), batch, z.to(model.device))
+    return log_p.cpu()
+
+
+def sample(
+    model: SentenceVAE,
+    count: int,
+    strategy: Strategy = ANCESTRAL,
+    *,
+    seed: int = 0,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    batch_size: int = 256,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[int]]:
+    """Sentences decoded from draws of the prior. The same for any `batch_size`."""
+    options: dict[str, Any] = {"start": start, "max_len": max_len, "batch_size": batch_size, "precision": precision}
+    return (words for _, batch in sample_batches(model, count, strategy, seed=seed, **options) for words in batch)
+
+
+def sample_batches(
+    model: SentenceVAE,
+    count: int,
+    strategy: Strategy = ANCESTRAL,
+    *,
+    seed: int = 0,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    batch_size: int = 256,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[tuple[Tensor, list[list[int]]]]:
+    """What `sample` gives, a batch at a time, with the draws z [B, L]."""
+    for first in range(0, count, batch_size):
+        streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
+        z = prior_codes(model, streams)
+        uniforms = torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
+        yield z, decode(model, z, strategy, start=start, uniforms=uniforms, max_len=max_len, precision=precision)
+
+
+@torch.inference_mode()
+def prior_codes(model: SentenceVAE, streams: Iterable[np.random.Generator]) -> Tensor:
+    """A draw from the prior for each stream: [B, L]."""
+    prior = model.prior()
+    noise = np.stack([random.standard_normal(prior.noise_size, dtype=np.float32) for random in streams])
+    return prior.sample(torch.from_numpy(noise).to(model.device)).cpu()
+
+
+@torch.inference_mode()
+def encode(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    *,
+    batch_size: int = 128,
+    window: int = 8192,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The code [L] of each sentence (word ids), its posterior's mean or direction, and the scale [L] around it.
+
+    In order; batched by length within a window.
+    """
+    waiting: dict[int, tuple[Tensor, Tensor]] = {}
+    following = 0
+    for rows, batch in length_sorted(sentences, batch_size, window):
+        with autocast(model.device, precision):
+            posterior = model.encoder(batch.to(model.device))
+        waiting.update(zip(rows.tolist(), zip(posterior.code.cpu(), posterior.scale.cpu(), strict=True), strict=True))
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def reconstruct(
+    model: SentenceVAE,
+    sentences: Iterable[NDArray[np.int64]],
+    strategy: Strategy = GREEDY,
+    *,
+    max_len: int = MAX_LEN,
+    batch_size: int = 128,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[int]]:
+    """What the model makes of each sentence: the decoding of its posterior mean, in order.
+
+    Raises `UsageError` for a strategy that draws words by chance.
+    """
+    means = (mean for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
+    while held := list(islice(means, batch_size)):
+        yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)

@@ -1,0 +1,292 @@
+"""A run as one file, to be carried to another machine: packed from verified files, unpacked only as a whole.
+
+A gzipped tar of regular files in the folder `seqvae-run`. The first, `manifest.json`, names every other one with its
+size and SHA-256. The archive of a stranger can do no more than fail: headers are read here one by one, names are known
+beforehand, no more bytes are unpacked than the manifest promises, and the run appears when all of it is verified.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
+from seqvae_cli.runs import checkpoint, compare, registry
+from seqvae_cli.runs.registry import Run
+from seqvae_cli.system import files, places
+from seqvae_cli.version import __version__
+
+FORMAT = 1
+FOLDER = "seqvae-run/"
+MANIFEST = "manifest.json"
+MAX_MANIFEST = 1_000_000
+"""Bytes of the manifest."""
+
+_CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
+_LIMITS = {
+    r"config\.yaml": 1 << 16,
+    rf"run\.json|tags\.json|evaluations/[0-9a-f]{{16}}\.json|{_CHECKPOINT}manifest\.json": 1 << 20,
+    r"metrics\.jsonl": 1 << 24,
+    rf"tokenizer\.json|{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.json": 1 << 26,
+    rf"{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.safetensors": (1 << 33) - 1,
+}
+"""What an archive may hold, and how many bytes of each (the first that fits counts): what is parsed must fit into
+memory whatever it holds, the weights into the header of a tar file."""
+
+_NEEDED = ("run.json", "config.yaml", "tokenizer.json")
+_PLAIN = (*_NEEDED, "metrics.jsonl", "tags.json")
+_BLOCK = 1 << 18
+_TAIL = 1 << 16
+"""Bytes of zeros that may follow the last file."""
+
+Watch = Callable[[int], None]
+"""Told the bytes of files that were just packed or unpacked."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the manifest says of a file."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Pack:
+    """A run, verified and ready to be packed. Raises `CheckpointError`, `DataError`, `MachineError` while it trains."""
+
+    def __init__(self, run: Run) -> None:
+        if run.locked():
+            raise registry.in_use(run.path)
+        checkpoint.load_parts(run)
+        names = [name for name in _PLAIN if (run.path / name).is_file()]
+        names += [f"evaluations/{path.name}" for path in compare.evaluation_files(run.path)]
+        # Held in memory: what is small may be changed by others, a tag for instance, while the weights are packed.
+        self._texts = {name: _read(run.path / name) for name in names}
+        self.run = run
+        self.files = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._texts.items()}
+        for folder in ("best", "last"):
+            for path in checkpoint.generations(run.path / folder):
+                checkpoint.verify(path)
+                digests = files.read_json(path / checkpoint.MANIFEST)["files"]
+                digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
+                for name, digest in digests.items():
+                    size = (path / name).stat().st_size
+                    self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
+        for name, entry in self.files.items():
+            if entry.size > _limit(name):
+                raise DataError(f"{run.path / name} cannot be packed: {entry.size} bytes under this name")
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, unpacked."""
+        return sum(entry.size for entry in self.files.values())
+
+    def blocks(self, watch: Watch = lambda _: None) -> Iterator[bytes]:
+        """The archive: the same bytes for the same run. Raises `DataError` where a checkpoint changes meanwhile."""
+        packer = zlib.compressobj(1, wbits=31)  # weights hardly shrink, whatever the level
+        entries = {name: asdict(entry) for name, entry in self.files.items()}
+        manifest = {"format": FORMAT, "run": self.run.name, "seqvae": __version__, "files": entries}
+        data = json.dumps(manifest, indent=1).encode()
+        if len(data) > MAX_MANIFEST:
+            raise DataError(f"run {self.run.name} has too many files for an archive: {len(self.files)}")
+        yield packer.compress(_header(MANIFEST, len(data)) + data + _padding(len(data)))
+        for name, entry in self.files.items():
+            yield packer.compress(_header(name, entry.size))
+            digest = hashlib.sha256()
+            for block in self._content(name):
+                digest.update(block)
+                yield packer.compress(block)
+                watch(len(block))
+            if digest.hexdigest() != entry.sha256:
+                raise DataError(f"{self.run.path / name} changed while it was packed", "export the run again")
+            yield packer.compress(_padding(entry.size))
+        yield packer.compress(bytes(2 * tarfile.BLOCKSIZE)) + packer.flush()
+
+    def _content(self, name: str) -> Iterator[bytes]:
+        if name in self._texts:
+            yield self._texts[name]
+            return
+        path = self.run.path / name
+        with files.machine_errors(path), open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+
+
+def unpack(stream: BinaryIO, name: str | None = None, watch: Watch = lambda _: None) -> Run:
+    """The run in an archive, as a new run: `name`, or the name that it had.
+
+    Raises `DataError` for all that is no whole archive of `Pack`, `UsageError` for a name that is taken or none.
+    """
+    if name is not None:
+        registry.check_name(name)
+    try:
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            return _unpack(unpacked, name, watch)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"this is no whole archive of a run: {error}") from error
+
+
+def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
+    first = _next(stream)
+    if first is None or first.name != FOLDER + MANIFEST or first.size > MAX_MANIFEST:
+        raise DataError("this is no archive of a run: it does not begin with a manifest", "seqvae runs export")
+    own, expected = _manifest(b"".join(_content(stream, first.size)))
+    name = own if name is None else name
+    target = places.runs() / name
+    if target.is_symlink() or target.exists():
+        if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items()}):
+            raise UsageError(f"run {name!r} is here already, with this very content", "use it, or give another --name")
+        raise UsageError(f"there is a run {name!r} already, with another content", "choose another --name")
+    with files.claimed(places.runs(), "import") as draft:
+        with files.machine_errors(draft):
+            draft.mkdir()
+            total = sum(entry.size for entry in expected.values())
+            if total > (free := shutil.disk_usage(draft).free):
+                raise MachineError(f"{draft.parent}: {total} bytes to unpack, {free} are free", "free some space")
+        missing = dict(expected)
+        while (header := _next(stream)) is not None:
+            member = header.name.removeprefix(FOLDER)
+            entry = missing.pop(member, None) if header.name == FOLDER + member else None
+            if entry is None:
+                twice = "twice" if member in expected else "which its manifest does not name"
+                raise DataError(f"the archive holds {header.name!r} {twice}")
+            if header.size != entry.size:
+                raise DataError(f"{member} has {header.size} bytes in the archive, {entry.size} in its manifest")
+            try:
+                files.write(draft / member, _watched(_content(stream, header.size), watch), expected=entry.sha256)
+            except DataError as error:
+                raise DataError(_without(draft, error.message)) from error
+        if missing:
+            raise DataError(f"the archive breaks off: {min(missing)} is missing")
+        _check_end(stream)
+        _check_run(draft)
+        return Run(registry.publish(draft, name))
+
+
+def _next(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
+    """The header of the next file; None at the end. Only regular files with plain headers pass.
+
+    `tarfile.open` would follow the headers that extend others, as long as a stranger wants them to be.
+    """
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise EOFError("it breaks off")
+    if not any(block):
+        return None
+    try:
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError) as error:
+        raise DataError(f"the archive is damaged: {error}") from error
+    if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or header.linkname or header.size < 0:
+        raise DataError(f"the archive holds {header.name!r}, which is no regular file")
+    return header
+
+
+def _content(stream: gzip.GzipFile, size: int) -> Iterator[bytes]:
+    """The bytes of one file, with what fills its last block read and thrown away."""
+    left = size
+    while left:
+        block = stream.read(min(left, _BLOCK))
+        if not block:
+            raise EOFError("it breaks off within a file")
+        left -= len(block)
+        yield block
+    stream.read(len(_padding(size)))
+
+
+def _manifest(data: bytes) -> tuple[str, dict[str, Entry]]:
+    """The name of the run and its files."""
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the manifest of the archive is no JSON: {error}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+        raise DataError("the manifest of the archive describes no run")
+    if manifest["format"] > FORMAT:
+        raise DataError(f"the archive was written by a newer seqvae (format {manifest['format']})", UPGRADE)
+    name, entries = manifest.get("run"), manifest.get("files")
+    if not isinstance(name, str) or not registry.NAME.fullmatch(name) or name in registry.RESERVED:
+        raise DataError(f"{name!r:.120} in the manifest of the archive is no name of a run", registry.NAME_RULE)
+    if not isinstance(entries, dict) or not entries.keys() >= set(_NEEDED):
+        raise DataError(f"the manifest of the archive does not name {', '.join(_NEEDED)}")
+    return name, {member: _entry(member, value) for member, value in entries.items()}
+
+
+def _entry(name: str, value: Any) -> Entry:
+    if not _limit(name):
+        raise DataError(f"the manifest of the archive names {name!r:.120}, which is no file of a run")
+    size, digest = (value.get("size"), value.get("sha256")) if isinstance(value, dict) else (None, None)
+    if not isinstance(size, int) or not 0 <= size <= _limit(name):
+        raise DataError(f"the manifest of the archive gives {name} a size of {size!r:.40}, not of 0 to {_limit(name)}")
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise DataError(f"the manifest of the archive gives {name} no SHA-256")
+    return Entry(digest, size)
+
+
+def _check_end(stream: gzip.GzipFile) -> None:
+    """Reads to the end, which also checks what gzip has counted: nothing but zeros may follow."""
+    tail = stream.read(_TAIL)
+    if any(tail) or len(tail) == _TAIL:
+        raise DataError("something follows the end of the archive")
+
+
+def _check_run(path: Path) -> None:
+    """Raises `DataError` where the files, each what was packed, do not make a run."""
+    try:
+        run = Run(path)
+        checkpoint.load_parts(run)
+        run.metrics()
+        run.tags()
+        for evaluation in compare.evaluation_files(path):
+            compare.read_evaluation(evaluation)
+        for folder in ("best", "last"):
+            for generation in (path / folder).glob("*"):
+                digests = files.read_json(generation / checkpoint.MANIFEST)
+                checkpoint.verify(generation)
+                strangers = {file.name for file in generation.iterdir()} - {checkpoint.MANIFEST, *digests["files"]}
+                if strangers:
+                    raise DataError(f"{generation / min(strangers)} belongs to no checkpoint")
+    except DataError as error:
+        raise type(error)(_without(path, error.message), error.hint) from error
+
+
+def _without(draft: Path, message: str) -> str:
+    """A message that does not speak of the temporary folder."""
+    return message.replace(f"{draft}/", "").replace(str(draft), "this run")
+
+
+def _watched(blocks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
+    for block in blocks:
+        yield block
+        watch(len(block))
+
+
+def _limit(name: str) -> int:
+    """Bytes that a file of this name may have in an archive; 0 for names that it cannot hold."""
+    return next((limit for pattern, limit in _LIMITS.items() if re.fullmatch(pattern, name)), 0)
+
+
+def _header(name: str, size: int) -> bytes:
+    header = tarfile.TarInfo(FOLDER + name)
+    header.size = size
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    """What fills the last block of a file."""
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _read(path: Path) -> bytes:
+    with files.machine_errors(path):
+        return path.read_bytes()

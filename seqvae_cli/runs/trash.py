@@ -1,0 +1,128 @@
+"""The trash: run folders that were removed, whole, until somebody deletes them by hand.
+
+HOME/trash/NAME~TIME    the folder of run NAME, moved here at TIME (nanoseconds since 1970)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqvae_cli.errors import NotFoundError, UsageError, nearest
+from seqvae_cli.runs import registry
+from seqvae_cli.system import files, places
+
+_ENTRY = re.compile(rf"({registry.NAME.pattern})~(\d{{1,19}})")
+
+
+@dataclass(frozen=True)
+class Trashed:
+    name: str
+    removed: int
+    """Nanoseconds since 1970."""
+    path: Path
+
+
+def folder() -> Path:
+    return places.home() / "trash"
+
+
+def trashed() -> list[Trashed]:
+    """What lies in the trash, in the order in which it came there."""
+    root = folder()
+    entries = [(path, _ENTRY.fullmatch(path.name)) for path in root.iterdir()] if root.is_dir() else []
+    found = [
+        Trashed(match[1], int(match[2]), path)
+        for path, match in entries
+        if match and (path.is_dir() or path.is_symlink())
+    ]
+    return sorted(found, key=lambda entry: (entry.removed, entry.name))
+
+
+def removable(name: str) -> Path:
+    """The folder of a run that may be removed: it is named in full, and nobody trains it.
+
+    Raises `UsageError`, `NotFoundError` (with the full name in the hint), `MachineError` where it is being trained.
+    """
+    if name in registry.MEANT:
+        raise UsageError(f"{name!r} is no name of one run", "name it in full: seqvae runs list")
+    if not registry.NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a run", registry.NAME_RULE)
+    path = places.runs() / name
+    if not path.is_dir() and not path.is_symlink():
+        known = registry.names()
+        meant = [other for other in known if other.startswith(name)]
+        hint = f"write it in full: {meant[0]}" if len(meant) == 1 else nearest(name, meant or known)
+        raise NotFoundError(f"no run {name!r}", hint)
+    if registry.held(path / "lock"):
+        raise registry.in_use(path)
+    return path
+
+
+def discard(path: Path) -> Path:
+    """Moves a run folder to the trash and returns where it lies now. Of a link only the link is moved.
+
+    Raises `MachineError`, also where a process trains the run.
+    """
+    root = folder()
+    with files.machine_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or os.name != "posix":  # elsewhere a folder with an open file, the lock, cannot be moved
+        return _move(path, root)
+    with registry.hold(path):  # from here on nobody can begin to train it
+        return _move(path, root)
+
+
+def restore(name: str) -> Path:
+    """Brings back the run of that name that was removed last. Raises `NotFoundError`, `UsageError` for a taken name."""
+    if not registry.NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a run", registry.NAME_RULE)
+    known = trashed()
+    found = [entry for entry in known if entry.name == name]
+    if not found:
+        raise NotFoundError(f"no run {name!r} in the trash", nearest(name, {entry.name for entry in known}))
+    target = places.runs() / name
+    with files.machine_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if os.path.lexists(target):  # which a rename would replace, were it an empty folder or both links
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            found[-1].path.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            hint = f"move that one away first: seqvae runs rm {name}"
+            raise UsageError(f"there is a run {name!r} again", hint) from error
+        _sync(target.parent, found[-1].path.parent)
+    return target
+
+
+def size(path: Path) -> int:
+    """Bytes of all files in a folder; a link has none."""
+    if path.is_symlink():
+        return 0
+    total = 0
+    for directory, _, names in os.walk(path):
+        for name in names:
+            with files.machine_errors(path):
+                total += Path(directory, name).lstat().st_size
+    return total
+
+
+def _move(path: Path, root: Path) -> Path:
+    now = time.time_ns()
+    while os.path.lexists(target := root / f"{path.name}~{now}"):
+        now += 1
+    with files.machine_errors(path):
+        path.rename(target)
+        _sync(root, path.parent)
+    return target
+
+
+def _sync(*folders: Path) -> None:
+    for changed in folders:
+        files.sync_directory(changed)

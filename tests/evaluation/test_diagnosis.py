@@ -1,0 +1,87 @@
+"""The diagnosis of a latent space: its verdicts, its linear probe, and the codes that it exchanges."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation.diagnosis import Diagnosis, diagnose, others, probe
+from seqvae_cli.runs import checkpoint
+
+FOUND = Diagnosis(
+    sentences=3761,
+    latent_size=32,
+    rate=7.0,
+    rate_by_dimension=(7.0,),
+    mutual_information=6.0,
+    active_units=32,
+    own=95.0,
+    shuffled=110.0,
+    prior=111.0,
+    probes={},
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "start", "said"),
+    [
+        ({}, "used: 6.0 of 7.0 nats say something", "costs 15.0"),
+        ({"rate": 0.2, "mutual_information": 0.1}, "collapsed", "0.2 nats"),
+        ({"shuffled": 95.1}, "collapsed", "worth 0.1"),
+        ({"mutual_information": 3.0}, "used, at a high price: 3.0 of 7.0", "32 of 32"),
+        ({"rate": 30.0, "mutual_information": math.log(3761)}, "used: 8.2 of 30.0 nats", "or more: 3,761 sentences"),
+        ({"latent_size": 0}, "no latent code", "language model"),
+    ],
+)
+def test_the_verdict(changes: dict[str, float], start: str, said: str) -> None:
+    verdict = dataclasses.replace(FOUND, **changes).verdict  # type: ignore[arg-type]
+    assert verdict.startswith(start)
+    assert said in verdict
+
+
+def test_others_is_another_sentence_for_each_and_each_once() -> None:
+    for count in (2, 3, 50):
+        found = others(count, seed=1)
+        assert sorted(found.tolist()) == list(range(count))
+        assert not bool((found == torch.arange(count)).any())
+
+
+def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    train, test = (torch.randn(600, 6, generator=generator) for _ in range(2))
+    labels, truth = train[:, :3].argmax(1), test[:, :3].argmax(1)
+    assert probe(train, labels, test, truth) > 0.9
+    chance = torch.randint(0, 3, (600,), generator=generator)
+    assert probe(train, chance, test, torch.randint(0, 3, (600,), generator=generator)) < 0.45
+    # Neither scale nor place of a dimension matters.
+    assert probe(1000 * train - 5, labels, 1000 * test - 5, truth) > 0.9
+
+
+def test_one_sentence_has_no_other_to_exchange_codes_with(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "split", lambda _, __: [np.array([5, 6])])
+    with pytest.raises(UsageError, match="1 sentence"):
+        diagnose(checkpoint.load("tiny-run"), tiny_corpus, "test")
+
+
+def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_corpus: Corpus) -> None:
+    bundle = checkpoint.load("tiny-run")
+    used = diagnose(bundle, tiny_corpus, "test")
+    assert used.sentences == len(tiny_corpus.split("test"))
+    assert sum(used.rate_by_dimension) == pytest.approx(used.rate)
+    with torch.no_grad():
+        for name, weight in bundle.model.decoder.named_parameters():
+            if name.startswith("first_cell"):
+                weight.zero_()
+            elif name == "lstm.weight_ih_l0":
+                weight[:, -bundle.settings.model.latent_size :] = 0
+    blind = diagnose(bundle, tiny_corpus, "test")
+    assert blind.worth == pytest.approx(0, abs=1e-4)
+    assert blind.own == pytest.approx(blind.prior, abs=1e-4)
+    assert blind.verdict.startswith("collapsed")
+    assert abs(used.worth) > 1e-3
