@@ -13,10 +13,10 @@ from benchmarks import measure, reference
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.data import corpus
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
 
     measure.use_threads(arguments.threads)
-    model = checkpoint.load(registry.find(arguments.run)).model
+    model = loading.load(registry.find(arguments.run)).model
     sentences = list(corpus.find(arguments.corpus).split("test"))
     list(generate.encode(model, sentences[:256]))
     took = measure.seconds(lambda: list(generate.encode(model, sentences)))
@@ -25,10 +25,10 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 def single(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.data import corpus
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
 
     measure.use_threads(arguments.threads)
-    model = checkpoint.load(registry.find(arguments.run)).model
+    model = loading.load(registry.find(arguments.run)).model
     sentences = list(corpus.find(arguments.corpus).split("test"))[:: arguments.every]
     reference.encode(model, sentences[0])
     took = measure.seconds(lambda: [reference.encode(model, words) for words in sentences])

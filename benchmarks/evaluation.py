@@ -33,10 +33,10 @@ class _Part:
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.data import corpus
     from seqvae_cli.evaluation import metrics
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
 
     measure.use_threads(arguments.threads)
-    model = checkpoint.load(registry.find(arguments.run)).model
+    model = loading.load(registry.find(arguments.run)).model
     part = _Part(corpus.find(arguments.corpus).split("test"), arguments.every)
     metrics.iw_nll(model, part, samples=2)
     took = measure.seconds(lambda: metrics.iw_nll(model, part, samples=arguments.samples))

@@ -12,10 +12,10 @@ from benchmarks import measure, reference
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
 
     measure.use_threads(arguments.threads)
-    model = checkpoint.load(registry.find(arguments.run)).model
+    model = loading.load(registry.find(arguments.run)).model
     list(generate.sample(model, 256, generate.GREEDY))
     words: list[int] = []
     took = measure.seconds(lambda: words.extend(map(len, generate.sample(model, arguments.sentences, generate.GREEDY))))
@@ -24,11 +24,11 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 def single(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
     from seqvae_cli.system.runtime import stream
 
     measure.use_threads(arguments.threads)
-    model = checkpoint.load(registry.find(arguments.run)).model
+    model = loading.load(registry.find(arguments.run)).model
     # The first of the very codes that ours decodes.
     codes = generate.prior_codes(model, (stream(0, i) for i in range(arguments.singles)))
     reference.greedy(model, codes[0], generate.MAX_LEN)

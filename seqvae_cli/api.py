@@ -30,8 +30,8 @@ from seqvae_cli.evaluation.metrics import Score
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
 from seqvae_cli.latent.paths import walk
-from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs import loading
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import runtime
 from seqvae_cli.training import session
@@ -176,7 +176,7 @@ def load(run: str = "latest", *, device: str = "auto") -> Model:
 
     Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
     """
-    return Model(checkpoint.load(run, runtime.resolve_device(device)))
+    return Model(loading.load(run, runtime.resolve_device(device)))
 
 
 def prepare_corpus(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seqvae_cli.evaluation.evaluate import Evaluation
     from seqvae_cli.evaluation.path_quality import Paths
     from seqvae_cli.evaluation.samples import Quality
-    from seqvae_cli.runs.checkpoint import Bundle
+    from seqvae_cli.runs.loading import Bundle
 
 Rows = list[tuple[str, object, str]]
 

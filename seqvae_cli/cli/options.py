@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seqvae_cli.data.tokenizer import Tokenizer
-    from seqvae_cli.runs.checkpoint import Bundle
+    from seqvae_cli.runs.loading import Bundle
 
 RUN_HELP = "A run's name, a unique prefix of it, latest or best."
 
@@ -57,13 +57,13 @@ def open_bundle(argument: str | None, option: str | None, device: str, threads: 
     """The model of the run given as argument or option, ready on its device."""
     if argument and option and argument != option:
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
-    from seqvae_cli.runs import checkpoint
+    from seqvae_cli.runs import loading
     from seqvae_cli.system import runtime
 
     given = next((name for name in (argument, option) if name is not None), "latest")
     chosen = open_device(device)
     runtime.set_threads(threads)
-    bundle = checkpoint.load(given, chosen)
+    bundle = loading.load(given, chosen)
     display.detail(f"run {bundle.run.name}, weights of step {bundle.step}, on {chosen}")
     return bundle
 

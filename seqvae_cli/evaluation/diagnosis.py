@@ -16,7 +16,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.nn.distributions import kl
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.system.runtime import stream
 
 NEAR = 0.1

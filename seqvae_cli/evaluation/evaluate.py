@@ -12,7 +12,7 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.runs import compare
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name

@@ -14,7 +14,7 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import FINER, Sentence, edit_distance, evenly, finer, walks
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.system.runtime import stream
 
 

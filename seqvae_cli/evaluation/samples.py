@@ -18,7 +18,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs.loading import Bundle
 
 SAMPLES = 10_000
 """Sentences that are sampled."""

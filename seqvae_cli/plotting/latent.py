@@ -23,7 +23,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.plotting import curves, pictures
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs.loading import Bundle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

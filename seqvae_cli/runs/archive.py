@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
-from seqvae_cli.runs import checkpoint, compare, registry
+from seqvae_cli.runs import checkpoint, compare, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__
@@ -67,7 +67,7 @@ class Pack:
     def __init__(self, run: Run) -> None:
         if run.locked():
             raise registry.in_use(run.path)
-        checkpoint.load_parts(run)
+        loading.load_parts(run)
         names = [name for name in _PLAIN if (run.path / name).is_file()]
         names += [f"evaluations/{path.name}" for path in compare.evaluation_files(run.path)]
         # Held in memory: what is small may be changed by others, a tag for instance, while the weights are packed.
@@ -244,7 +244,7 @@ def _check_run(path: Path) -> None:
     """Raises `DataError` where the files, each what was packed, do not make a run."""
     try:
         run = Run(path)
-        checkpoint.load_parts(run)
+        loading.load_parts(run)
         run.metrics()
         run.tags()
         for evaluation in compare.evaluation_files(path):

@@ -32,24 +32,15 @@ import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from seqvae_cli.config import layers
-from seqvae_cli.config.schema import Settings
-from seqvae_cli.data.tokenizer import Tokenizer
-from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError, UsageError
-from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runs import registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.system import files
-from seqvae_cli.system.runtime import resolve_precision
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -57,30 +48,6 @@ MAX_HEADER = 1 << 20
 """Bytes of the header of a safetensors file: reading a longer one would cost seconds and gigabytes."""
 DAMAGED = "damaged-"
 """Prefix of checkpoints that a resume has set aside."""
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """All that belongs to a trained model."""
-
-    settings: Settings
-    tokenizer: Tokenizer
-    model: SentenceVAE
-    run: Run
-    step: int
-    """The step of the weights."""
-
-    def need_latent(self) -> None:
-        """Raises `UsageError` where the model has no latent code."""
-        if not self.settings.model.latent_size:
-            message = f"run {self.run.name} is a language model: it has no latent code"
-            raise UsageError(message, "name a run with one: seqvae runs list")
-
-    @property
-    def precision(self) -> torch.dtype:
-        """That of the training; float32 where this device is slow in it."""
-        fast = resolve_precision("auto", self.model.device)
-        return torch.float32 if self.run.info.get("precision") == "float32" else fast
 
 
 def write(
@@ -229,10 +196,10 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Te
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Loads `path/model.safetensors` into `module`. Raises `CheckpointError` where names or shapes differ."""
-    module.load_state_dict(_weights(module, path))
+    module.load_state_dict(read_weights(module, path))
 
 
-def _weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
+def read_weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
     """The weights in `path`, checked against the names, shapes and types of `module`."""
     expected = module.state_dict()
     tensors = read_tensors(path / "model.safetensors", expected)
@@ -246,69 +213,3 @@ def _weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
 
 def _kind(value: Tensor) -> str:
     return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-
-
-def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
-    """Settings and tokenizer of a run, verified. Raises `CheckpointError`."""
-    digests = run.info.get("files")
-    if not isinstance(digests, dict) or not digests.keys() >= {"config.yaml", "tokenizer.json"}:
-        raise CheckpointError(f"{run.path / 'run.json'} names no digests of config.yaml and tokenizer.json")
-    try:
-        files.verify(run.path, {name: digests[name] for name in ("config.yaml", "tokenizer.json")})
-        return layers.load(run.path / "config.yaml"), Tokenizer.load(run.path / "tokenizer.json")
-    except DataError as error:
-        raise CheckpointError(error.message, error.hint) from error
-
-
-def load(name: str | Run = "latest", device: torch.device | str = "cpu") -> Bundle:
-    """The best weights of a run (the last ones where none were validated yet), ready to use, in eval mode.
-
-    Raises `NotFoundError`, `CheckpointError`.
-    """
-    run = name if isinstance(name, Run) else registry.find(name, trained=True)
-    settings, tokenizer = load_parts(run)
-    folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
-    if folder is None:
-        raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    with torch.device("meta"):  # a stranger's settings must not take memory before the weights bear them out
-        shapes = SentenceVAE(settings.model, len(tokenizer))
-    while True:
-        there = generations(folder)
-        try:
-            path = newest(folder)
-            weights = _weights(shapes, path)
-            step = step_of(path)
-            break
-        except DataError:
-            if generations(folder) == there:  # else its training has just saved a newer one
-                raise
-    model = SentenceVAE(settings.model, len(tokenizer))
-    model.load_state_dict(weights)
-    model.requires_grad_(False)
-    return Bundle(settings, tokenizer, model.to(device).eval(), run, step)
-
-
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state by parameter name: `lstm.weight/exp_avg`."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undoes `optimizer_tensors`. Raises `CheckpointError` for a shape that is not the parameter's."""
-    for name, parameter in model.named_parameters():
-        state: dict[str, Tensor] = {}
-        for full, value in tensors.items():
-            owner, _, key = full.rpartition("/")
-            if owner != name:
-                continue
-            if value.dim() and value.shape != parameter.shape:
-                raise CheckpointError(f"the optimizer's {full!r} has shape {list(value.shape)}")
-            # Adam counts its steps on the CPU unless it is fused or capturable on another device.
-            state[key] = value.to(parameter.device) if value.dim() or optimizer.defaults.get("fused") else value
-        if state:
-            optimizer.state[parameter] = state

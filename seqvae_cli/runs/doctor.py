@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError
-from seqvae_cli.runs import checkpoint, compare, registry
+from seqvae_cli.runs import checkpoint, compare, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 
@@ -49,7 +49,7 @@ def _examine(path: Path) -> Iterator[Finding]:
         yield _finding(name, error, away)
         return
     try:
-        checkpoint.load_parts(run)
+        loading.load_parts(run)
     except (DataError, MachineError) as error:
         yield _finding(name, error, away)
     epochs = int(run.info.get("epoch") or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Learner:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Weights, and what training needs beside them: optimizer and random streams."""
-        training = checkpoint.optimizer_tensors(self.model, self.optimizer)
+        training = optimizer_tensors(self.model, self.optimizer)
         training |= {f"objective/{name}": value for name, value in self.objective.state_dict().items()}
         if self.averaged is not None:
             training |= {f"average/{name}": value for name, value in self.averaged.state_dict().items()}
@@ -104,7 +105,7 @@ class Learner:
         checkpoint.load_weights(self.model, path)
         tensors = checkpoint.read_tensors(path / "training.safetensors")
         _check_adam(self.model, tensors)
-        checkpoint.restore_optimizer(self.model, self.new_optimizer(learning_rate), tensors)
+        restore_optimizer(self.model, self.new_optimizer(learning_rate), tensors)
         _load(self.objective, tensors, "objective/")
         if self.averaged is not None:
             _load(self.averaged, tensors, "average/")
@@ -138,3 +139,29 @@ def _check_adam(model: nn.Module, tensors: dict[str, Tensor]) -> None:
             if tensors[key].shape != expected[key] or tensors[key].dtype != torch.float32:
                 found = f"{list(tensors[key].shape)} {tensors[key].dtype}"
                 raise CheckpointError(f"the optimizer's {key!r} is {found}")
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state by parameter name: `lstm.weight/exp_avg`."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Undoes `optimizer_tensors`. Raises `CheckpointError` for a shape that is not the parameter's."""
+    for name, parameter in model.named_parameters():
+        state: dict[str, Tensor] = {}
+        for full, value in tensors.items():
+            owner, _, key = full.rpartition("/")
+            if owner != name:
+                continue
+            if value.dim() and value.shape != parameter.shape:
+                raise CheckpointError(f"the optimizer's {full!r} has shape {list(value.shape)}")
+            # Adam counts its steps on the CPU unless it is fused or capturable on another device.
+            state[key] = value.to(parameter.device) if value.dim() or optimizer.defaults.get("fused") else value
+        if state:
+            optimizer.state[parameter] = state

@@ -22,7 +22,7 @@ from seqvae_cli.data.batching import Batch, collate, epoch_order
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import CheckpointError, DivergedError, NotFoundError, UsageError
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.runs import checkpoint
+from seqvae_cli.runs import checkpoint, loading
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name, resolve_device, resolve_precision, set_threads, sum_type
@@ -53,7 +53,7 @@ class Trainer:
 
     def __init__(self, run: Run, corpus: Corpus, stop: Callable[[], bool], epochs: int | None) -> None:
         self.run, self.corpus, self.stop = run, corpus, stop
-        self.settings, tokenizer = checkpoint.load_parts(run)
+        self.settings, tokenizer = loading.load_parts(run)
         if epochs is not None and epochs < int(run.info.get("epoch") or 0):
             raise UsageError(f"run {run.name} has {run.info['epoch']} epochs already", "give more --epochs")
         # Of the epochs that were asked for first: more of them later must not bring these phases back.

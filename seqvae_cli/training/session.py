@@ -8,7 +8,7 @@ from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DivergedError, MachineError, UsageError
-from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs import checkpoint, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import resolve_device, resolve_precision
@@ -51,7 +51,7 @@ def fit(
     run.check_corpus(corpus.path.name, corpus.hash)
     corpus.verify()
     _check_splits(corpus)
-    resolve_device(checkpoint.load_parts(run)[0].runtime.device)  # else a run is marked failed for want of it
+    resolve_device(loading.load_parts(run)[0].runtime.device)  # else a run is marked failed for want of it
     with run.lock():
         run.start()
         files.sweep(run.path)

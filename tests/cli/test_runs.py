@@ -471,10 +471,10 @@ def test_only_folders_and_links_count_as_trash(seqvae: Seqvae) -> None:
 def test_weights_that_are_no_numbers_are_refused(seqvae: Seqvae) -> None:
     import torch
 
-    from seqvae_cli.runs import checkpoint
+    from seqvae_cli.runs import checkpoint, loading
 
     run = registry.find("tiny-run")
-    model = checkpoint.load("tiny-run").model
+    model = loading.load("tiny-run").model
     with torch.no_grad():
         model.decoder.vocabulary.bias[5] = torch.nan
     for folder in ("best", "last"):

@@ -12,7 +12,7 @@ import torch
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.diagnosis import Diagnosis, diagnose, others, probe
-from seqvae_cli.runs import checkpoint
+from seqvae_cli.runs import loading
 
 FOUND = Diagnosis(
     sentences=3761,
@@ -66,11 +66,11 @@ def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_th
 def test_one_sentence_has_no_other_to_exchange_codes_with(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Corpus, "split", lambda _, __: [np.array([5, 6])])
     with pytest.raises(UsageError, match="1 sentence"):
-        diagnose(checkpoint.load("tiny-run"), tiny_corpus, "test")
+        diagnose(loading.load("tiny-run"), tiny_corpus, "test")
 
 
 def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_corpus: Corpus) -> None:
-    bundle = checkpoint.load("tiny-run")
+    bundle = loading.load("tiny-run")
     used = diagnose(bundle, tiny_corpus, "test")
     assert used.sentences == len(tiny_corpus.split("test"))
     assert sum(used.rate_by_dimension) == pytest.approx(used.rate)

@@ -18,8 +18,8 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.latent import generate
-from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs import loading
+from seqvae_cli.runs.loading import Bundle
 from tests.conftest import Stages
 
 NAMES = (
@@ -31,7 +31,7 @@ NAMES = (
 @pytest.fixture
 def bundle(tiny_corpus: Corpus) -> Bundle:
     assert tiny_corpus.name == "tiny"
-    return checkpoint.load("tiny-run")
+    return loading.load("tiny-run")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> 
 
 def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, bundle: Bundle, tiny_corpus: Corpus) -> None:
     assert evaluate(bundle, tiny_corpus, samples=40) == result
-    assert evaluate(checkpoint.load("tiny-run"), tiny_corpus, samples=40) == result
+    assert evaluate(loading.load("tiny-run"), tiny_corpus, samples=40) == result
     other = evaluate(bundle, tiny_corpus, samples=40, seed=1)
     assert other.distortion != result.distortion
     assert other.iw_nll != result.iw_nll

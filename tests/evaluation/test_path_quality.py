@@ -21,8 +21,8 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.path_quality import path_figures, paths
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import KINDS
-from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs import loading
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
 
@@ -30,7 +30,7 @@ from tests.conftest import TINY, Stages
 @pytest.fixture
 def bundle(tiny_corpus: Corpus) -> Bundle:
     assert tiny_corpus.name == "tiny"
-    return checkpoint.load("tiny-run")
+    return loading.load("tiny-run")
 
 
 @pytest.fixture
@@ -151,4 +151,4 @@ def test_there_are_no_paths_without_codes_or_two_sentences_of_the_corpus(
     for _ in session.fit(run, tiny_corpus):
         pass
     with pytest.raises(UsageError, match="language model"):
-        paths(checkpoint.load(run), tiny_corpus)
+        paths(loading.load(run), tiny_corpus)

@@ -18,8 +18,8 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.evaluation.samples import distinct, quality, self_bleu
 from seqvae_cli.latent import generate
-from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs import loading
+from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
 
@@ -29,7 +29,7 @@ VARIED = [[4, 5, 6, 7, 8], [4, 5, 6, 9], [9, 8, 4, 5, 6, 7, 4, 5], [4, 4, 4, 5],
 @pytest.fixture
 def bundle(tiny_corpus: Corpus) -> Bundle:
     assert tiny_corpus.name == "tiny"
-    return checkpoint.load("tiny-run")
+    return loading.load("tiny-run")
 
 
 def say(monkeypatch: pytest.MonkeyPatch, sentences: list[list[int]]) -> None:
@@ -124,7 +124,7 @@ def test_a_language_model_has_samples(tiny_corpus: Corpus) -> None:
     run = session.start(layers.resolve(overrides=TINY | {"model.latent_size": 0, "train.epochs": 1}), tiny_corpus)
     for _ in session.fit(run, tiny_corpus):
         pass
-    bundle = checkpoint.load(run)
+    bundle = loading.load(run)
     found = quality(bundle, tiny_corpus, count=20)
     assert 1 < found.samples.perplexity < math.inf
 

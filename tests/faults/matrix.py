@@ -132,6 +132,6 @@ def assert_one_line(stderr: str, *words: str) -> None:
 
 def still_loads(run: Run) -> None:
     """The last good checkpoint of a run loads."""
-    from seqvae_cli.runs import checkpoint
+    from seqvae_cli.runs import loading
 
-    assert checkpoint.load(run).step > 0
+    assert loading.load(run).step > 0

@@ -12,7 +12,7 @@ import pytest
 from seqvae_cli.data import corpus, prepare
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError
-from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs import checkpoint, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from tests.conftest import Seqvae, tiny_text
@@ -70,7 +70,7 @@ def assert_found(run: Run, hurt: Path) -> None:
     assert damaged == [caught.value.message]
     if bad.parent.name == "best":
         with pytest.raises(CheckpointError, match="best"):
-            checkpoint.load(run)
+            loading.load(run)
     else:
         still_loads(run)
     assert snapshot(run.path) == before

@@ -19,7 +19,7 @@ import pytest
 
 from seqvae_cli.data import corpus
 from seqvae_cli.errors import DataError, NotFoundError
-from seqvae_cli.runs import checkpoint, doctor, registry
+from seqvae_cli.runs import checkpoint, doctor, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from seqvae_cli.training.events import WarningEvent
@@ -77,7 +77,7 @@ def killed_in_epoch(process: subprocess.Popen[bytes], epochs: int) -> bool:
 WITHIN_A_SAVE = """
 import os, signal, sys
 from seqvae_cli.cli import app
-from seqvae_cli.runs import checkpoint
+from seqvae_cli.runs import checkpoint, loading
 
 left = int(sys.argv[1])
 write = checkpoint.write
@@ -287,6 +287,6 @@ def test_a_new_run_is_there_whole_or_not_at_all(tiny_home: Path, home: Path, seq
             assert "tiny-run" in names
             appeared.add("new" in names)
             if "new" in names:
-                checkpoint.load_parts(registry.find("new"))
+                loading.load_parts(registry.find("new"))
             shutil.rmtree(target)
     assert appeared == {True, False}

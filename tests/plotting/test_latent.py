@@ -18,8 +18,8 @@ from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.plotting import latent, pictures
 from seqvae_cli.plotting.latent import Means
-from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.checkpoint import Bundle
+from seqvae_cli.runs import loading
+from seqvae_cli.runs.loading import Bundle
 from tests.trainings import fit, new_run
 
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
@@ -28,7 +28,7 @@ SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 @pytest.fixture
 def bundle(tiny_corpus: Corpus) -> Bundle:
     assert tiny_corpus.name == "tiny"
-    return checkpoint.load("tiny-run")
+    return loading.load("tiny-run")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Bundle, Corpus]:
     corpus = prepare.prepare_toy(sentences=100).corpus
     run = new_run(corpus, "on-toy", train__epochs=1)
     fit(run, corpus)
-    return checkpoint.load(run), corpus
+    return loading.load(run), corpus
 
 
 def lines(*rates: Any) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ def test_what_cannot_be_projected_is_refused(bundle: Bundle, tiny_corpus: Corpus
     language_model = new_run(tiny_corpus, "lm", model__latent_size=0, train__epochs=1)
     fit(language_model, tiny_corpus)
     with pytest.raises(UsageError, match="lm is a language model"):
-        latent.project(checkpoint.load(language_model), tiny_corpus)
+        latent.project(loading.load(language_model), tiny_corpus)
     with torch.no_grad():
         bundle.model.get_parameter(next(n for n, _ in bundle.model.named_parameters() if "encoder" in n)).fill_(np.nan)
     with pytest.raises(DataError, match="not finite"):

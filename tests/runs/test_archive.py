@@ -17,7 +17,7 @@ import pytest
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import archive, checkpoint, registry
+from seqvae_cli.runs import archive, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from tests.runs.test_registry import holder
@@ -30,7 +30,7 @@ def run(tiny_corpus: Corpus) -> Run:
     """`tiny-run` with a tag, an evaluation, and files that are nobody's business."""
     run = registry.find("tiny-run")
     run.tag(["paper"])
-    bundle = checkpoint.load(run)
+    bundle = loading.load(run)
     evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, samples=2))
     (run.path / f"{files.TEMPORARY}x").write_text("half")
     (run.path / "notes.txt").write_text("mine")
@@ -93,8 +93,8 @@ def test_a_run_comes_back_bit_for_bit_under_its_name_or_another(run: Run) -> Non
     assert {"tags.json", "metrics.jsonl", "run.json"} < taken
     assert any(name.startswith("evaluations/") for name in taken)
     assert new.status == "finished"
-    state = checkpoint.load(run).model.state_dict()
-    assert all(value.equal(state[key]) for key, value in checkpoint.load(new).model.state_dict().items())
+    state = loading.load(run).model.state_dict()
+    assert all(value.equal(state[key]) for key, value in loading.load(new).model.state_dict().items())
     run.path.rename(run.path.parent.parent / "away")
     assert unpack(data, None).name == "tiny-run"
 

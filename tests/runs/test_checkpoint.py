@@ -18,8 +18,9 @@ from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.errors import CheckpointError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs import checkpoint, loading, registry
 from seqvae_cli.system import files
+from seqvae_cli.training import learner
 
 
 def group(seed: int = 0) -> dict[str, Tensor]:
@@ -402,7 +403,7 @@ def test_going_on_from_a_checkpoint_gives_the_bits_of_never_having_stopped(
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
     steps(model, optimizer, 5)
     state = torch.get_rng_state()
-    saved = checkpoint.optimizer_tensors(model, optimizer)
+    saved = learner.optimizer_tensors(model, optimizer)
     assert len(saved) == 3 * len(list(model.parameters()))
     path = checkpoint.write(tmp_path, 5, {"model": model.state_dict(), "training": saved})
     steps(model, optimizer, 5)
@@ -410,11 +411,11 @@ def test_going_on_from_a_checkpoint_gives_the_bits_of_never_having_stopped(
     other = tiny_model(tied)
     checkpoint.load_weights(other, path)
     again = torch.optim.Adam(other.parameters(), lr=0.01, fused=fused)
-    checkpoint.restore_optimizer(other, again, checkpoint.read_tensors(path / "training.safetensors"))
+    learner.restore_optimizer(other, again, checkpoint.read_tensors(path / "training.safetensors"))
     torch.set_rng_state(state)
     steps(other, again, 5)
     assert bits(other.state_dict()) == bits(model.state_dict())
-    assert bits(checkpoint.optimizer_tensors(other, again)) == bits(checkpoint.optimizer_tensors(model, optimizer))
+    assert bits(learner.optimizer_tensors(other, again)) == bits(learner.optimizer_tensors(model, optimizer))
     checkpoint.verify(path)  # going on changed nothing on disk
 
 
@@ -435,18 +436,18 @@ def test_optimizer_state_of_another_shape_is_refused() -> None:
     model = tiny_model()
     optimizer = torch.optim.Adam(model.parameters())
     steps(model, optimizer, 1)
-    tensors = checkpoint.optimizer_tensors(model, optimizer)
+    tensors = learner.optimizer_tensors(model, optimizer)
     name = "encoder.mean.weight/exp_avg"
     tensors[name] = torch.zeros(3, 3)
     with pytest.raises(CheckpointError, match=name):
-        checkpoint.restore_optimizer(model, torch.optim.Adam(model.parameters()), tensors)
+        learner.restore_optimizer(model, torch.optim.Adam(model.parameters()), tensors)
 
 
 # Loading a run
 
 
 def test_a_run_loads_with_its_best_weights_ready_to_use(trained_home: Path) -> None:
-    bundle = checkpoint.load("tiny-run")
+    bundle = loading.load("tiny-run")
     run = trained_home / "runs" / "tiny-run"
     best = checkpoint.newest(run / "best")
     assert bundle.step == checkpoint.step_of(best)
@@ -455,18 +456,18 @@ def test_a_run_loads_with_its_best_weights_ready_to_use(trained_home: Path) -> N
     assert not any(parameter.requires_grad for parameter in bundle.model.parameters())
     assert len(bundle.tokenizer) == bundle.model.encoder.embedding.num_embeddings
     assert bundle.settings.model.latent_size == 4
-    assert bits(checkpoint.load(registry.find("latest")).model.state_dict()) == bits(bundle.model.state_dict())
+    assert bits(loading.load(registry.find("latest")).model.state_dict()) == bits(bundle.model.state_dict())
 
 
 def test_the_last_weights_serve_where_none_are_the_best_yet(trained_home: Path) -> None:
     run = trained_home / "runs" / "tiny-run"
     shutil.rmtree(run / "best")
-    assert checkpoint.load("tiny-run").step == checkpoint.step_of(checkpoint.newest(run / "last"))
+    assert loading.load("tiny-run").step == checkpoint.step_of(checkpoint.newest(run / "last"))
     shutil.rmtree(run / "last")
     with pytest.raises(NotFoundError, match="no checkpoint"):
-        checkpoint.load("tiny-run")
+        loading.load("tiny-run")
     with pytest.raises(NotFoundError):
-        checkpoint.load("latest")
+        loading.load("latest")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "tokenizer.json"])
@@ -476,7 +477,7 @@ def test_a_run_with_a_flipped_bit_does_not_load(name: str, trained_home: Path) -
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match=name) as caught:
-        checkpoint.load("tiny-run")
+        loading.load("tiny-run")
     assert caught.value.exit_code == 4
 
 
@@ -486,19 +487,19 @@ def test_a_run_without_digests_of_its_parts_does_not_load(digests: Any, trained_
     assert run.path.is_relative_to(trained_home)
     run.update(files=digests)
     with pytest.raises(CheckpointError):
-        checkpoint.load("tiny-run")
+        loading.load("tiny-run")
 
 
 def test_a_run_loads_while_its_training_saves_a_better_one(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = trained_home / "runs" / "tiny-run" / "best"
     weights = checkpoint.read_tensors(checkpoint.newest(best) / "model.safetensors")
-    read = checkpoint._weights
+    read = checkpoint.read_weights
 
     def overtaken(module: nn.Module, path: Path) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr(checkpoint, "_weights", read)
+        monkeypatch.setattr(loading, "read_weights", read)
         checkpoint.write(best, 1000, {"model": weights})
         assert not path.exists()
         return read(module, path)
 
-    monkeypatch.setattr(checkpoint, "_weights", overtaken)
-    assert checkpoint.load("tiny-run").step == 1000
+    monkeypatch.setattr(loading, "read_weights", overtaken)
+    assert loading.load("tiny-run").step == 1000

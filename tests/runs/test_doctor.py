@@ -11,7 +11,7 @@ import pytest
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import checkpoint, doctor, registry
+from seqvae_cli.runs import doctor, loading, registry
 from seqvae_cli.runs.doctor import Finding
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
@@ -22,7 +22,7 @@ from tests.runs.test_registry import KILLED, holder
 def run(tiny_corpus: Corpus) -> Run:
     run = registry.find("tiny-run")
     run.tag(["paper"])
-    bundle = checkpoint.load(run)
+    bundle = loading.load(run)
     evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, "valid", samples=2))
     return run
 

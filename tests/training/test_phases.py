@@ -19,7 +19,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import evaluate
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runs import checkpoint
+from seqvae_cli.runs import loading
 from seqvae_cli.training import phases, session
 from seqvae_cli.training.events import EvalEvent, StartEvent, StepEvent
 from seqvae_cli.training.learner import Learner, is_encoders
@@ -246,7 +246,7 @@ def test_stopping_and_resuming_equals_never_having_stopped(
 def test_a_language_model_has_no_code_and_an_exact_bound(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
     run = new_run(tiny_corpus, "words", model__latent_size=0)
     assert all(event.rate == 0 for event in fit(run, tiny_corpus) if isinstance(event, EvalEvent))
-    bundle = checkpoint.load(run)
+    bundle = loading.load(run)
     assert not any(name.startswith("encoder.lstm") for name, _ in bundle.model.named_parameters())
     figures = evaluate(bundle, tiny_corpus, "test", samples=50)
     assert figures.iw_samples == 1

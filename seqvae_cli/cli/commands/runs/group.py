@@ -81,10 +81,10 @@ def show(run: RunArgument = None, json: Json = False) -> None:
         seqvae runs show ptb-default-1 --json | jq .settings.train.lr
     """
     from seqvae_cli.config import options
-    from seqvae_cli.runs import checkpoint, registry
+    from seqvae_cli.runs import loading, registry
 
     found = registry.find("latest" if run is None else run)
-    settings, _ = checkpoint.load_parts(found)
+    settings, _ = loading.load_parts(found)
     metrics, own = found.metrics(), tags(found.path)
     if json:
         display.out_json(_summary(found, own) | {"settings": settings.model_dump(), "metrics": metrics})
