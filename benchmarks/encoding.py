@@ -11,12 +11,13 @@ from benchmarks import measure, reference
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import api
     from seqvae_cli.data import corpus
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import loading, registry
+    from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
-    model = loading.load(registry.find(arguments.run)).model
+    model = api.load(registry.find(arguments.run)).network
     sentences = list(corpus.find(arguments.corpus).split("test"))
     list(generate.encode(model, sentences[:256]))
     took = measure.seconds(lambda: list(generate.encode(model, sentences)))
@@ -24,11 +25,12 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def single(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import api
     from seqvae_cli.data import corpus
-    from seqvae_cli.runs import loading, registry
+    from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
-    model = loading.load(registry.find(arguments.run)).model
+    model = api.load(registry.find(arguments.run)).network
     sentences = list(corpus.find(arguments.corpus).split("test"))[:: arguments.every]
     reference.encode(model, sentences[0])
     took = measure.seconds(lambda: [reference.encode(model, words) for words in sentences])

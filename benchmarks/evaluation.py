@@ -31,12 +31,13 @@ class _Part:
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import api
     from seqvae_cli.data import corpus
     from seqvae_cli.evaluation import metrics
-    from seqvae_cli.runs import loading, registry
+    from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
-    model = loading.load(registry.find(arguments.run)).model
+    model = api.load(registry.find(arguments.run)).network
     part = _Part(corpus.find(arguments.corpus).split("test"), arguments.every)
     metrics.iw_nll(model, part, samples=2)
     took = measure.seconds(lambda: metrics.iw_nll(model, part, samples=arguments.samples))

@@ -11,11 +11,12 @@ from benchmarks import measure, reference
 
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import api
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import loading, registry
+    from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
-    model = loading.load(registry.find(arguments.run)).model
+    model = api.load(registry.find(arguments.run)).network
     list(generate.sample(model, 256, generate.GREEDY))
     words: list[int] = []
     took = measure.seconds(lambda: words.extend(map(len, generate.sample(model, arguments.sentences, generate.GREEDY))))
@@ -23,12 +24,13 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def single(arguments: argparse.Namespace) -> measure.Result:
+    from seqvae_cli import api
     from seqvae_cli.latent import generate
-    from seqvae_cli.runs import loading, registry
+    from seqvae_cli.runs import registry
     from seqvae_cli.system.runtime import stream
 
     measure.use_threads(arguments.threads)
-    model = loading.load(registry.find(arguments.run)).model
+    model = api.load(registry.find(arguments.run)).network
     # The first of the very codes that ours decodes.
     codes = generate.prior_codes(model, (stream(0, i) for i in range(arguments.singles)))
     reference.greedy(model, codes[0], generate.MAX_LEN)

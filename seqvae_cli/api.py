@@ -1,4 +1,4 @@
-"""The library's front door: a trained model as one object, sentences in and out as plain strings.
+"""The front door: a trained model as one object, sentences in and out as plain strings.
 
     from seqvae_cli import load
 
@@ -6,32 +6,38 @@
     codes = model.encode(["stock prices rose", "the president resigned"])
     model.decode(codes.mean(0))
 
-A method answers as the command of its name does; errors are those of `seqvae_cli.errors`.
+The commands of `seqvae` call these methods; errors are those of `seqvae_cli.errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
 from seqvae_cli.config import layers
-from seqvae_cli.data import corpus, prepare, sources
+from seqvae_cli.config.schema import Settings
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
+from seqvae_cli.evaluation import diagnosis, metrics, path_quality
+from seqvae_cli.evaluation.diagnosis import Diagnosis
+from seqvae_cli.evaluation.evaluate import Evaluation, evaluate, store
 from seqvae_cli.evaluation.metrics import Score
-from seqvae_cli.latent import generate
-from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
-from seqvae_cli.latent.paths import walk
-from seqvae_cli.runs import loading
-from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.evaluation.path_quality import Paths
+from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
+from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.streams import Tally, through
+from seqvae_cli.latent.text_model import STEPS, TextModel, check_counts
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.plotting import latent as plots
+from seqvae_cli.runs import loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import runtime
 from seqvae_cli.training import session
@@ -39,172 +45,142 @@ from seqvae_cli.training.events import Event
 
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 
+Stages = metrics.Stage
 
-class Model:
-    """A trained sentence VAE. L is the number of its latent dimensions."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
+class Model(TextModel):
+    """The trained sentence VAE of a run: what `TextModel` does with sentences and codes, scores, and evaluation."""
+
+    def __init__(self, run: Run, settings: Settings, tokenizer: Tokenizer, network: SentenceVAE, step: int) -> None:
+        # In the precision of the training; in float32 where this device is slow in that.
+        fast = runtime.resolve_precision("auto", network.device)
+        super().__init__(
+            run.name, tokenizer, network, torch.float32 if run.info.get("precision") == "float32" else fast
+        )
+        self.run = run
+        """The run it comes from: `run.metrics()` are its epochs, `run.path` its folder."""
+        self.settings = settings
+        self.step = step
+        """The training step of the weights."""
 
     def __repr__(self) -> str:
-        return f"<seqvae model {self.run.name}, step {self.bundle.step}, {self.latent_size} latent dimensions>"
-
-    @property
-    def run(self) -> Run:
-        """The run it comes from: `run.metrics()` are its epochs, `run.path` its folder."""
-        return self.bundle.run
-
-    @property
-    def latent_size(self) -> int:
-        return self.bundle.settings.model.latent_size
-
-    def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """The posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
-        return self.posterior(sentences)[0]
-
-    def posterior(self, sentences: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The posterior means and standard deviations of N sentences: two of [N, L]."""
-        self.bundle.need_latent()
-        codes = list(generate.encode(self.bundle.model, self._ids(sentences), precision=self.bundle.precision))
-        empty = np.empty((0, self.latent_size), np.float32)
-        means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
-        return means, scales
-
-    def decode(
-        self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
-    ) -> list[str]:
-        """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
-        _check(seed=(seed, 0), max_len=(max_len, 1))
-        self.bundle.need_latent()
-        try:
-            z = np.atleast_2d(
-                np.asarray(codes.detach().cpu().float() if isinstance(codes, Tensor) else codes, np.float32)
-            )
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
-        if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
-            raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
-        uniforms = np.empty((len(z), max_len), np.float32)
-        for i, row in enumerate(uniforms):
-            row[:] = runtime.stream(seed, i).random(max_len, dtype=np.float32)
-        decoded = generate.decode(
-            self.bundle.model,
-            torch.from_numpy(z),
-            strategy,
-            uniforms=torch.from_numpy(uniforms),
-            max_len=max_len,
-            precision=self.bundle.precision,
-        )
-        return self._texts(decoded)
-
-    def reconstruct(
-        self, sentences: Sequence[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
-    ) -> list[str]:
-        """What the model makes of each sentence: the decoding of its posterior mean."""
-        return self.decode(self.encode(sentences), strategy, max_len=max_len)
-
-    def sample(
-        self,
-        count: int = 10,
-        strategy: Strategy = ANCESTRAL,
-        *,
-        start: str = "",
-        seed: int = 0,
-        max_len: int = MAX_LEN,
-    ) -> list[str]:
-        """Sentences decoded from draws of the prior, each beginning with the words of `start`."""
-        _check(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1))
-        precision, first = self.bundle.precision, self._start(start)
-        sampled = generate.sample(
-            self.bundle.model, count, strategy, seed=seed, start=first, max_len=max_len, precision=precision
-        )
-        return self._texts(sampled)
-
-    def interpolate(
-        self,
-        first: str,
-        last: str,
-        steps: int = 11,
-        strategy: Strategy = GREEDY,
-        *,
-        path: str | None = None,
-        even: bool = False,
-        max_len: int = MAX_LEN,
-    ) -> list[str]:
-        """The sentences along the path between two posterior means, both ends included, decoded greedily or by a beam.
-
-        `path`: linear or spherical; None: the one that stays among the codes. `even`: steps at which the sentence
-        changes evenly, not the code.
-        """
-        _check(steps=(steps, 2), max_len=(max_len, 1))
-        a, b = torch.from_numpy(self.encode([first, last]))
-        options: dict[str, Any] = {"max_len": max_len, "precision": self.bundle.precision}
-        return self._texts(walk(self.bundle.model, a, b, steps, strategy, kind=path, even=even, **options).sentences)
+        return f"<seqvae model {self.name}, step {self.step}, {self.latent_size} latent dimensions>"
 
     def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""
-        _check(samples=(samples, 1), seed=(seed, 0))
-        precision = self.bundle.precision
-        ids = self._ids(sentences)
-        return list(metrics.score(self.bundle.model, ids, samples=samples, seed=seed, precision=precision))
+        return list(self._scores(iter(self._ids(sentences)), samples, seed))
 
-    def evaluate(self, split: str = "test", *, samples: int = 500, elbo_samples: int = 1, seed: int = 0) -> Evaluation:
+    def score_stream(
+        self, lines: Iterable[str], *, samples: int = 1, seed: int = 0, tally: Tally | None = None
+    ) -> Iterator[tuple[str, Score | None]]:
+        """Each line with its score, in order, as they come; None for a line without words."""
+        check_counts(samples=(samples, 1), seed=(seed, 0))
+        return through(lines, self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
+
+    def _scores(self, ids: Iterator[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
+        check_counts(samples=(samples, 1), seed=(seed, 0))
+        return metrics.score(self.network, ids, samples=samples, seed=seed, precision=self.precision)
+
+    def corpus(self) -> Corpus:
+        """The corpus that the run was trained on. Raises `NotFoundError`, or `DataError` where it has changed."""
+        corpus = corpora.find(str(self.run.info["corpus"]["folder"]))
+        self.run.check_corpus(corpus.path.name, corpus.hash)
+        return corpus
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        samples: int = 500,
+        elbo_samples: int = 1,
+        seed: int = 0,
+        stage: Stages = metrics.no_stage,
+    ) -> Evaluation:
         """All figures on a split of the corpus that the model was trained on."""
-        _check(samples=(samples, 1), elbo_samples=(elbo_samples, 1), seed=(seed, 0))
-        data = corpus.find(str(self.run.info["corpus"]["folder"]))
-        return evaluate(self.bundle, data, split, samples=samples, elbo_samples=elbo_samples, seed=seed)
+        check_counts(samples=(samples, 1), elbo_samples=(elbo_samples, 1), seed=(seed, 0))
+        return evaluate(
+            self.network,
+            self.corpus(),
+            split,
+            weights=f"{self.run.name}@{self.step}",
+            samples=samples,
+            elbo_samples=elbo_samples,
+            seed=seed,
+            precision=self.precision,
+            stage=stage,
+        )
 
-    def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
-        if isinstance(sentences, str):
-            raise UsageError("one sentence is given where several are meant", "put it in a list")
-        ids = [np.array(self.bundle.tokenizer.encode(sentence), dtype=np.int64) for sentence in sentences]
-        if any(not len(words) for words in ids):
-            raise UsageError("an empty sentence has no code", "leave it out")
-        return ids
+    def store(self, evaluation: Evaluation) -> Path:
+        """Keeps an evaluation in the run folder, for `runs compare` and `runs best`. Raises `MachineError`."""
+        return store(self.run, self.step, evaluation)
 
-    def _start(self, start: str) -> list[int]:
-        if unknown := self.bundle.tokenizer.unknown(start):
-            raise UsageError(f"start {unknown[0]!r}: the model does not know this word")
-        return self.bundle.tokenizer.encode(start)
+    def diagnose(self, split: str = "test", *, seed: int = 0, stage: Stages = metrics.no_stage) -> Diagnosis:
+        """What the latent code is used for on a split."""
+        return diagnosis.diagnose(self.network, self.corpus(), split, seed=seed, precision=self.precision, stage=stage)
 
-    def _texts(self, decoded: Iterable[list[int]]) -> list[str]:
-        return [self.bundle.tokenizer.decode(words) for words in decoded]
+    def sample_quality(
+        self,
+        split: str = "test",
+        *,
+        count: int = SAMPLES,
+        seed: int = 0,
+        stage: Stages = metrics.no_stage,
+    ) -> Quality:
+        """The figures of `count` samples beside the real sentences of a split."""
+        return quality(
+            self.network, self.corpus(), split, count=count, seed=seed, precision=self.precision, stage=stage
+        )
+
+    def path_quality(
+        self,
+        split: str = "test",
+        *,
+        pairs: int = 200,
+        steps: int = STEPS,
+        seed: int = 0,
+        stage: Stages = metrics.no_stage,
+    ) -> tuple[Paths, Paths]:
+        """The figures of `pairs` paths of `steps` sentences between random sentences of a split.
+
+        First at equal steps of the code, then at steps between which about equally many words change.
+        """
+        self.require_latent()
+        options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed}
+        return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
+
+    def project(
+        self,
+        split: str = "valid",
+        color: str = plots.LENGTH,
+        *,
+        most: int = plots.POINTS,
+        watch: metrics.Watch | None = None,
+    ) -> plots.Means:
+        """Posterior means of at most `most` sentences of a split on their first two principal components."""
+        self.require_latent()
+        return plots.project(self.network, self.corpus(), split, color, step=self.step, most=most, watch=watch)
 
 
-def load(run: str = "latest", *, device: str = "auto") -> Model:
+def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
     """The best checkpoint of a run: its name, a unique prefix of it, `latest` or `best`; verified before it is read.
 
     Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
     """
-    return Model(loading.load(run, runtime.resolve_device(device)))
+    chosen = runtime.resolve_device(device)
+    found = run if isinstance(run, Run) else registry.find(run, trained=True)
+    settings, tokenizer = loading.load_parts(found)
+    network, step = loading.load_network(found, settings, len(tokenizer), chosen)
+    return Model(found, settings, tokenizer, network, step)
 
 
-def prepare_corpus(
-    source: str | Path,
-    *,
-    name: str | None = None,
-    sentences: int = 20_000,
-    from_folder: str | Path | None = None,
-    tokenizer: str | None = None,
-) -> Corpus:
-    """A prepared corpus: `toy` (built in, of so many `sentences`), one that is known such as `ptb`, or a text file.
+def prepare_corpus(source: str | Path | BinaryIO, **options: Any) -> Corpus:
+    """A prepared corpus: `toy` (built in), a known one such as `ptb`, or text: a file, a folder or a stream.
 
-    Only a known corpus uses the network, and not where `from_folder` has its files. `tokenizer`: word, whitespace or
-    char; None: word for text, whitespace for a known corpus, whose words are told apart already.
+    The options are those of `seqvae prepare`, as `data.prepare.prepare` describes them: name, sentences, from_folder,
+    verify, valid, test, valid_fraction, test_fraction, tokenizer, lower, min_count, max_len, seed, encoding, watch.
+    Only a known corpus uses the network, and not where `from_folder` has its files.
     """
-    if from_folder is not None and source not in corpus.CORPORA:
-        raise UsageError(f"from_folder does not go with {str(source)!r}", f"known corpora: {', '.join(corpus.CORPORA)}")
-    if name is not None and source in corpus.CORPORA:
-        raise UsageError(f"corpus {source} has its own name", "leave name out")
-    if source == "toy" and tokenizer is not None:
-        raise UsageError("corpus toy has its own words", "leave tokenizer out")
-    if source == "toy":
-        return prepare.prepare_toy(sentences=sentences, name=name or "toy").corpus
-    if isinstance(source, str) and source in corpus.CORPORA:
-        folder = None if from_folder is None else Path(from_folder)
-        return prepare.prepare_known(source, from_dir=folder, tokenizer=tokenizer or "whitespace").corpus
-    text = sources.text_source(Path(source))
-    return prepare.prepare_text(text, name or sources.name_of(str(source)), tokenizer=tokenizer or "word").corpus
+    return prepare.prepare(source, **options).corpus
 
 
 def train_model(
@@ -224,15 +200,8 @@ def train_model(
     if data and resolved.data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     named = data or resolved.data
-    chosen = named if isinstance(named, Corpus) else corpus.find(named) if named else corpus.latest()
+    chosen = named if isinstance(named, Corpus) else corpora.find(named) if named else corpora.latest()
     run = session.start(resolved, chosen, preset=preset, name=name)
     for event in session.fit(run, chosen):
         callback(event)
     return load(run.name, device=resolved.runtime.device)
-
-
-def _check(**values: tuple[object, int]) -> None:
-    """Raises `UsageError` for what is no whole number, or below the least."""
-    for name, (value, least) in values.items():
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
-            raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")

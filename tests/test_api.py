@@ -153,9 +153,9 @@ def test_the_built_in_corpus(home: Path) -> None:
         (lambda _: Strategy(temperature=float("nan")), "temperature=nan"),
         (lambda _: Strategy(top_p=0.0), "top_p=0.0"),
         (lambda _: Strategy(beam=-1), "beam=-1"),
-        (lambda _: prepare_corpus("ptb", name="mine"), "own name"),
+        (lambda _: prepare_corpus("ptb", name="mine"), "name does not go with ptb"),
         (lambda _: prepare_corpus("toy", from_folder="."), "from_folder"),
-        (lambda _: prepare_corpus("toy", tokenizer="char"), "its own words"),
+        (lambda _: prepare_corpus("toy", tokenizer="char"), "tokenizer does not go with toy"),
     ],
 )
 def test_wrong_use_is_refused_with_the_value(model: Model, call: object, words: str) -> None:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from seqvae_cli.cli import display
 
 if TYPE_CHECKING:
+    from seqvae_cli.api import Model
     from seqvae_cli.evaluation.diagnosis import Diagnosis
     from seqvae_cli.evaluation.evaluate import Evaluation
     from seqvae_cli.evaluation.path_quality import Paths
     from seqvae_cli.evaluation.samples import Quality
-    from seqvae_cli.runs.loading import Bundle
 
 Rows = list[tuple[str, object, str]]
 
 
-def evaluation(bundle: Bundle, result: Evaluation) -> None:
+def evaluation(model: Model, result: Evaluation) -> None:
     rows: Rows = [
         ("-ELBO", result.neg_elbo, "nats a sentence"),
         ("  reconstruction (distortion)", result.distortion, "nats a sentence"),
@@ -25,7 +25,7 @@ def evaluation(bundle: Bundle, result: Evaluation) -> None:
         ("perplexity, importance-weighted", result.iw_ppl, "a token"),
         ("perplexity, from -ELBO", result.elbo_ppl, "a token"),
         ("mutual information", result.mutual_information, "nats"),
-        ("active units", result.active_units, f"of {bundle.settings.model.latent_size}"),
+        ("active units", result.active_units, f"of {model.latent_size}"),
         ("reconstruction BLEU-4", result.bleu, "of 100"),
         ("reconstructed exactly", 100 * result.exact_match, "%"),
     ]
@@ -33,7 +33,7 @@ def evaluation(bundle: Bundle, result: Evaluation) -> None:
         rows.append(("exact entropy of the source", result.entropy, "nats a sentence"))
         if result.excess is not None:
             rows.append(("importance-weighted NLL above the exact one", 100 * result.excess / result.entropy, "%"))
-    title = f"{bundle.run.name} on {result.split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
+    title = f"{model.run.name} on {result.split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
     display.table(title, ["", "value", "unit"], rows)
 
 

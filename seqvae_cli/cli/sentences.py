@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import warn_unknown
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from seqvae_cli.data.tokenizer import Tokenizer
+    pass
 
 T = TypeVar("T")
 
@@ -71,49 +66,3 @@ def names_a_file(text: str) -> bool:
         return Path(text).exists() and not Path(text).is_dir()
     except (OSError, ValueError):
         return False
-
-
-class Sentences:
-    """Sentences on their way through a model: those without words go around it and come back in their place."""
-
-    def __init__(self, lines: Iterable[str], tokenizer: Tokenizer) -> None:
-        self.lines, self.tokenizer = lines, tokenizer
-        self.waiting: deque[tuple[str, bool, int]] = deque()
-        """Lines read and not yet given back: the line, whether it has words, how often it came in a row."""
-        self.unknown: set[str] = set()
-        self.empty = 0
-
-    def ids(self) -> Iterator[NDArray[np.int64]]:
-        """Word ids of each sentence that has words."""
-        import numpy as np
-
-        for line in self.lines:
-            ids = self.tokenizer.encode(line)
-            if not ids:
-                self.empty += 1
-                # Counted, not kept: a stream of empty lines must not fill the memory.
-                times = self.waiting.pop()[2] if self.waiting and self.waiting[-1][:2] == (line, False) else 0
-                self.waiting.append((line, False, times + 1))
-                continue
-            self.waiting.append((line, True, 1))
-            if len(self.unknown) < 1000:  # enough to name; a stream must not fill the memory
-                self.unknown.update(self.tokenizer.unknown(line))
-            yield np.array(ids, dtype=np.int64)
-
-    def joined(self, results: Iterable[T]) -> Iterator[tuple[str, T | None]]:
-        """Every line with its result, None where it has no words; then warns of those, and of unknown words."""
-        for result in results:
-            yield from self._empty()
-            yield self.waiting.popleft()[0], result
-        yield from self._empty()
-        warn_unknown(self.unknown)
-        if self.empty:
-            empty = (
-                "1 empty sentence; its row is" if self.empty == 1 else f"{self.empty} empty sentences; their rows are"
-            )
-            display.warn(f"{empty} kept")
-
-    def _empty(self) -> Iterator[tuple[str, None]]:
-        while self.waiting and not self.waiting[0][1]:
-            line, _, times = self.waiting.popleft()
-            yield from repeat((line, None), times)

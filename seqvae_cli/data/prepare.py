@@ -7,57 +7,130 @@ that looks like a corpus. The same text with the same settings gives the same fo
 
 from __future__ import annotations
 
-import bisect
-import errno
-import hashlib
 import itertools
 import json
 import random
 import struct
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from seqvae_cli.data import download
+from seqvae_cli.data import download, sources
+from seqvae_cli.data.build import Dropped, Prepared, build
 from seqvae_cli.data.corpus import (
     CORPORA,
     FORMAT,
     SPLITS,
-    Corpus,
-    SplitWriter,
-    canonical,
     check_name,
-    content_hash,
-    list_prepared,
-    prepared_at,
 )
 from seqvae_cli.data.sources import Progress, Text, TextSource
 from seqvae_cli.data.text import check_encoding
-from seqvae_cli.data.tokenizer import KINDS, SPECIALS, UNK, Tokenizer
+from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
-from seqvae_cli.version import __version__
 
-Watch = download.Watch
 HELD_OUT = 2_000
 """Sentences in each of toy's validation and test splits."""
 
-Dropped = dict[str, Counter[str]]
-Sentences = Callable[[str, Dropped], Iterator[tuple[str, str]]]
-"""(stage "count" or "encode", where to count dropped lines) -> (split, text) of each sentence; called once a pass."""
+Watch = download.Watch
+
+KEYWORDS = {
+    "toy": {"name", "sentences", "seed"},
+    "known": {"from_folder", "verify", "tokenizer", "lower", "min_count", "max_len", "seed"},
+    "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
+    | {"seed", "encoding"},
+}
+"""The options of `prepare` that go with each kind of source."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A corpus, and whether it was made now (`fresh`) or lay there already."""
+def kind_of_source(source: str | Path | BinaryIO) -> str:
+    """toy, known or text."""
+    if isinstance(source, str) and source in ("toy", *CORPORA):
+        return "toy" if source == "toy" else "known"
+    return "text"
 
-    corpus: Corpus
-    fresh: bool
+
+def refused_options(source: str | Path | BinaryIO, given: Iterable[str]) -> list[str]:
+    """Those of the `given` options that do not go with the source, sorted."""
+    return sorted(set(given) - KEYWORDS[kind_of_source(source)])
+
+
+def prepare(
+    source: str | Path | BinaryIO,
+    *,
+    name: str | None = None,
+    sentences: int | None = None,
+    from_folder: str | Path | None = None,
+    verify: bool = True,
+    valid: str | Path | None = None,
+    test: str | Path | None = None,
+    valid_fraction: float | None = None,
+    test_fraction: float | None = None,
+    tokenizer: str | None = None,
+    lower: bool = False,
+    min_count: int = 1,
+    max_len: int | None = None,
+    seed: int = 0,
+    encoding: str = "utf-8",
+    watch: Watch | None = None,
+) -> Prepared:
+    """Prepares `toy`, a known corpus such as `ptb`, or text: a file, a folder or a stream.
+
+    sentences: training sentences of toy; None: 20,000.
+    from_folder: of a known corpus, the folder with its files; None: they are downloaded.
+    tokenizer: None: `word` for text, `whitespace` for a known corpus, whose words are separated already.
+    All else: see `prepare_text`, `prepare_known` and `prepare_toy`.
+
+    Raises `UsageError` for an option that does not go with the source, else what these functions raise.
+    """
+    defaults = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
+    values = {
+        "name": name,
+        "sentences": sentences,
+        "from_folder": from_folder,
+        "verify": verify,
+        "valid": valid,
+        "test": test,
+        "valid_fraction": valid_fraction,
+        "test_fraction": test_fraction,
+        "tokenizer": tokenizer,
+        "lower": lower,
+        "min_count": min_count,
+        "max_len": max_len,
+        "seed": seed,
+        "encoding": encoding,
+    }
+    given = [key for key, value in values.items() if value != defaults.get(key)]
+    if refused := refused_options(source, given):
+        kind = "text" if kind_of_source(source) == "text" else str(source)
+        raise UsageError(f"{refused[0]} does not go with {kind}", "leave it out")
+    if kind_of_source(source) == "toy":
+        size = 20_000 if sentences is None else sentences
+        return prepare_toy(sentences=size, seed=seed, name="toy" if name is None else name, watch=watch)
+    shared: dict[str, Any] = {"lower": lower, "min_count": min_count, "max_len": max_len, "watch": watch}
+    if kind_of_source(source) == "known":
+        folder = None if from_folder is None else Path(from_folder)
+        if not verify and folder is None:
+            raise UsageError("files are taken unverified from a folder alone", "name it in from_folder")
+        return prepare_known(str(source), from_dir=folder, verify=verify, tokenizer=tokenizer or "whitespace", **shared)
+    for split, (file, fraction) in {"valid": (valid, valid_fraction), "test": (test, test_fraction)}.items():
+        if file is not None and fraction is not None:
+            raise UsageError(f"{split} and {split}_fraction exclude each other", "give one of them")
+    text = Path(source) if isinstance(source, str) else source
+    named = sources.name_of("-" if not isinstance(text, Path) else str(source)) if name is None else name
+    valid_file, test_file = (None if file is None else Path(file) for file in (valid, test))
+    return prepare_text(
+        sources.text_source(text, valid_file, test_file),
+        named,
+        tokenizer=tokenizer or "word",
+        valid_fraction=0.05 if valid_fraction is None else valid_fraction,
+        test_fraction=0.05 if test_fraction is None else test_fraction,
+        seed=seed,
+        encoding=encoding,
+        **shared,
+    )
 
 
 def prepare_text(
@@ -121,7 +194,7 @@ def prepare_text(
                 for split in list(texts)[1:]:
                     yield from zip(itertools.repeat(split), texts[split].lines(dropped[split]), strict=False)
 
-        return _prepare(name, recipe, source.description, sentences)
+        return build(name, recipe, source.description, sentences)
 
 
 def prepare_known(
@@ -202,7 +275,7 @@ def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", wa
         values = {factor: list(choices) for factor, choices in language.FACTORS.items()}
         return digests, {"entropy": language.entropy(), "toy": {"version": language.VERSION, "factors": values}}
 
-    return _prepare(name, recipe, f"the built-in corpus, seed {seed}", texts, extras)
+    return build(name, recipe, f"the built-in corpus, seed {seed}", texts, extras)
 
 
 def check_settings(
@@ -260,125 +333,3 @@ def _labels(shares: dict[str, int], seed: int) -> Iterator[str]:
             yield "test"
         else:
             yield "train"
-
-
-def _prepare(
-    name: str,
-    recipe: dict[str, Any],
-    description: str,
-    sentences: Sentences,
-    extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
-) -> Prepared:
-    """The corpus of a recipe: the one that lies there, or a new one. `extras` adds files and entries of corpus.json."""
-    path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
-    if (corpus := _lying_there(path)) is not None:
-        return Prepared(corpus, fresh=False)
-    with files.claimed(places.corpora(), path.name) as folder:
-        with files.machine_errors(folder):
-            folder.mkdir()
-        digests, info = _encode(folder, recipe, sentences)
-        if extras is not None:
-            more, entries = extras(folder)
-            digests, info = digests | more, info | entries
-        head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
-        head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
-        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
-        return _published(folder, path)
-
-
-def _encode(folder: Path, recipe: dict[str, Any], sentences: Sentences) -> tuple[dict[str, str], dict[str, Any]]:
-    """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
-    kind, lower, max_len = recipe["tokenizer"], recipe["lower"], recipe["max_len"]
-    split_text = Tokenizer(kind, lower, SPECIALS).split
-    counts: Counter[str] = Counter()
-    for split, text in sentences("count", {name: Counter() for name in SPLITS}):
-        if split == "train":
-            counts.update(split_text(text)[:max_len])
-    tokenizer = Tokenizer.fit(counts, kind, lower, recipe["min_count"])
-    types = len(counts)
-    counts.clear()
-    if len(tokenizer) == len(SPECIALS):
-        raise DataError(f"no word is seen {recipe['min_count']} times in the training text", "lower --min-count")
-    dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-    dropped: Dropped = {name: Counter() for name in SPLITS}
-    truncated: Counter[str] = Counter()
-    unknown: Counter[str] = Counter()
-    digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
-    with ExitStack() as stack:
-        writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
-        for split, text in sentences("encode", dropped):
-            pieces = split_text(text)
-            if max_len is not None and len(pieces) > max_len:
-                truncated[split] += 1
-                pieces = pieces[:max_len]
-            ids = tokenizer.ids(pieces)
-            unknown[split] += ids.count(UNK)
-            writers[split].add(ids)
-        for writer in writers.values():
-            digests |= writer.finish()
-    splits = {
-        split: {
-            "sentences": (count := writer.lengths.total()),
-            "tokens": writer.words + count,
-            "words": writer.words,
-            "unknown": unknown[split],
-            "truncated": truncated[split],
-            "too_long": dropped[split]["too_long"],
-            "empty": dropped[split]["empty"],
-            "lengths": _percentiles(writer.lengths),
-        }
-        for split, writer in writers.items()
-    }
-    return digests, {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
-
-
-def _percentiles(lengths: Counter[int]) -> dict[str, float]:
-    """Of words a sentence, by nearest rank; zeros for an empty split."""
-    total = lengths.total()
-    if not total:
-        return dict.fromkeys(("min", "p50", "p90", "p99", "max", "mean"), 0)
-    ordered = sorted(lengths)
-    ranks = list(itertools.accumulate(lengths[length] for length in ordered))
-    at = {f"p{p}": ordered[bisect.bisect_left(ranks, total * p / 100)] for p in (50, 90, 99)}
-    mean = sum(length * count for length, count in lengths.items()) / total
-    return {"min": ordered[0], **at, "max": ordered[-1], "mean": round(mean, 3)}
-
-
-def _lying_there(path: Path) -> Corpus | None:
-    """The corpus that was prepared before, marked as the one its name means now; None for none or a damaged one."""
-    with files.machine_errors(path):
-        if not (path / "corpus.json").is_file():
-            return None
-    try:
-        corpus = Corpus.open(path)
-        corpus.verify()
-    except DataError:
-        return None
-    rivals = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
-    if max(rivals, key=prepared_at) != path:
-        corpus = Corpus(path, corpus.info | {"prepared_at": _now()})
-        files.write_json(path / "corpus.json", corpus.info, sealed=True)
-    return corpus
-
-
-def _now() -> int:
-    """Nanoseconds since 1970, but later than any corpus here: the last one prepared wins, whatever the clock does."""
-    return max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())])
-
-
-def _published(folder: Path, path: Path) -> Prepared:
-    """Gives a finished folder its name; where another process was faster, takes its folder."""
-    with files.machine_errors(path):
-        while True:
-            try:
-                folder.rename(path)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                if (corpus := _lying_there(path)) is not None:
-                    return Prepared(corpus, fresh=False)
-                with files.claimed(path.parent, "damaged") as grave, suppress(FileNotFoundError):
-                    path.rename(grave)
-            else:
-                files.sync_directory(path.parent)
-                return Prepared(Corpus.open(path), fresh=True)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
-from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.system.runtime import stream
 
 NEAR = 0.1
@@ -81,25 +81,30 @@ class Diagnosis:
 
 
 def diagnose(
-    bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: metrics.Stage = lambda _, __: lambda _: None
+    network: SentenceVAE,
+    corpus: Corpus,
+    split: str,
+    *,
+    seed: int = 0,
+    precision: torch.dtype = torch.float32,
+    stage: metrics.Stage = metrics.no_stage,
 ) -> Diagnosis:
     """How the decoder uses z on `split`.
 
-    Raises `DataError` where the corpus is not the run's, `UsageError` where the split has no two sentences to exchange.
+    `corpus` is the one that the network was trained on. Raises `UsageError` for a split of fewer than two sentences.
     """
-    bundle.run.check_corpus(corpus.path.name, corpus.hash)
-    data, model, precision = corpus.split(split), bundle.model, bundle.precision
+    data = corpus.split(split)
     if len(data) < 2:
         raise UsageError(f"{split} has {len(data)} sentence: a diagnosis exchanges the codes of two or more")
     watch = stage("posteriors", len(data))
-    posterior, prior = metrics.posteriors(model, data, precision=precision, watch=watch), model.prior()
-    latent = model.settings.latent_size
+    posterior, prior = metrics.posteriors(network, data, precision=precision, watch=watch), network.prior()
+    latent = network.settings.latent_size
     noise = [stream(seed, i).standard_normal(latent + prior.noise_size, dtype=np.float32) for i in range(len(data))]
     first, second = torch.split(torch.from_numpy(np.stack(noise)), [latent, prior.noise_size], dim=1)
-    own, drawn = posterior.rsample(first), prior.sample(second.to(model.device)).cpu()
+    own, drawn = posterior.rsample(first), prior.sample(second.to(network.device)).cpu()
     codes = {"own": own, "shuffled": own[others(len(data), seed)], "prior": drawn}
     distortions = {
-        name: metrics.distortion(model, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
+        name: metrics.distortion(network, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
         for name, z in codes.items()
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
@@ -111,11 +116,13 @@ def diagnose(
         mutual_information=metrics.mutual_information(posterior, prior, own),
         active_units=metrics.active_units(posterior),
         **distortions,
-        probes=_probes(bundle, corpus, split, posterior.mean, stage),
+        probes=_probes(network, corpus, split, posterior.mean, precision, stage),
     )
 
 
-def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: metrics.Stage) -> dict[str, Probe]:
+def _probes(
+    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, precision: torch.dtype, stage: metrics.Stage
+) -> dict[str, Probe]:
     """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
     known = corpus.factors(split)
     if not known or not means.size(1):
@@ -123,7 +130,7 @@ def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: me
     other = "train" if split != "train" else "valid"
     data = corpus.split(other)
     watch = stage(f"posteriors of {other}", len(data))
-    there = metrics.posteriors(bundle.model, data, precision=bundle.precision, watch=watch).mean
+    there = metrics.posteriors(network, data, precision=precision, watch=watch).mean
     learned = corpus.factors(other)
     found = {}
     for factor, truth in known.items():

@@ -7,12 +7,14 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
+from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import compare
-from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name
@@ -57,39 +59,43 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle,
+    network: SentenceVAE,
     corpus: Corpus,
     split: str = "test",
     *,
+    weights: str,
     samples: int = 500,
     elbo_samples: int = 1,
     seed: int = 0,
-    stage: metrics.Stage = lambda _, __: lambda _: None,
+    precision: torch.dtype = torch.float32,
+    stage: metrics.Stage = metrics.no_stage,
 ) -> Evaluation:
-    """All figures for `split`. Raises `DataError` where the corpus is not the run's, `UsageError` for a bad split."""
-    bundle.run.check_corpus(corpus.path.name, corpus.hash)
+    """All figures for `split` of the corpus that the network was trained on.
+
+    `weights` names them in the signature: RUN@STEP. Raises `DataError` for a damaged corpus, `UsageError` for a bad
+    split.
+    """
     corpus.verify()
     data = corpus.split(split)
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
-    model, count = bundle.model, len(data)
-    if not bundle.settings.model.latent_size:
+    count = len(data)
+    if not network.settings.latent_size:
         samples = 1  # without a latent code the bound is exact
-    precision = bundle.precision
-    elbo = metrics.elbo(model, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
+    elbo = metrics.elbo(network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
     longest = int(data.lengths.max())
     watch = stage("reconstruction", count)
     outputs, references, exact = [], [], 0
-    decoded = generate.reconstruct(model, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
+    decoded = generate.reconstruct(network, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
     for i, words in enumerate(decoded):
         truth = data[i].tolist()
         exact += words == truth
-        outputs.append(" ".join(bundle.tokenizer.tokens(words)))
-        references.append(" ".join(bundle.tokenizer.tokens(truth)))
+        outputs.append(" ".join(corpus.tokenizer.tokens(words)))
+        references.append(" ".join(corpus.tokenizer.tokens(truth)))
         watch(1)
     nll = float(
         metrics.iw_nll(
-            model,
+            network,
             data,
             samples=samples,
             seed=seed,
@@ -102,7 +108,7 @@ def evaluate(
         [
             f"data:{corpus.name}@{corpus.hash[:12]}",
             f"split:{split}@{data.hash[:12]}",
-            f"run:{bundle.run.name}@{bundle.step}",
+            f"run:{weights}",
             f"K:{samples}",
             f"elbo_samples:{elbo_samples}",
             f"seed:{seed}",

@@ -34,6 +34,12 @@ Watch = Callable[[int], None]
 Stage = Callable[[str, int], Watch]
 """Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
 
+
+def no_stage(_name: str, _units: int) -> Watch:
+    """The stage that tells nobody."""
+    return lambda _: None
+
+
 COLLAPSED = 0.5
 """Nats of rate, or of mutual information, below which the posterior is called collapsed."""
 

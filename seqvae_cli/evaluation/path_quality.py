@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import FINER, Sentence, edit_distance, evenly, finer, walks
-from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.runtime import stream
 
 
@@ -40,39 +41,38 @@ class Paths:
 
 
 def paths(
-    bundle: Bundle,
+    network: SentenceVAE,
     corpus: Corpus,
     split: str = "test",
     *,
     pairs: int = 200,
     steps: int = 11,
     seed: int = 0,
-    stage: metrics.Stage = lambda _, __: lambda _: None,
+    precision: torch.dtype = torch.float32,
+    stage: metrics.Stage = metrics.no_stage,
 ) -> tuple[Paths, Paths]:
     """The figures of `pairs` paths between the codes of two random sentences of the split: of equal steps, and of even.
 
     Straight paths; on the sphere, for a von Mises-Fisher posterior, great circles. The reconstructions that the ends
     are held against are made apart, as `generate.reconstruct` makes them of any sentence.
 
-    Raises `DataError` where the corpus is not the run's, `UsageError` for a language model and for a split of fewer
-    than two sentences.
+    `corpus` is the one that the network was trained on; the network has a latent code. Raises `UsageError` for a split
+    of fewer than two sentences.
     """
-    bundle.need_latent()
-    bundle.run.check_corpus(corpus.path.name, corpus.hash)
-    data, model, precision = corpus.split(split), bundle.model, bundle.precision
+    data = corpus.split(split)
     if len(data) < 2:
         raise UsageError(f"split {split!r} of corpus {corpus.name} has not two sentences: no path")
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     data_of_ends = [data[i] for pair in drawn for i in pair]
     max_len = 2 * int(data.lengths.max())
-    codes = [code for code, _ in generate.encode(model, data_of_ends, precision=precision)]
+    codes = [code for code, _ in generate.encode(network, data_of_ends, precision=precision)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
     watch, equal, even = stage("paths", pairs), [], []
-    for sentences in walks(model, ends, finer(steps), max_len=max_len, precision=precision):
+    for sentences in walks(network, ends, finer(steps), max_len=max_len, precision=precision):
         equal.append(sentences[::FINER])
         even.append([sentences[i] for i in evenly(sentences, steps)])
         watch(1)
-    alone = list(generate.reconstruct(model, data_of_ends, max_len=max_len, precision=precision))
+    alone = list(generate.reconstruct(network, data_of_ends, max_len=max_len, precision=precision))
     reconstructions = list(zip(alone[::2], alone[1::2], strict=True))
     return path_figures(equal, reconstructions), path_figures(even, reconstructions)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 
 from seqvae_cli.data.corpus import Corpus, Split
 from seqvae_cli.errors import UsageError
@@ -18,7 +19,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
-from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.model import SentenceVAE
 
 SAMPLES = 10_000
 """Sentences that are sampled."""
@@ -77,26 +78,26 @@ def check_split(split: str) -> None:
 
 
 def quality(
-    bundle: Bundle,
+    network: SentenceVAE,
     corpus: Corpus,
     split: str = "test",
     *,
     count: int = SAMPLES,
     seed: int = 0,
-    stage: metrics.Stage = lambda _, __: lambda _: None,
+    precision: torch.dtype = torch.float32,
+    stage: metrics.Stage = metrics.no_stage,
 ) -> Quality:
     """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
 
     A sample that finds no end is cut at twice the longest sentence of the split, and taken as ended.
 
-    Raises `DataError` where the corpus is not the run's, `UsageError` for `train` and for an empty split.
+    `corpus` is the one that the network was trained on. Raises `UsageError` for `train` and for an empty split.
     """
     check_split(split)
-    bundle.run.check_corpus(corpus.path.name, corpus.hash)
     train, real = _full(corpus, "train"), _full(corpus, split)
     watch, samples = stage("samples", count), []
     longest = int(real.lengths.max())
-    for words in generate.sample(bundle.model, count, seed=seed, max_len=2 * longest, precision=bundle.precision):
+    for words in generate.sample(network, count, seed=seed, max_len=2 * longest, precision=precision):
         samples.append(words)
         watch(1)
     modelled, compared = min(count, len(train)), min(count, len(real))
@@ -104,7 +105,7 @@ def quality(
     random = np.random.default_rng(seed)
     sources = [train[int(i)].tolist() for i in random.choice(len(train), modelled, replace=False)]
     held_out = [real[int(i)].tolist() for i in random.permutation(len(real))]
-    vocabulary = len(bundle.tokenizer)
+    vocabulary = len(corpus.tokenizer)
     watch = stage("n-gram models", 3)
     language = KneserNey.fit(train, vocabulary)
     watch(1)

@@ -256,8 +256,13 @@ def sample_batches(
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
         z = prior_codes(model, streams)
-        uniforms = torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
-        yield z, decode(model, z, strategy, start=start, uniforms=uniforms, max_len=max_len, precision=precision)
+        drawn = uniforms(streams, max_len)
+        yield z, decode(model, z, strategy, start=start, uniforms=drawn, max_len=max_len, precision=precision)
+
+
+def uniforms(streams: Sequence[np.random.Generator], max_len: int) -> Tensor:
+    """The random numbers in [0, 1) by which `decode` draws words, a row a stream: [B, max_len]."""
+    return torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
 
 
 @torch.inference_mode()

@@ -22,8 +22,8 @@ from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import curves, pictures
-from seqvae_cli.runs.loading import Bundle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,21 +91,20 @@ def _factors(corpus: Corpus) -> dict[str, list[str]]:
 
 
 def project(
-    bundle: Bundle,
+    network: SentenceVAE,
     corpus: Corpus,
     split: str = "valid",
     color: str = LENGTH,
     *,
+    step: int,
     most: int = POINTS,
     watch: metrics.Watch | None = None,
 ) -> Means:
     """The posterior means of at most `most` sentences, evenly spread over the split.
 
-    Raises `UsageError` for a model without a latent code, a colour that is unknown or a bad split, `DataError` where
-    the corpus is damaged or not the run's, or a mean is no finite number.
+    `corpus` is the one that the network was trained on, `step` the training step of its weights. Raises `UsageError`
+    for an unknown colour or a bad split, `DataError` where the corpus is damaged or a mean is not finite.
     """
-    bundle.need_latent()
-    bundle.run.check_corpus(corpus.path.name, corpus.hash)
     if color not in colors(corpus):
         raise UsageError(f"corpus {corpus.name} has no factor {color!r}", f"known colours: {', '.join(colors(corpus))}")
     corpus.verify()
@@ -113,13 +112,13 @@ def project(
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
     rows = evenly(len(data), most)
-    means = metrics.posteriors(bundle.model, _Selected(data, rows), watch=watch).mean.double().numpy()
+    means = metrics.posteriors(network, _Selected(data, rows), watch=watch).mean.double().numpy()
     if not np.isfinite(means).all():
-        raise DataError(f"run {bundle.run.name} has posterior means that are not finite", "name another run")
+        raise DataError("the posterior means are not finite", "name another run")
     points, variance = principal(means)
     labels = data.lengths if color == LENGTH else corpus.factors(split)[color]
     values = tuple(_factors(corpus).get(color, ()))
-    return Means(points, variance, color, labels[rows], values, split, bundle.step)
+    return Means(points, variance, color, labels[rows], values, split, step)
 
 
 def evenly(count: int, most: int) -> Indices:

@@ -7,10 +7,9 @@ from functools import partial
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.data import corpus
-from seqvae_cli.evaluation import path_quality
 from seqvae_cli.evaluation import samples as quality
-from seqvae_cli.runs import loading
 from tests.conftest import SMALL, Seqvae
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -32,9 +31,9 @@ def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
     result = json.loads(answer.out)
     assert result.keys() - plain.keys() == {"samples_quality", "paths", "even_paths"}
     assert {name: result[name] for name in plain} == plain
-    bundle, tiny = loading.load("tiny-run"), corpus.find("tiny")
-    assert result["samples_quality"] == quality.quality(bundle, tiny, "valid", seed=4).to_json()
-    figures = [figures.to_json() for figures in path_quality.paths(bundle, tiny, "valid", seed=4)]
+    model = api.load("tiny-run")
+    assert result["samples_quality"] == model.sample_quality("valid", seed=4).to_json()
+    figures = [figures.to_json() for figures in model.path_quality("valid", seed=4)]
     assert [result["paths"], result["even_paths"]] == figures
     assert result["paths"]["pairs"] == 200
     assert result["paths"]["steps"] == 11
@@ -58,7 +57,7 @@ def test_a_language_model_gets_figures_of_its_samples_alone(seqvae: Seqvae) -> N
 def test_the_tables_put_samples_beside_real_sentences_with_the_numbers_of_sentences(seqvae: Seqvae) -> None:
     answer = seqvae("eval", *FAST, "--samples-quality", "--diagnose")
     assert answer.code == 0, answer.err
-    found = quality.quality(loading.load("tiny-run"), corpus.find("tiny"))
+    found = quality.quality(api.load("tiny-run"), corpus.find("tiny"))
     lines = {" ".join(line.split()) for line in answer.lines}
     samples, real = found.samples, found.real
     assert f"distinct-2 of 10 {100 * samples.distinct_2:.2f} {100 * real.distinct_2:.2f} %" in lines

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.cli.commands.runs import shown as _runs_shown
 from seqvae_cli.cli.commands.runs import trash as _runs_trash
 from seqvae_cli.cli.commands.runs.group import app as runs_app
@@ -471,10 +472,10 @@ def test_only_folders_and_links_count_as_trash(seqvae: Seqvae) -> None:
 def test_weights_that_are_no_numbers_are_refused(seqvae: Seqvae) -> None:
     import torch
 
-    from seqvae_cli.runs import checkpoint, loading
+    from seqvae_cli.runs import checkpoint
 
     run = registry.find("tiny-run")
-    model = loading.load("tiny-run").model
+    model = api.load("tiny-run").network
     with torch.no_grad():
         model.decoder.vocabulary.bias[5] = torch.nan
     for folder in ("best", "last"):

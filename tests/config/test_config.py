@@ -519,7 +519,7 @@ def test_settings_written_before_a_setting_existed_mean_what_they_meant(tmp_path
     assert (settings.train.pretrain, settings.train.lr_schedule) == (0, "plateau")
     assert (settings.model.posterior, settings.model.prior, settings.train.average) == ("gaussian", "standard", 0)
     path.write_text(yaml.safe_dump(old | {"model": {"pooling": "mean"}}), encoding="utf-8")
-    assert layers.load(path).model.pooling == "mean"
+    assert layers.load(path).network.pooling == "mean"
 
 
 @pytest.mark.parametrize(

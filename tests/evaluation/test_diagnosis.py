@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.diagnosis import Diagnosis, diagnose, others, probe
-from seqvae_cli.runs import loading
 
 FOUND = Diagnosis(
     sentences=3761,
@@ -66,21 +66,21 @@ def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_th
 def test_one_sentence_has_no_other_to_exchange_codes_with(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Corpus, "split", lambda _, __: [np.array([5, 6])])
     with pytest.raises(UsageError, match="1 sentence"):
-        diagnose(loading.load("tiny-run"), tiny_corpus, "test")
+        diagnose(api.load("tiny-run"), tiny_corpus, "test")
 
 
 def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_corpus: Corpus) -> None:
-    bundle = loading.load("tiny-run")
-    used = diagnose(bundle, tiny_corpus, "test")
+    model = api.load("tiny-run")
+    used = model.diagnose("test")
     assert used.sentences == len(tiny_corpus.split("test"))
     assert sum(used.rate_by_dimension) == pytest.approx(used.rate)
     with torch.no_grad():
-        for name, weight in bundle.model.decoder.named_parameters():
+        for name, weight in model.network.decoder.named_parameters():
             if name.startswith("first_cell"):
                 weight.zero_()
             elif name == "lstm.weight_ih_l0":
-                weight[:, -bundle.settings.model.latent_size :] = 0
-    blind = diagnose(bundle, tiny_corpus, "test")
+                weight[:, -model.settings.model.latent_size :] = 0
+    blind = model.diagnose("test")
     assert blind.worth == pytest.approx(0, abs=1e-4)
     assert blind.own == pytest.approx(blind.prior, abs=1e-4)
     assert blind.verdict.startswith("collapsed")

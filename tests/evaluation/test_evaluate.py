@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqvae_cli import __version__
+from seqvae_cli import __version__, api
+from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
@@ -18,8 +19,6 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.latent import generate
-from seqvae_cli.runs import loading
-from seqvae_cli.runs.loading import Bundle
 from tests.conftest import Stages
 
 NAMES = (
@@ -29,14 +28,14 @@ NAMES = (
 
 
 @pytest.fixture
-def bundle(tiny_corpus: Corpus) -> Bundle:
+def model(tiny_corpus: Corpus) -> Model:
     assert tiny_corpus.name == "tiny"
-    return loading.load("tiny-run")
+    return api.load("tiny-run")
 
 
 @pytest.fixture
-def result(bundle: Bundle, tiny_corpus: Corpus) -> Evaluation:
-    return evaluate(bundle, tiny_corpus, samples=40)
+def result(model: Model) -> Evaluation:
+    return model.evaluate(samples=40)
 
 
 def other_corpus(folder: Path, text: str = "the cat sees it\na dog likes people\n") -> Corpus:
@@ -46,7 +45,7 @@ def other_corpus(folder: Path, text: str = "the cat sees it\na dog likes people\
     ).corpus
 
 
-def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: Corpus, bundle: Bundle) -> None:
+def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: Corpus, model: Model) -> None:
     for name, value in result.to_json().items():
         assert isinstance(value, str) or math.isfinite(float(value)), name  # type: ignore[arg-type]
     split = tiny_corpus.split("test")
@@ -59,7 +58,7 @@ def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: 
     assert result.iw_nll <= result.neg_elbo + 0.1
     assert result.iw_ppl == pytest.approx(math.exp(result.iw_nll * result.sentences / result.tokens))
     assert result.elbo_ppl == pytest.approx(math.exp(result.neg_elbo * result.sentences / result.tokens))
-    assert 1 < result.iw_ppl < 2 * len(bundle.tokenizer)  # hardly trained
+    assert 1 < result.iw_ppl < 2 * len(model.tokenizer)  # hardly trained
     assert result.mutual_information <= math.log(result.sentences)
     assert 0 <= result.active_units <= 4
     assert 0 <= result.bleu <= 100
@@ -76,23 +75,23 @@ def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> 
     assert set(toy.to_json()) == {*NAMES.split(), "entropy", "excess"}
 
 
-def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, bundle: Bundle, tiny_corpus: Corpus) -> None:
-    assert evaluate(bundle, tiny_corpus, samples=40) == result
-    assert evaluate(loading.load("tiny-run"), tiny_corpus, samples=40) == result
-    other = evaluate(bundle, tiny_corpus, samples=40, seed=1)
+def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, model: Model, tiny_corpus: Corpus) -> None:
+    assert model.evaluate(samples=40) == result
+    assert evaluate(api.load("tiny-run"), tiny_corpus, samples=40) == result
+    other = model.evaluate(samples=40, seed=1)
     assert other.distortion != result.distortion
     assert other.iw_nll != result.iw_nll
     assert (other.rate, other.bleu, other.exact_match) == (result.rate, result.bleu, result.exact_match)
     assert other.signature != result.signature
 
 
-def test_the_signature_names_everything_that_the_figures_depend_on(bundle: Bundle, tiny_corpus: Corpus) -> None:
-    result = evaluate(bundle, tiny_corpus, "valid", samples=3, elbo_samples=2, seed=7)
+def test_the_signature_names_everything_that_the_figures_depend_on(model: Model, tiny_corpus: Corpus) -> None:
+    result = model.evaluate("valid", samples=3, elbo_samples=2, seed=7)
     parts = dict(part.split(":", 1) for part in result.signature.split("|"))
     assert parts == {
         "data": f"tiny@{tiny_corpus.hash[:12]}",
         "split": f"valid@{tiny_corpus.split('valid').hash[:12]}",
-        "run": f"tiny-run@{bundle.step}",
+        "run": f"tiny-run@{model.step}",
         "K": "3",
         "elbo_samples": "2",
         "seed": "7",
@@ -103,66 +102,64 @@ def test_the_signature_names_everything_that_the_figures_depend_on(bundle: Bundl
     assert result.split == "valid"
 
 
-def test_figures_are_those_of_metrics_and_free_decoding(bundle: Bundle, tiny_corpus: Corpus) -> None:
-    result = evaluate(bundle, tiny_corpus, "valid", samples=5, elbo_samples=3, seed=2)
-    split, tokenizer = tiny_corpus.split("valid"), bundle.tokenizer
+def test_figures_are_those_of_metrics_and_free_decoding(model: Model, tiny_corpus: Corpus) -> None:
+    result = model.evaluate("valid", samples=5, elbo_samples=3, seed=2)
+    split, tokenizer = tiny_corpus.split("valid"), model.tokenizer
     assert "float32" in result.signature
-    assert result.neg_elbo == metrics.elbo(bundle.model, split, seed=2, samples=3).neg_elbo
-    assert result.iw_nll == metrics.iw_nll(bundle.model, split, seed=2, samples=5).mean()
+    assert result.neg_elbo == metrics.elbo(model.network, split, seed=2, samples=3).neg_elbo
+    assert result.iw_nll == metrics.iw_nll(model.network, split, seed=2, samples=5).mean()
     longest = int(split.lengths.max())
-    outputs = list(generate.reconstruct(bundle.model, split, max_len=2 * longest))
+    outputs = list(generate.reconstruct(model.network, split, max_len=2 * longest))
     exact = [words == ids.tolist() for words, ids in zip(outputs, split, strict=True)]
     assert result.exact_match == np.mean(exact)
     sentences = [" ".join(tokenizer.tokens(ids)) for ids in split]
     assert result.bleu == metrics.bleu([" ".join(tokenizer.tokens(words)) for words in outputs], sentences)
 
 
-def test_a_model_that_gives_everything_back_reconstructs_exactly(
-    bundle: Bundle, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_gives_everything_back_reconstructs_exactly(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: (ids.tolist() for ids in sentences))
-    result = evaluate(bundle, tiny_corpus, samples=1)
+    result = model.evaluate(samples=1)
     assert result.exact_match == 1
     assert result.bleu == pytest.approx(100)
     monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: ([] for _ in sentences))
-    result = evaluate(bundle, tiny_corpus, samples=1)
+    result = model.evaluate(samples=1)
     assert (result.exact_match, result.bleu) == (0, 0)
 
 
-def test_progress_tells_of_every_unit(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_progress_tells_of_every_unit(model: Model) -> None:
     stage = Stages()
-    evaluate(bundle, tiny_corpus, samples=7, stage=stage)
+    model.evaluate(samples=7, stage=stage)
     assert len(stage.promised) == 3
     assert stage.done == stage.promised
 
 
-def test_another_corpus_is_refused_with_both_hashes(bundle: Bundle, tmp_path: Path) -> None:
+def test_another_corpus_is_refused_with_both_hashes(model: Model, tmp_path: Path) -> None:
     other = other_corpus(tmp_path)
     with pytest.raises(DataError) as caught:
-        evaluate(bundle, other)
+        evaluate(model, other)
     assert caught.value.exit_code == 4
     assert other.hash[:12] in caught.value.message
-    assert bundle.run.info["corpus"]["hash"][:12] in caught.value.message
+    assert model.run.info["corpus"]["hash"][:12] in caught.value.message
 
 
-def test_a_corpus_whose_words_were_changed_in_place_is_refused(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_a_corpus_whose_words_were_changed_in_place_is_refused(model: Model, tiny_corpus: Corpus) -> None:
     path = tiny_corpus.path / "test.tokens.bin"
     data = bytearray(path.read_bytes())
     data[0] = 4 + (data[0] == 4)
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"test\.tokens\.bin"):
-        evaluate(bundle, Corpus.open(tiny_corpus.path), samples=1)
+        evaluate(model, Corpus.open(tiny_corpus.path), samples=1)
 
 
-def test_an_unknown_split_is_wrong_usage_and_the_splits_are_named(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_an_unknown_split_is_wrong_usage_and_the_splits_are_named(model: Model) -> None:
     with pytest.raises(UsageError) as caught:
-        evaluate(bundle, tiny_corpus, "dev")
+        model.evaluate("dev")
     assert "dev" in caught.value.message
     assert "train, valid, test" in caught.value.hint
 
 
-def test_an_empty_split_is_wrong_usage(bundle: Bundle, tmp_path: Path) -> None:
+def test_an_empty_split_is_wrong_usage(model: Model, tmp_path: Path) -> None:
     other = other_corpus(tmp_path)
-    bundle.run.info["corpus"]["hash"] = other.hash
+    model.run.info["corpus"]["hash"] = other.hash
     with pytest.raises(UsageError, match=r"'test' of corpus other is empty"):
-        evaluate(bundle, other)
+        evaluate(model, other)

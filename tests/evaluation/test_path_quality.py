@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from seqvae_cli import api
+from seqvae_cli.api import Model
 from seqvae_cli.config import layers
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
@@ -21,25 +23,23 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.path_quality import path_figures, paths
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import KINDS
-from seqvae_cli.runs import loading
-from seqvae_cli.runs.loading import Bundle
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
 
 
 @pytest.fixture
-def bundle(tiny_corpus: Corpus) -> Bundle:
+def model(tiny_corpus: Corpus) -> Model:
     assert tiny_corpus.name == "tiny"
-    return loading.load("tiny-run")
+    return api.load("tiny-run")
 
 
 @pytest.fixture
-def lively(bundle: Bundle) -> Bundle:
+def lively(model: Model) -> Model:
     """A model to which the code matters: two short epochs have not taught it to."""
     with torch.no_grad():
-        for parameter in bundle.model.parameters():
+        for parameter in model.network.parameters():
             parameter.mul_(6)
-    return bundle
+    return model
 
 
 def test_a_path_by_hand() -> None:
@@ -67,7 +67,7 @@ def test_paths_that_never_change_have_no_jump_in_json() -> None:
 
 
 def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
-    lively: Bundle, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    lively: Model, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[int]] = []
     honest = generate.reconstruct
@@ -77,7 +77,7 @@ def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
         return honest(model, [np.array(ids, dtype=np.int64) for ids in asked], **options)
 
     monkeypatch.setattr(generate, "reconstruct", reconstruct)
-    found, even = paths(lively, tiny_corpus, pairs=30, steps=5)
+    found, even = lively.path_quality(pairs=30, steps=5)
     assert (found.pairs, found.steps, len(asked)) == (30, 5, 60)
     assert found.ends == 1
     assert 1 < found.distinct <= 5
@@ -87,19 +87,17 @@ def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
     assert all(first != last for first, last in zip(asked[::2], asked[1::2], strict=True))
     monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: ([] for _ in sentences))
     expected = tuple(dataclasses.replace(figures, ends=0) for figures in (found, even))
-    assert paths(lively, tiny_corpus, pairs=30, steps=5) == expected
+    assert lively.path_quality(pairs=30, steps=5) == expected
 
 
-def test_even_paths_jump_less(lively: Bundle, tiny_corpus: Corpus) -> None:
-    equal, even = paths(lively, tiny_corpus, pairs=40, steps=5)
+def test_even_paths_jump_less(lively: Model) -> None:
+    equal, even = lively.path_quality(pairs=40, steps=5)
     assert even.ends == equal.ends == 1
     assert even.unchanged <= equal.unchanged  # of more codes one may differ
     assert even.largest_jump < equal.largest_jump
 
 
-def test_the_first_paths_do_not_depend_on_how_many_there_are(
-    lively: Bundle, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_paths_do_not_depend_on_how_many_there_are(lively: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[list[int]]] = []
     real = generate.encode
 
@@ -108,16 +106,16 @@ def test_the_first_paths_do_not_depend_on_how_many_there_are(
         return real(model, sentences, **options)
 
     monkeypatch.setattr(generate, "encode", encode)
-    three, _ = (paths(lively, tiny_corpus, pairs=n, steps=11, seed=5) for n in (3, 4))
+    three, _ = (lively.path_quality(pairs=n, steps=11, seed=5) for n in (3, 4))
     first, second = asked[0], asked[2]  # the others are those of the ends' reconstructions
     assert (len(first), len(second)) == (6, 8)
     assert second[:6] == first
-    assert paths(lively, tiny_corpus, pairs=3, steps=11, seed=6) != three
+    assert lively.path_quality(pairs=3, steps=11, seed=6) != three
 
 
 @pytest.mark.parametrize(("posterior", "name"), [("gaussian", "linear"), ("vmf", "spherical")])
 def test_the_path_is_straight_or_on_the_sphere(
-    lively: Bundle, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, posterior: str, name: str
+    lively: Model, monkeypatch: pytest.MonkeyPatch, posterior: str, name: str
 ) -> None:
     def stay(first: torch.Tensor, _: torch.Tensor, steps: int) -> torch.Tensor:
         return first.expand(steps, -1)
@@ -125,30 +123,30 @@ def test_the_path_is_straight_or_on_the_sphere(
     model = lively.model.settings.model_copy(update={"posterior": posterior})
     monkeypatch.setattr(lively.model, "settings", model)
     monkeypatch.setitem(KINDS, name, stay)
-    for found in paths(lively, tiny_corpus, pairs=4):
+    for found in lively.path_quality(pairs=4):
         assert (found.distinct, found.unchanged) == (1, 4)
 
 
-def test_progress_tells_of_every_path(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_progress_tells_of_every_path(model: Model) -> None:
     stage = Stages()
-    paths(bundle, tiny_corpus, pairs=30, stage=stage)
+    model.path_quality(pairs=30, stage=stage)
     assert stage.promised == stage.done == {"paths": 30}
 
 
 def test_there_are_no_paths_without_codes_or_two_sentences_of_the_corpus(
-    bundle: Bundle, tiny_corpus: Corpus, tmp_path: Path
+    model: Model, tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
     (tmp_path / "other.txt").write_text("the cat sees it\na dog likes people\nthe sea\n")
     source = text_source(tmp_path / "other.txt")
     other = prepare.prepare_text(source, "other", valid_fraction=0.34, test_fraction=0.0).corpus
     with pytest.raises(DataError, match=other.hash[:12]):
-        paths(bundle, other)
-    bundle.run.info["corpus"]["hash"] = other.hash
+        paths(model, other)
+    model.run.info["corpus"]["hash"] = other.hash
     for split in ("test", "valid"):  # of no sentence, and of one
         with pytest.raises(UsageError, match=f"'{split}' of corpus other has not two sentences"):
-            paths(bundle, other, split)
+            paths(model, other, split)
     run = session.start(layers.resolve(overrides=TINY | {"model.latent_size": 0, "train.epochs": 1}), tiny_corpus)
     for _ in session.fit(run, tiny_corpus):
         pass
     with pytest.raises(UsageError, match="language model"):
-        paths(loading.load(run), tiny_corpus)
+        paths(api.load(run), tiny_corpus)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from seqvae_cli import api
 from seqvae_cli.runs.registry import Run
 
 T = TypeVar("T")
@@ -132,6 +133,5 @@ def assert_one_line(stderr: str, *words: str) -> None:
 
 def still_loads(run: Run) -> None:
     """The last good checkpoint of a run loads."""
-    from seqvae_cli.runs import loading
 
-    assert loading.load(run).step > 0
+    assert api.load(run).step > 0

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.data import corpus, prepare
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError
-from seqvae_cli.runs import checkpoint, loading, registry
+from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from tests.conftest import Seqvae, tiny_text
@@ -70,7 +71,7 @@ def assert_found(run: Run, hurt: Path) -> None:
     assert damaged == [caught.value.message]
     if bad.parent.name == "best":
         with pytest.raises(CheckpointError, match="best"):
-            loading.load(run)
+            api.load(run)
     else:
         still_loads(run)
     assert snapshot(run.path) == before

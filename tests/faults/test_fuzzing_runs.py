@@ -17,10 +17,11 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from seqvae_cli import api
 from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import SeqvaeError
-from seqvae_cli.runs import archive, doctor, loading, registry
+from seqvae_cli.runs import archive, doctor, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.training import session
 from tests.faults.mutations import (
@@ -67,7 +68,7 @@ def test_a_random_checkpoint_is_loaded_and_resumed_or_a_typed_error(
             told_briefly(error)
 
     def load() -> None:
-        loading.load(Run(path))
+        api.load(Run(path))
 
     def look() -> None:
         registry.runs()
@@ -138,6 +139,6 @@ def test_a_random_archive_is_a_run_or_a_typed_error(fuzzed_home: Path, home: Pat
         assert run.path.parent == home / "runs"
         assert list(home.iterdir()) == [home / "runs"]
         with contextlib.suppress(SeqvaeError):
-            loading.load(run)
+            api.load(run)
 
     count_tries(survive(archives(data), attempt))

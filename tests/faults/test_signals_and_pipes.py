@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.runs import loading, registry
+from seqvae_cli.runs import registry
 from seqvae_cli.runs.registry import Run
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import FULL, command, snapshot, still_loads, tries, wait_for
@@ -54,7 +55,7 @@ def begin(shared_nursery: Nursery, corpus: Corpus, home: Path, moment: random.Ra
 
 def assert_resumes_to(uninterrupted: Run, seqvae: Seqvae) -> None:
     if registry.find("asked").has_checkpoint():  # none, where a second signal came before the first save
-        loading.load(registry.find("asked"))
+        api.load(registry.find("asked"))
     assert seqvae("train", "--resume", "auto", "-q").code == 0
     assert registry.find("asked").status == "finished"
     assert_same_run(registry.find("asked"), uninterrupted)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.runs import loading, registry
+from seqvae_cli import api
+from seqvae_cli.runs import registry
 from tests.faults.matrix import FULL, command, seqvae_process, wait_for
 from tests.trainings import assert_same_run
 
@@ -90,7 +91,7 @@ def test_a_training_that_is_killed_for_half_an_hour_ends_as_if_nothing_had_been(
         time.sleep(0.1)
     assert quiet.returncode == 0
     assert_same_run(registry.find("quiet"), registry.find("soaked"))
-    assert loading.load("soaked").step == loading.load("quiet").step
+    assert api.load("soaked").step == api.load("quiet").step
     if FULL:
         assert is_flat([size for size in sizes if size])
         assert is_flat([size for size in quiet_sizes if size][50:])

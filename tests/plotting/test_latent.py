@@ -12,34 +12,34 @@ import numpy as np
 import pytest
 import torch
 
+from seqvae_cli import api
+from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.plotting import latent, pictures
 from seqvae_cli.plotting.latent import Means
-from seqvae_cli.runs import loading
-from seqvae_cli.runs.loading import Bundle
 from tests.trainings import fit, new_run
 
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
 @pytest.fixture
-def bundle(tiny_corpus: Corpus) -> Bundle:
+def model(tiny_corpus: Corpus) -> Model:
     assert tiny_corpus.name == "tiny"
-    return loading.load("tiny-run")
+    return api.load("tiny-run")
 
 
 @pytest.fixture
-def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Bundle, Corpus]:
+def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Corpus]:
     """A small toy corpus and a run on it."""
     assert not home.exists()
     monkeypatch.setattr(prepare, "HELD_OUT", 60)
     corpus = prepare.prepare_toy(sentences=100).corpus
     run = new_run(corpus, "on-toy", train__epochs=1)
     fit(run, corpus)
-    return loading.load(run), corpus
+    return api.load(run), corpus
 
 
 def lines(*rates: Any) -> list[dict[str, Any]]:
@@ -118,57 +118,59 @@ def test_a_selection_is_even_and_never_more_than_there_is() -> None:
 # the means of a run
 
 
-def test_points_are_the_posterior_means_of_an_even_part_of_the_split(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Model, tiny_corpus: Corpus) -> None:
     done: list[int] = []
-    found = latent.project(bundle, tiny_corpus, "train", most=20, watch=done.append)
+    found = model.project("train", most=20, watch=done.append)
     split = tiny_corpus.split("train")
     rows = latent.evenly(len(split), 20)
-    expected = metrics.posteriors(bundle.model, split).mean.double().numpy()[rows]
+    expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
     np.testing.assert_allclose(found.points, latent.principal(expected)[0], atol=1e-5)
     assert found.labels.tolist() == split.lengths[rows].tolist()
-    assert (found.color, found.values, found.split, found.step) == ("length", (), "train", bundle.step)
+    assert (found.color, found.values, found.split, found.step) == ("length", (), "train", model.step)
     assert sum(done) == 20
-    assert len(latent.project(bundle, tiny_corpus).points) == len(tiny_corpus.split("valid"))
+    assert len(model.project().points) == len(tiny_corpus.split("valid"))
 
 
-def test_a_factor_of_the_toy_corpus_gives_its_values_in_their_order(toy: tuple[Bundle, Corpus]) -> None:
-    bundle, corpus = toy
+def test_a_factor_of_the_toy_corpus_gives_its_values_in_their_order(toy: tuple[Model, Corpus]) -> None:
+    model, corpus = toy
     assert latent.colors(corpus) == ("length", *corpus.info["toy"]["factors"])
-    found = latent.project(bundle, corpus, "test", "tense", most=30)
+    found = model.project("test", "tense", most=30)
     assert found.values == tuple(corpus.info["toy"]["factors"]["tense"])
     assert found.labels.tolist() == corpus.factors("test")["tense"][::2].tolist()
-    by_length = latent.project(bundle, corpus, "test", most=30)
+    by_length = model.project("test", most=30)
     assert (by_length.points == found.points).all()
     assert by_length.labels.tolist() == corpus.split("test").lengths[::2].tolist()
     with pytest.raises(UsageError, match="no factor 'tens'") as caught:
-        latent.project(bundle, corpus, color="tens")
+        model.project(color="tens")
     assert "length, topic, sentiment, tense, number, form, polarity" in caught.value.hint
 
 
-def test_text_knows_no_colour_but_the_length(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_text_knows_no_colour_but_the_length(model: Model) -> None:
     with pytest.raises(UsageError, match="corpus tiny has no factor 'topic'") as caught:
-        latent.project(bundle, tiny_corpus, color="topic")
+        model.project(color="topic")
     assert caught.value.hint.endswith(": length")
 
 
-def test_what_cannot_be_projected_is_refused(bundle: Bundle, tiny_corpus: Corpus) -> None:
+def test_what_cannot_be_projected_is_refused(model: Model, tiny_corpus: Corpus) -> None:
     with pytest.raises(UsageError, match="no split 'dev'"):
-        latent.project(bundle, tiny_corpus, "dev")
+        model.project("dev")
     language_model = new_run(tiny_corpus, "lm", model__latent_size=0, train__epochs=1)
     fit(language_model, tiny_corpus)
     with pytest.raises(UsageError, match="lm is a language model"):
-        latent.project(loading.load(language_model), tiny_corpus)
+        api.load(language_model).project()
     with torch.no_grad():
-        bundle.model.get_parameter(next(n for n, _ in bundle.model.named_parameters() if "encoder" in n)).fill_(np.nan)
+        model.network.get_parameter(next(n for n, _ in model.network.named_parameters() if "encoder" in n)).fill_(
+            np.nan
+        )
     with pytest.raises(DataError, match="not finite"):
-        latent.project(bundle, tiny_corpus)
+        model.project()
     words = tiny_corpus.path / "valid.tokens.bin"
     words.write_bytes(bytes(len(words.read_bytes())))
     with pytest.raises(DataError, match=r"valid\.tokens\.bin"):
-        latent.project(bundle, tiny_corpus)
-    bundle.run.info["corpus"]["hash"] = "0" * 64
+        model.project()
+    model.run.info["corpus"]["hash"] = "0" * 64
     with pytest.raises(DataError, match="000000000000"):
-        latent.project(bundle, tiny_corpus)
+        model.project()
 
 
 # rates

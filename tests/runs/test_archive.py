@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
-from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import archive, loading, registry
+from seqvae_cli.runs import archive, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from tests.runs.test_registry import holder
@@ -26,12 +26,13 @@ Member = tuple[tarfile.TarInfo, bytes]
 
 
 @pytest.fixture
-def run(tiny_corpus: Corpus) -> Run:
+def run(trained_home: Path) -> Run:
     """`tiny-run` with a tag, an evaluation, and files that are nobody's business."""
+    assert trained_home.is_dir()
     run = registry.find("tiny-run")
     run.tag(["paper"])
-    bundle = loading.load(run)
-    evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, samples=2))
+    model = api.load(run)
+    model.store(model.evaluate(samples=2))
     (run.path / f"{files.TEMPORARY}x").write_text("half")
     (run.path / "notes.txt").write_text("mine")
     (run.path / "last" / "notes.txt").write_text("mine")
@@ -93,8 +94,8 @@ def test_a_run_comes_back_bit_for_bit_under_its_name_or_another(run: Run) -> Non
     assert {"tags.json", "metrics.jsonl", "run.json"} < taken
     assert any(name.startswith("evaluations/") for name in taken)
     assert new.status == "finished"
-    state = loading.load(run).model.state_dict()
-    assert all(value.equal(state[key]) for key, value in loading.load(new).model.state_dict().items())
+    state = api.load(run).network.state_dict()
+    assert all(value.equal(state[key]) for key, value in api.load(new).network.state_dict().items())
     run.path.rename(run.path.parent.parent / "away")
     assert unpack(data, None).name == "tiny-run"
 

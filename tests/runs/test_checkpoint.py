@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seqvae_cli import api
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.errors import CheckpointError, MachineError, NotFoundError, SeqvaeError
@@ -447,27 +448,27 @@ def test_optimizer_state_of_another_shape_is_refused() -> None:
 
 
 def test_a_run_loads_with_its_best_weights_ready_to_use(trained_home: Path) -> None:
-    bundle = loading.load("tiny-run")
+    model = api.load("tiny-run")
     run = trained_home / "runs" / "tiny-run"
     best = checkpoint.newest(run / "best")
-    assert bundle.step == checkpoint.step_of(best)
-    assert bits(bundle.model.state_dict()) == bits(checkpoint.read_tensors(best / "model.safetensors"))
-    assert not bundle.model.training
-    assert not any(parameter.requires_grad for parameter in bundle.model.parameters())
-    assert len(bundle.tokenizer) == bundle.model.encoder.embedding.num_embeddings
-    assert bundle.settings.model.latent_size == 4
-    assert bits(loading.load(registry.find("latest")).model.state_dict()) == bits(bundle.model.state_dict())
+    assert model.step == checkpoint.step_of(best)
+    assert bits(model.network.state_dict()) == bits(checkpoint.read_tensors(best / "model.safetensors"))
+    assert not model.network.training
+    assert not any(parameter.requires_grad for parameter in model.network.parameters())
+    assert len(model.tokenizer) == model.network.encoder.embedding.num_embeddings
+    assert model.settings.model.latent_size == 4
+    assert bits(api.load(registry.find("latest")).network.state_dict()) == bits(model.network.state_dict())
 
 
 def test_the_last_weights_serve_where_none_are_the_best_yet(trained_home: Path) -> None:
     run = trained_home / "runs" / "tiny-run"
     shutil.rmtree(run / "best")
-    assert loading.load("tiny-run").step == checkpoint.step_of(checkpoint.newest(run / "last"))
+    assert api.load("tiny-run").step == checkpoint.step_of(checkpoint.newest(run / "last"))
     shutil.rmtree(run / "last")
     with pytest.raises(NotFoundError, match="no checkpoint"):
-        loading.load("tiny-run")
+        api.load("tiny-run")
     with pytest.raises(NotFoundError):
-        loading.load("latest")
+        api.load("latest")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "tokenizer.json"])
@@ -477,7 +478,7 @@ def test_a_run_with_a_flipped_bit_does_not_load(name: str, trained_home: Path) -
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match=name) as caught:
-        loading.load("tiny-run")
+        api.load("tiny-run")
     assert caught.value.exit_code == 4
 
 
@@ -487,7 +488,7 @@ def test_a_run_without_digests_of_its_parts_does_not_load(digests: Any, trained_
     assert run.path.is_relative_to(trained_home)
     run.update(files=digests)
     with pytest.raises(CheckpointError):
-        loading.load("tiny-run")
+        api.load("tiny-run")
 
 
 def test_a_run_loads_while_its_training_saves_a_better_one(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,4 +503,4 @@ def test_a_run_loads_while_its_training_saves_a_better_one(trained_home: Path, m
         return read(module, path)
 
     monkeypatch.setattr(loading, "read_weights", overtaken)
-    assert loading.load("tiny-run").step == 1000
+    assert api.load("tiny-run").step == 1000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import doctor, loading, registry
+from seqvae_cli.runs import doctor, registry
 from seqvae_cli.runs.doctor import Finding
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
@@ -19,11 +19,12 @@ from tests.runs.test_registry import KILLED, holder
 
 
 @pytest.fixture
-def run(tiny_corpus: Corpus) -> Run:
+def run(trained_home: Path) -> Run:
+    assert trained_home.is_dir()
     run = registry.find("tiny-run")
     run.tag(["paper"])
-    bundle = loading.load(run)
-    evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, "valid", samples=2))
+    model = api.load(run)
+    model.store(model.evaluate("valid", samples=2))
     return run
 
 

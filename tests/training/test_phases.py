@@ -12,14 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from seqvae_cli import api
 from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.batching import Batch, collate
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.evaluate import evaluate
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runs import loading
 from seqvae_cli.training import phases, session
 from seqvae_cli.training.events import EvalEvent, StartEvent, StepEvent
 from seqvae_cli.training.learner import Learner, is_encoders
@@ -246,13 +245,13 @@ def test_stopping_and_resuming_equals_never_having_stopped(
 def test_a_language_model_has_no_code_and_an_exact_bound(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
     run = new_run(tiny_corpus, "words", model__latent_size=0)
     assert all(event.rate == 0 for event in fit(run, tiny_corpus) if isinstance(event, EvalEvent))
-    bundle = loading.load(run)
-    assert not any(name.startswith("encoder.lstm") for name, _ in bundle.model.named_parameters())
-    figures = evaluate(bundle, tiny_corpus, "test", samples=50)
+    model = api.load(run)
+    assert not any(name.startswith("encoder.lstm") for name, _ in model.network.named_parameters())
+    figures = model.evaluate("test", samples=50)
     assert figures.iw_samples == 1
     assert figures.iw_nll == pytest.approx(figures.neg_elbo, abs=1e-5)
     assert (figures.rate, figures.mutual_information, figures.active_units) == (0, 0, 0)
-    many = metrics.iw_nll(bundle.model, tiny_corpus.split("test"), samples=7)
+    many = metrics.iw_nll(model.network, tiny_corpus.split("test"), samples=7)
     assert float(many.mean()) == pytest.approx(figures.iw_nll, abs=1e-5)
     assert math.isfinite(figures.iw_ppl)
     assert len(seqvae("sample", "words", "-n", "3").lines) == 3

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, DivergedError, UsageError
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.runs import checkpoint, loading, registry
+from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.training import session
 from seqvae_cli.training.events import (
     CollapseEvent,
@@ -83,7 +84,7 @@ def test_validation_is_the_elbo_of_the_saved_best_weights(tiny_corpus: Corpus) -
     run = new_run(tiny_corpus, "checked")
     fit(run, tiny_corpus)
     best = min(run.metrics(), key=lambda line: float(line["neg_elbo"]))
-    again = metrics.elbo(loading.load(run).model, tiny_corpus.split("valid"), seed=0)
+    again = metrics.elbo(api.load(run).network, tiny_corpus.split("valid"), seed=0)
     assert again.neg_elbo == pytest.approx(best["neg_elbo"], abs=1e-9)
     assert again.mutual_information == pytest.approx(best["mutual_information"], abs=1e-9)
 
@@ -212,7 +213,7 @@ def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny
     (warning,) = [event for event in events if isinstance(event, WarningEvent)]
     assert "damaged" in warning.message
     assert events[-1].best_epoch == 3
-    assert loading.load(run).step == 30
+    assert api.load(run).step == 30
 
 
 def test_an_enormous_learning_rate_ends_as_diverged_or_finite(tiny_corpus: Corpus) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads, open_bundle
+from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
 from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk, Temperature, TopK, TopP
 from seqvae_cli.cli.strategy import strategy as chosen
 
@@ -47,39 +46,15 @@ def decode(
     """
     greedy = beam is temperature is top_k is top_p is None
     strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
-    import numpy as np
-    import torch
-
-    from seqvae_cli.latent import generate
     from seqvae_cli.latent.codes import read_codes
-    from seqvae_cli.system.runtime import stream
 
-    bundle = open_bundle(None, run_option, device, threads)
-    bundle.need_latent()
-    rows = read_codes(sys.stdin.buffer if source == "-" else Path(source), bundle.settings.model.latent_size)
-    index = 0
-    while batch := list(islice(rows, batch_size)):
-        codes = [code for code in batch if code is not None]
-        sentences: Iterator[list[int]] = iter(())
-        if codes:
-            # The noise of a row is its own, as in `sample`.
-            places = [index + i for i, code in enumerate(batch) if code is not None]
-            uniforms = np.stack([stream(seed, i).random(max_len, dtype=np.float32) for i in places])
-            sentences = iter(
-                generate.decode(
-                    bundle.model,
-                    torch.from_numpy(np.stack(codes)),
-                    strategy,
-                    uniforms=torch.from_numpy(uniforms),
-                    max_len=max_len,
-                    precision=bundle.precision,
-                )
-            )
-        for code in batch:
-            text = None if code is None else bundle.tokenizer.decode(next(sentences))
-            if json:
-                reason = {"reason": "no code"} if text is None else {}
-                display.out_jsonl({"index": index, "text": text} | reason)
-            else:
-                display.out(text or "")
-            index += 1
+    model = open_model(None, run_option, device, threads)
+    model.require_latent()
+    rows = read_codes(sys.stdin.buffer if source == "-" else Path(source), model.latent_size)
+    texts = model.decode_stream(rows, strategy, seed=seed, max_len=max_len, batch_size=batch_size)
+    for index, text in enumerate(texts):
+        if json:
+            reason = {"reason": "no code"} if text is None else {}
+            display.out_jsonl({"index": index, "text": text} | reason)
+        else:
+            display.out(text or "")

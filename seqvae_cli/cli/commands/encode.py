@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, names_a_file, open_lines
+from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.options import Device, Json, RunOption, Threads
+from seqvae_cli.cli.sentences import Encoding, Text, names_a_file, open_lines
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -57,24 +58,22 @@ def encode(
     if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):
         raise UsageError(f"{str(output)!r} is the input", "name another file")
     lines = open_lines(text, encoding)
-    bundle = open_bundle(None, run_option, device, threads)
-    bundle.need_latent()
-    from seqvae_cli.latent import generate
+    model = open_model(None, run_option, device, threads)
+    from seqvae_cli.latent.streams import Tally
 
-    sentences = Sentences(lines, bundle.tokenizer)
-    codes = generate.encode(bundle.model, sentences.ids(), batch_size=batch_size, precision=bundle.precision)
+    tally = Tally()
     rows = (
-        (line, *((None, None) if code is None else (code[0].tolist(), code[1].tolist())))
-        for line, code in sentences.joined(codes)
+        (line, *((None, None) if code is None else (code.mean.tolist(), code.scale.tolist())))
+        for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally)
     )
-    latent = bundle.settings.model.latent_size
     if output is None:
         for row in rows:
             display.out_jsonl(_json(row))
     else:
         from seqvae_cli.system import files
 
-        files.write(output, WRITERS[output.suffix](rows, latent))
+        files.write(output, WRITERS[output.suffix](rows, model.latent_size))
+    warn_of(tally)
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli import eval_tables as _eval_tables
-from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
+from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
 from seqvae_cli.errors import MachineError, UsageError
 
 UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
@@ -55,41 +56,36 @@ def evaluate(
         seqvae eval --diagnose
         seqvae eval --samples-quality
     """
-    from seqvae_cli.data import corpus as corpora
-    from seqvae_cli.evaluation import diagnosis, path_quality
     from seqvae_cli.evaluation import samples as quality
-    from seqvae_cli.evaluation.evaluate import evaluate as library
-    from seqvae_cli.evaluation.evaluate import store
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
     if samples_quality:
         quality.check_split(split)
-    bundle = open_bundle(run, run_option, device, threads)
-    corpus = corpora.find(bundle.run.info["corpus"]["folder"])
+    model = open_model(run, run_option, device, threads)
     with ExitStack() as stack:
 
         def stage(name: str, total: int) -> display.Advance:
             stack.close()
             return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
 
-        result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
+        result = model.evaluate(split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
         try:
-            store(bundle.run, bundle.step, result)
+            model.store(result)
         except MachineError as error:  # a run of somebody else, say: the figures are as good
             display.warn(f"the result is not kept: {error.message}")
-        found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
+        found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
         sampled = walked = evenly = None
         if samples_quality:
-            sampled = quality.quality(bundle, corpus, split, seed=seed, stage=stage)
-        if samples_quality and bundle.settings.model.latent_size:
-            walked, evenly = path_quality.paths(bundle, corpus, split, seed=seed, stage=stage)
+            sampled = model.sample_quality(split, seed=seed, stage=stage)
+        if samples_quality and model.latent_size:
+            walked, evenly = model.path_quality(split, seed=seed, stage=stage)
     if json:
         parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
         more = {name: part.to_json() for name, part in parts.items() if part is not None}
         display.out_json(result.to_json() | more)
         return
-    _eval_tables.evaluation(bundle, result)
+    _eval_tables.evaluation(model, result)
     if found is not None:
         _eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
     if sampled is not None:

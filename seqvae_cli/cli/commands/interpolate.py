@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads, known_ids, open_bundle, start_ids
+from seqvae_cli.cli.models import open_model, warn_unknown
+from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
 from seqvae_cli.cli.sentences import check_sentences
 from seqvae_cli.cli.strategy import MaxLen, NoUnk
 from seqvae_cli.cli.strategy import strategy as chosen
@@ -52,7 +53,7 @@ def interpolate(
         seqvae interpolate "stock prices rose" "the president resigned" --even
         seqvae interpolate "a b" "c d" --json | jq -r '.steps[].text'
     """
-    from seqvae_cli.latent import generate, paths
+    from seqvae_cli.latent import paths
 
     if path is not None and path not in paths.KINDS:
         raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
@@ -63,32 +64,28 @@ def interpolate(
         raise UsageError(f"{len(originals)} sentences", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"')
     check_sentences(originals, "give two sentences, or --random")
 
-    from seqvae_cli.system.runtime import stream
-
-    bundle = open_bundle(None, run_option, device, threads)
-    bundle.need_latent()
-    model, tokenizer = bundle.model, bundle.tokenizer
-    precision = bundle.precision
-    path = path or paths.usual(model)
-    if random:
-        first, last = generate.prior_codes(model, [stream(seed, 0), stream(seed, 1)]).unbind(0)
-    else:
-        ids = known_ids(tokenizer, originals)
-        first, last = (mean for mean, _ in generate.encode(model, ids, precision=precision))
-    count = steps or (20 if random else 11)
-    options: dict[str, Any] = {"start": start_ids(tokenizer, start), "max_len": max_len, "precision": precision}
-    strategy = chosen(True, no_unk=no_unk)
-    walked = paths.walk(model, first, last, count, strategy, kind=path, even=even, **options)
-    texts = [tokenizer.decode(words) for words in walked.sentences]
-    positions = [round(position, 6) for position in walked.positions]
+    model = open_model(None, run_option, device, threads)
+    warn_unknown({word for sentence in originals for word in model.unknown(sentence)})
+    ends = {"random": True} if random else {"first": originals[0], "last": originals[1]}
+    found = model.interpolation(
+        **ends,
+        steps=steps,
+        strategy=chosen(True, no_unk=no_unk),
+        start=start,
+        path=path,
+        even=even,
+        seed=seed,
+        max_len=max_len,
+    )
+    positions = [round(position, 6) for position in found.positions]
     if json:
-        answer: dict[str, object] = {"path": path, "even": even, "run": bundle.run.name}
+        answer: dict[str, object] = {"path": found.path, "even": even, "run": model.run.name}
         if originals:
             answer |= {"from": originals[0], "to": originals[1]}
-        answer["steps"] = [{"t": t, "text": text} for t, text in zip(positions, texts, strict=True)]
+        answer["steps"] = [{"t": t, "text": text} for t, text in zip(positions, found.sentences, strict=True)]
         display.out_json(answer)
         return
-    lines = [(f"{t:.2f}", text) for t, text in zip(positions, texts, strict=True)]
+    lines = [(f"{t:.2f}", text) for t, text in zip(positions, found.sentences, strict=True)]
     if originals:
         lines = [("from", originals[0]), *lines, ("to", originals[1])]
     for label, text in lines:

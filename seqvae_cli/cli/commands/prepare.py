@@ -65,72 +65,49 @@ def prepare(
         zcat news.gz | seqvae prepare - --name news
     """
     from seqvae_cli.data import prepare as library
-    from seqvae_cli.data import sources
-    from seqvae_cli.data.corpus import CORPORA
 
-    text_options = {"--valid": valid, "--test": test, "--valid-fraction": valid_fraction}
-    text_options |= {"--test-fraction": test_fraction}
-    _conflicts(source, text_options, None if verify else False, None if encoding == "utf-8" else encoding)
+    options = {
+        "name": name,
+        "sentences": sentences,
+        "from_folder": from_dir,
+        "verify": None if verify else False,
+        "valid": valid,
+        "test": test,
+        "valid_fraction": valid_fraction,
+        "test_fraction": test_fraction,
+        "tokenizer": tokenizer,
+        "lower": lower or None,
+        "min_count": None if min_count == 1 else min_count,
+        "max_len": max_len,
+        "seed": None if seed == 0 else seed,
+        "encoding": None if encoding == "utf-8" else encoding,
+    }
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    _check_options(source, given)
+    if library.kind_of_source(source) == "known":
+        _licence(source)
     with _Watch() as watch:
-        if source == "toy":
-            _refuse("toy", text_options | {"--from": from_dir, "--tokenizer": tokenizer, "--max-len": max_len})
-            _refuse("toy", {"--lower": lower or None, "--min-count": None if min_count == 1 else min_count})
-            prepared = library.prepare_toy(
-                sentences=20_000 if sentences is None else sentences,
-                seed=seed,
-                name="toy" if name is None else name,
-                watch=watch,
-            )
-        elif source in CORPORA:
-            _refuse(source, text_options | {"--sentences": sentences, "--name": name})
-            if not verify and from_dir is None:
-                raise UsageError("--no-verify goes with --from", "downloads are always checked")
-            _licence(source)
-            prepared = library.prepare_known(
-                source,
-                from_dir=from_dir,
-                verify=verify,
-                tokenizer=tokenizer or "whitespace",
-                lower=lower,
-                min_count=min_count,
-                max_len=max_len,
-                watch=watch,
-            )
-        else:
-            _refuse("text", {"--from": from_dir, "--sentences": sentences})
-            text = sys.stdin.buffer if source == "-" else Path(source)
-            prepared = library.prepare_text(
-                sources.text_source(text, valid, test),
-                sources.name_of(source) if name is None else name,
-                tokenizer=tokenizer or "word",
-                lower=lower,
-                min_count=min_count,
-                max_len=max_len,
-                valid_fraction=0.05 if valid_fraction is None else valid_fraction,
-                test_fraction=0.05 if test_fraction is None else test_fraction,
-                seed=seed,
-                encoding=encoding,
-                watch=watch,
-            )
+        prepared = library.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
     _report(prepared, json)
 
 
-def _conflicts(source: str, texts: dict[str, Any], no_verify: bool | None, encoding: str | None) -> None:
-    from seqvae_cli.data.corpus import CORPORA
+FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
+"""Flags that are not named as their option of the library is."""
 
-    if source == "toy" or source in CORPORA:
-        _refuse(source, {"--encoding": encoding})
-    if source not in CORPORA:
-        _refuse("toy" if source == "toy" else "text", {"--no-verify": no_verify})
+
+def _check_options(source: str, given: dict[str, Any]) -> None:
+    """Raises `UsageError`, naming the flag, for options that do not go with the source or with each other."""
+    from seqvae_cli.data import prepare as library
+
+    for option in library.refused_options(source, given):
+        kind = "text" if library.kind_of_source(source) == "text" else source
+        flag = FLAGS.get(option, f"--{option.replace('_', '-')}")
+        raise UsageError(f"{flag} does not go with {kind}", "see seqvae prepare --help")
     for split in ("valid", "test"):
-        if texts[f"--{split}"] is not None and texts[f"--{split}-fraction"] is not None:
+        if split in given and f"{split}_fraction" in given:
             raise UsageError(f"--{split} and --{split}-fraction exclude each other", "give one of them")
-
-
-def _refuse(source: str, options: dict[str, Any]) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise UsageError(f"{option} does not go with {source}", "see seqvae prepare --help")
+    if "verify" in given and "from_folder" not in given:
+        raise UsageError("--no-verify goes with --from", "downloads are always checked")
 
 
 def _licence(name: str) -> None:

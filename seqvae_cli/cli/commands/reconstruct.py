@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
+from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.options import Device, Json, RunOption, Threads
+from seqvae_cli.cli.sentences import Encoding, Text, open_lines
 from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk
 from seqvae_cli.cli.strategy import strategy as chosen
 
@@ -36,17 +37,15 @@ def reconstruct(
         seqvae reconstruct - --json < sentences.txt | jq -r 'select(.text == .reconstruction).text'
     """
     lines = open_lines(text, encoding)
-    from seqvae_cli.latent import generate
-
-    bundle = open_bundle(None, run_option, device, threads)
-    bundle.need_latent()
-    sentences = Sentences(lines, bundle.tokenizer)
     strategy = chosen(beam is None, beam, no_unk=no_unk)
-    decoded = generate.reconstruct(bundle.model, sentences.ids(), strategy, max_len=max_len, precision=bundle.precision)
-    for line, words in sentences.joined(decoded):
-        made = None if words is None else bundle.tokenizer.decode(words)
+    model = open_model(None, run_option, device, threads)
+    from seqvae_cli.latent.streams import Tally
+
+    tally = Tally()
+    for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
         if json:
             reason = {"reason": "empty sentence"} if made is None else {}
             display.out_jsonl({"text": line, "reconstruction": made} | reason)
         else:
             display.out(made or "")
+    warn_of(tally)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle, start_ids
+from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
 from seqvae_cli.cli.strategy import Beam, Greedy, MaxLen, NoUnk, Temperature, TopK, TopP
 from seqvae_cli.cli.strategy import strategy as chosen
 
@@ -46,27 +47,10 @@ def sample(
         seqvae sample -n 1000 --json | jq -r .text | sort | uniq -c
     """
     strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
-    from seqvae_cli.latent import generate
-
-    bundle = open_bundle(run, run_option, device, threads)
-    batches = generate.sample_batches(
-        bundle.model,
-        n,
-        strategy,
-        seed=seed,
-        start=start_ids(bundle.tokenizer, start),
-        max_len=max_len,
-        batch_size=batch_size,
-        precision=bundle.precision,
-    )
-    index = 0
-    for z, sentences in batches:
-        if not json:
-            for words in sentences:
-                display.out(bundle.tokenizer.decode(words))
-            continue
-        log_probs = generate.log_probs(bundle.model, z, sentences, max_len=max_len, precision=bundle.precision)
-        for words, log_prob in zip(sentences, log_probs.tolist(), strict=True):
-            text, tokens = bundle.tokenizer.decode(words), bundle.tokenizer.tokens(words)
-            display.out_jsonl({"index": index, "text": text, "tokens": tokens, "log_prob": log_prob})
-            index += 1
+    model = open_model(run, run_option, device, threads)
+    found = model.samples(n, strategy, start=start, seed=seed, max_len=max_len, batch_size=batch_size, log_probs=json)
+    for index, one in enumerate(found):
+        if json:
+            display.out_jsonl({"index": index, "text": one.text, "tokens": one.tokens, "log_prob": one.log_prob})
+        else:
+            display.out(one.text)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
+from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
+from seqvae_cli.cli.sentences import Encoding, Text, open_lines
 
 app = typer.Typer()
 
@@ -42,12 +43,11 @@ def score(
         seqvae score - --json < sentences.txt | jq -r 'select(.unknown == 0).nll'
     """
     lines = open_lines(text, encoding)
-    from seqvae_cli.evaluation import metrics
+    model = open_model(None, run_option, device, threads)
+    from seqvae_cli.latent.streams import Tally
 
-    bundle = open_bundle(None, run_option, device, threads)
-    sentences = Sentences(lines, bundle.tokenizer)
-    scores = metrics.score(bundle.model, sentences.ids(), samples=samples or 1, seed=seed, precision=bundle.precision)
-    for line, found in sentences.joined(scores):
+    tally = Tally()
+    for line, found in model.score_stream(lines, samples=samples or 1, seed=seed, tally=tally):
         if found is None:
             if json:
                 display.out_jsonl({"text": line, "nll": None, "reason": "empty sentence"})
@@ -55,7 +55,7 @@ def score(
                 display.out("\t\t\t\t" + _flat(line))
             continue
         nll = found.iw_nll if samples else found.neg_elbo
-        unknown = len(bundle.tokenizer.unknown(line))
+        unknown = len(model.unknown(line))
         if json:
             answer = {
                 "text": line,
@@ -72,6 +72,7 @@ def score(
         else:
             values = (f"{nll:.3f}", f"{nll / found.tokens:.3f}", f"{found.rate:.3f}", str(unknown), _flat(line))
             display.out("\t".join(values))
+    warn_of(tally)
 
 
 def _flat(line: str) -> str:

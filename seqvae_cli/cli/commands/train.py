@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import complete_run, open_device
+from seqvae_cli.cli.models import open_device
+from seqvae_cli.cli.options import complete_run
 from seqvae_cli.cli.settings import SettingsCommand, given
 from seqvae_cli.errors import UsageError
 

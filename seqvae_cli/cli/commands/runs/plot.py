@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import RUN_HELP, Json, complete_run, open_bundle
+from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -110,12 +111,11 @@ def _latent(names: list[str], color: str, split: str, output: Path | None, json:
         raise UsageError(f"--latent draws one run, not {len(names)}", "name one")
     if split not in corpora.SPLITS:
         raise UsageError(f"no split {split!r}", f"known: {', '.join(corpora.SPLITS)}")
-    bundle = open_bundle(names[0], None, "cpu", 0)
-    run = bundle.run
+    model = open_model(names[0], None, "cpu", 0)
+    run = model.run
     output = _output(output, f"{run.name}-latent", json)
-    corpus = corpora.find(run.info["corpus"]["folder"])
     with display.progress("posteriors", None, "sentences") as advance:
-        means = latent_plots.project(bundle, corpus, split, color, watch=advance)
+        means = model.project(split, color, watch=advance)
     lines = run.metrics()
     answer = {
         "runs": [run.name],

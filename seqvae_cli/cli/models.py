@@ -1,0 +1,58 @@
+"""Opening the model that a command line means, and what commands say about the sentences that went through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from seqvae_cli.cli import display
+from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from seqvae_cli.api import Model
+    from seqvae_cli.latent.streams import Tally
+
+
+def open_device(name: str) -> torch.device:
+    """The device of that name. Raises `UsageError` for an unknown name, `MachineError` for a device that is absent."""
+    from seqvae_cli.config import layers
+    from seqvae_cli.system import runtime
+
+    try:
+        layers.resolve(overrides={"runtime.device": name})
+    except UsageError as error:
+        raise UsageError(error.message, f"devices: {', '.join(runtime.devices())}") from error
+    return runtime.resolve_device(name)
+
+
+def open_model(argument: str | None, option: str | None, device: str, threads: int) -> Model:
+    """The model of the run given as argument or option, ready on its device."""
+    if argument and option and argument != option:
+        raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
+    from seqvae_cli import api
+    from seqvae_cli.system import runtime
+
+    given = next((name for name in (argument, option) if name is not None), "latest")
+    chosen = open_device(device)
+    runtime.set_threads(threads)
+    model = api.load(given, device=str(chosen))
+    display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
+    return model
+
+
+def warn_unknown(words: Iterable[str]) -> None:
+    """One warning that names the words that became `<unk>`."""
+    names = sorted(words)
+    if names:
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        display.warn(f"unknown words, read as <unk>: {shown}")
+
+
+def warn_of(tally: Tally) -> None:
+    """Warns of unknown words and empty sentences, when the stream has ended."""
+    warn_unknown(tally.unknown)
+    if tally.empty:
+        empty = "1 empty sentence; its row is" if tally.empty == 1 else f"{tally.empty} empty sentences; their rows are"
+        display.warn(f"{empty} kept")

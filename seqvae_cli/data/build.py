@@ -1,0 +1,172 @@
+"""A recipe and its sentences -> a corpus folder: vocabulary, token ids, counts and digests.
+
+The folder is written under a temporary name and renamed when it is complete, so that a crash leaves nothing that looks
+like a corpus. The same recipe gives the same folder, which is reused where it exists already.
+"""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import hashlib
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from seqvae_cli.data.corpus import (
+    FORMAT,
+    SPLITS,
+    Corpus,
+    SplitWriter,
+    canonical,
+    content_hash,
+    list_prepared,
+    prepared_at,
+)
+from seqvae_cli.data.tokenizer import SPECIALS, UNK, Tokenizer
+from seqvae_cli.errors import DataError
+from seqvae_cli.system import files, places
+from seqvae_cli.version import __version__
+
+Dropped = dict[str, Counter[str]]
+SentenceSource = Callable[[str, Dropped], Iterator[tuple[str, str]]]
+"""(stage "count" or "encode", where to count dropped lines) -> (split, text) of each sentence; called once a pass."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus, and whether it was made now (`fresh`) or lay there already."""
+
+    corpus: Corpus
+    fresh: bool
+
+
+def build(
+    name: str,
+    recipe: dict[str, Any],
+    description: str,
+    sentences: SentenceSource,
+    extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
+) -> Prepared:
+    """The corpus of a recipe: the one that exists already, or a new one.
+
+    `extras` adds files and entries of corpus.json.
+    """
+    path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
+    if (corpus := existing_corpus(path)) is not None:
+        return Prepared(corpus, fresh=False)
+    with files.claimed(places.corpora(), path.name) as folder:
+        with files.machine_errors(folder):
+            folder.mkdir()
+        digests, info = _encode(folder, recipe, sentences)
+        if extras is not None:
+            more, entries = extras(folder)
+            digests, info = digests | more, info | entries
+        head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
+        head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
+        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
+        return publish(folder, path)
+
+
+def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> tuple[dict[str, str], dict[str, Any]]:
+    """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
+    kind, lower, max_len = recipe["tokenizer"], recipe["lower"], recipe["max_len"]
+    split_text = Tokenizer(kind, lower, SPECIALS).split
+    counts: Counter[str] = Counter()
+    for split, text in sentences("count", {name: Counter() for name in SPLITS}):
+        if split == "train":
+            counts.update(split_text(text)[:max_len])
+    tokenizer = Tokenizer.fit(counts, kind, lower, recipe["min_count"])
+    types = len(counts)
+    counts.clear()
+    if len(tokenizer) == len(SPECIALS):
+        raise DataError(f"no word is seen {recipe['min_count']} times in the training text", "lower --min-count")
+    dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
+    dropped: Dropped = {name: Counter() for name in SPLITS}
+    truncated: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
+        for split, text in sentences("encode", dropped):
+            pieces = split_text(text)
+            if max_len is not None and len(pieces) > max_len:
+                truncated[split] += 1
+                pieces = pieces[:max_len]
+            ids = tokenizer.ids(pieces)
+            unknown[split] += ids.count(UNK)
+            writers[split].add(ids)
+        for writer in writers.values():
+            digests |= writer.finish()
+    splits = {
+        split: {
+            "sentences": (count := writer.lengths.total()),
+            "tokens": writer.words + count,
+            "words": writer.words,
+            "unknown": unknown[split],
+            "truncated": truncated[split],
+            "too_long": dropped[split]["too_long"],
+            "empty": dropped[split]["empty"],
+            "lengths": _percentiles(writer.lengths),
+        }
+        for split, writer in writers.items()
+    }
+    return digests, {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
+
+
+def _percentiles(lengths: Counter[int]) -> dict[str, float]:
+    """Of words a sentence, by nearest rank; zeros for an empty split."""
+    total = lengths.total()
+    if not total:
+        return dict.fromkeys(("min", "p50", "p90", "p99", "max", "mean"), 0)
+    ordered = sorted(lengths)
+    ranks = list(itertools.accumulate(lengths[length] for length in ordered))
+    at = {f"p{p}": ordered[bisect.bisect_left(ranks, total * p / 100)] for p in (50, 90, 99)}
+    mean = sum(length * count for length, count in lengths.items()) / total
+    return {"min": ordered[0], **at, "max": ordered[-1], "mean": round(mean, 3)}
+
+
+def existing_corpus(path: Path) -> Corpus | None:
+    """The undamaged corpus in `path`, if any, marked as the one that its name stands for from now on."""
+    with files.machine_errors(path):
+        if not (path / "corpus.json").is_file():
+            return None
+    try:
+        corpus = Corpus.open(path)
+        corpus.verify()
+    except DataError:
+        return None
+    rivals = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
+    if max(rivals, key=prepared_at) != path:
+        corpus = Corpus(path, corpus.info | {"prepared_at": _now()})
+        files.write_json(path / "corpus.json", corpus.info, sealed=True)
+    return corpus
+
+
+def _now() -> int:
+    """Nanoseconds since 1970, but later than any corpus here: the last one prepared wins, whatever the clock does."""
+    return max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())])
+
+
+def publish(folder: Path, path: Path) -> Prepared:
+    """Gives a finished folder its name; where another process was faster, takes its folder."""
+    with files.machine_errors(path):
+        while True:
+            try:
+                folder.rename(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if (corpus := existing_corpus(path)) is not None:
+                    return Prepared(corpus, fresh=False)
+                with files.claimed(path.parent, "damaged") as damaged, suppress(FileNotFoundError):
+                    path.rename(damaged)
+            else:
+                files.sync_directory(path.parent)
+                return Prepared(Corpus.open(path), fresh=True)

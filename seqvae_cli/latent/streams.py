@@ -1,0 +1,68 @@
+"""Sentences on their way through a model, in order and in bounded memory; those without words keep their place."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqvae_cli.data.tokenizer import Tokenizer
+
+T = TypeVar("T")
+
+UNKNOWN_KEPT = 1000
+"""Unknown words that a tally keeps: enough to name some, and a stream of any length fits into memory."""
+
+
+@dataclass
+class Tally:
+    """What was noticed in a stream of sentences; complete when the stream has ended."""
+
+    unknown: set[str] = field(default_factory=set)
+    """Words that were read as `<unk>`, `UNKNOWN_KEPT` or a few more."""
+    empty: int = 0
+    """Sentences without words."""
+
+
+def through(
+    lines: Iterable[str],
+    tokenizer: Tokenizer,
+    process: Callable[[Iterator[NDArray[np.int64]]], Iterator[T]],
+    tally: Tally | None = None,
+) -> Iterator[tuple[str, T | None]]:
+    """Every line with its result, in order; None where the line has no words.
+
+    `process` maps an iterator of word ids, the sentences that have words, to one result a sentence, in order. It may
+    read ahead as far as it likes.
+    """
+    tally = Tally() if tally is None else tally
+    waiting: deque[tuple[str, bool, int]] = deque()  # lines read but not given back: line, has words, times in a row
+
+    def ids() -> Iterator[NDArray[np.int64]]:
+        for line in lines:
+            words = tokenizer.encode(line)
+            if not words:
+                tally.empty += 1
+                # Counted, not kept: a stream of empty lines must not fill the memory.
+                times = waiting.pop()[2] if waiting and waiting[-1][:2] == (line, False) else 0
+                waiting.append((line, False, times + 1))
+                continue
+            waiting.append((line, True, 1))
+            if len(tally.unknown) < UNKNOWN_KEPT:
+                tally.unknown.update(tokenizer.unknown(line))
+            yield np.array(words, dtype=np.int64)
+
+    def empty_lines() -> Iterator[tuple[str, None]]:
+        while waiting and not waiting[0][1]:
+            line, _, times = waiting.popleft()
+            yield from repeat((line, None), times)
+
+    for result in process(ids()):
+        yield from empty_lines()
+        yield waiting.popleft()[0], result
+    yield from empty_lines()

@@ -1,0 +1,353 @@
+"""A network and its vocabulary as one object: sentences in and out as plain strings.
+
+Every answer depends on its arguments alone: noise comes from a seed and the place of the sentence or code, so neither
+batches, order of calls nor threads change it. Streams are answered while they come, in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count as numbers
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.errors import UsageError
+from seqvae_cli.latent import generate, paths
+from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
+from seqvae_cli.latent.streams import Tally, through
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system import runtime
+
+DECODED_AT_ONCE = 256
+"""Codes of one decoding batch: memory stays bounded, whatever their number."""
+
+STEPS, RANDOM_STEPS = 11, 20
+"""Codes of an interpolation between two sentences, and between two draws from the prior."""
+
+Code = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """q(z|x) of one sentence."""
+
+    mean: Code
+    """Posterior mean, on the sphere its direction: [L]."""
+    scale: Code
+    """Standard deviations: [L]."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sentence drawn from the model."""
+
+    text: str
+    tokens: list[str]
+    """Its tokens, without `<eos>`."""
+    code: Code
+    """z that it was decoded from: [L]."""
+    log_prob: float | None
+    """log p(x|z) in nats under the model itself, whatever the strategy; None unless asked for."""
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Sentences along a path through the latent space, both ends included."""
+
+    path: str
+    """linear or spherical."""
+    positions: list[float]
+    """Where each sentence lies on the path, from 0 to 1."""
+    sentences: list[str]
+
+
+class TextModel:
+    """A network with its tokenizer. L is the number of its latent dimensions.
+
+    Its methods only read it: several threads may call them at once.
+    """
+
+    def __init__(self, name: str, tokenizer: Tokenizer, network: SentenceVAE, precision: torch.dtype) -> None:
+        self.name = name
+        """What messages call it."""
+        self.tokenizer = tokenizer
+        self.network = network
+        """The weights, in eval mode on their device."""
+        self.precision = precision
+        """Precision of matrix products."""
+
+    @property
+    def latent_size(self) -> int:
+        return self.network.settings.latent_size
+
+    def encode(self, sentences: Sequence[str]) -> Code:
+        """Posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
+        return self.posterior(sentences)[0]
+
+    def posterior(self, sentences: Sequence[str]) -> tuple[Code, Code]:
+        """Posterior means and standard deviations of N sentences: two of [N, L]."""
+        self.require_latent()
+        codes = list(generate.encode(self.network, self._ids(sentences), precision=self.precision))
+        empty = np.empty((0, self.latent_size), np.float32)
+        means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
+        return means, scales
+
+    def encode_stream(
+        self, lines: Iterable[str], *, batch_size: int = 128, tally: Tally | None = None
+    ) -> Iterator[tuple[str, Encoding | None]]:
+        """Each line with q(z|x), in order, as they come; None for a line without words, which `tally` counts."""
+        self.require_latent()
+        check_counts(batch_size=(batch_size, 1))
+
+        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Encoding]:
+            codes = generate.encode(self.network, ids, batch_size=batch_size, precision=self.precision)
+            return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
+
+        return through(lines, self.tokenizer, process, tally)
+
+    def decode(
+        self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
+    ) -> list[str]:
+        """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
+        rows = iter(self._codes(codes))
+        return [text or "" for text in self.decode_stream(rows, strategy, seed=seed, max_len=max_len)]
+
+    def decode_stream(
+        self,
+        codes: Iterable[Code | None],
+        strategy: Strategy = GREEDY,
+        *,
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+        batch_size: int = DECODED_AT_ONCE,
+    ) -> Iterator[str | None]:
+        """A sentence for each code [L], in order; None where there is None instead of a code."""
+        self.require_latent()
+        check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
+        return self._decode_rows(codes, strategy, seed, max_len, batch_size)
+
+    def _decode_rows(
+        self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
+    ) -> Iterator[str | None]:
+        rows = iter(codes)
+        for first in numbers(step=batch_size):
+            batch = list(islice(rows, batch_size))
+            if not batch:
+                return
+            places = [i for i, code in enumerate(batch) if code is not None]
+            there = [code for code in batch if code is not None]
+            decoded = iter(self._decoded(there, strategy, seed, [first + i for i in places], max_len))
+            for code in batch:
+                yield None if code is None else self.tokenizer.decode(next(decoded))
+
+    def _decoded(
+        self, codes: Sequence[Code], strategy: Strategy, seed: int, places: Sequence[int], max_len: int, start: str = ""
+    ) -> list[list[int]]:
+        """Word ids of a sentence for each code; its noise depends on the seed and its place alone."""
+        if not codes:
+            return []
+        return generate.decode(
+            self.network,
+            torch.from_numpy(np.stack(codes)),
+            strategy,
+            start=self._start(start),
+            uniforms=generate.uniforms([runtime.stream(seed, i) for i in places], max_len),
+            max_len=max_len,
+            precision=self.precision,
+        )
+
+    def reconstruct(
+        self, sentences: Sequence[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
+    ) -> list[str]:
+        """The decoding of each sentence's posterior mean, greedy or by a beam."""
+        return self.decode(self.encode(sentences), strategy, max_len=max_len)
+
+    def reconstruct_stream(
+        self,
+        lines: Iterable[str],
+        strategy: Strategy = GREEDY,
+        *,
+        max_len: int = MAX_LEN,
+        tally: Tally | None = None,
+    ) -> Iterator[tuple[str, str | None]]:
+        """Each line with its reconstruction, in order, as they come; None for a line without words."""
+        self.require_latent()
+        check_counts(max_len=(max_len, 1))
+
+        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[str]:
+            decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
+            return (self.tokenizer.decode(words) for words in decoded)
+
+        return through(lines, self.tokenizer, process, tally)
+
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that the model reads as `<unk>`, in order."""
+        return self.tokenizer.unknown(text)
+
+    # Samples and paths
+
+    def sample(
+        self,
+        count: int = 10,
+        strategy: Strategy = ANCESTRAL,
+        *,
+        codes: ArrayLike | Tensor | None = None,
+        start: str = "",
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+    ) -> list[str]:
+        """Sentences decoded from draws of the prior, or from `codes` [N, L], each beginning with `start`."""
+        found = self.samples(count, strategy, codes=codes, start=start, seed=seed, max_len=max_len)
+        return [one.text for one in found]
+
+    def samples(
+        self,
+        count: int = 10,
+        strategy: Strategy = ANCESTRAL,
+        *,
+        codes: ArrayLike | Tensor | None = None,
+        start: str = "",
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+        batch_size: int = DECODED_AT_ONCE,
+        log_probs: bool = False,
+    ) -> Iterator[Sample]:
+        """What `sample` gives, one at a time, with tokens, code and, if asked for, log p(x|z). The same for any
+        `batch_size`. With `codes` there is one sentence a code, and `count` does not matter."""
+        check_counts(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
+        first = self._start(start)
+        given = None if codes is None else self._codes(codes)
+        return self._samples(count, strategy, given, start, first, seed, max_len, batch_size, log_probs)
+
+    def _samples(
+        self,
+        count: int,
+        strategy: Strategy,
+        codes: Code | None,
+        start: str,
+        first: list[int],
+        seed: int,
+        max_len: int,
+        batch_size: int,
+        log_probs: bool,
+    ) -> Iterator[Sample]:
+        batches: Iterable[tuple[Tensor, list[list[int]]]]
+        options: dict[str, Any] = {"max_len": max_len, "precision": self.precision}
+        if codes is None:
+            batches = generate.sample_batches(
+                self.network, count, strategy, seed=seed, start=first, batch_size=batch_size, **options
+            )
+        else:
+            batches = (
+                (torch.from_numpy(z), self._decoded(list(z), strategy, seed, range(i, i + len(z)), max_len, start))
+                for i in range(0, len(codes), batch_size)
+                for z in [codes[i : i + batch_size]]
+            )
+        for z, decoded in batches:
+            found = generate.log_probs(self.network, z, decoded, **options).tolist() if log_probs else [None] * len(z)
+            for code, words, log_prob in zip(z, decoded, found, strict=True):
+                yield Sample(self.tokenizer.decode(words), self.tokenizer.tokens(words), code.numpy(), log_prob)
+
+    def interpolate(
+        self,
+        first: str | None = None,
+        last: str | None = None,
+        steps: int | None = None,
+        strategy: Strategy = GREEDY,
+        *,
+        random: bool = False,
+        start: str = "",
+        path: str | None = None,
+        even: bool = False,
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+    ) -> list[str]:
+        """The sentences of `interpolation`, which says what the arguments mean."""
+        options: dict[str, Any] = {"random": random, "start": start, "path": path, "even": even}
+        return self.interpolation(first, last, steps, strategy, seed=seed, max_len=max_len, **options).sentences
+
+    def interpolation(
+        self,
+        first: str | None = None,
+        last: str | None = None,
+        steps: int | None = None,
+        strategy: Strategy = GREEDY,
+        *,
+        random: bool = False,
+        start: str = "",
+        path: str | None = None,
+        even: bool = False,
+        seed: int = 0,
+        max_len: int = MAX_LEN,
+    ) -> Interpolation:
+        """Sentences along the path between two posterior means, or with `random` between two draws from the prior.
+
+        Both ends are included; every code is decoded greedily or by a beam, beginning with the words of `start`.
+        `steps`: sentences on the path; None: `STEPS`, with `random` `RANDOM_STEPS`. `path`: linear or spherical; None:
+        spherical where codes lie on a sphere. `even`: steps between which about equally many words change.
+        """
+        self.require_latent()
+        if random == (first is not None or last is not None):
+            raise UsageError("an interpolation is between two sentences, or random", "give one of the two")
+        if path is not None and path not in paths.KINDS:
+            raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
+        steps = (RANDOM_STEPS if random else STEPS) if steps is None else steps
+        check_counts(steps=(steps, 2), max_len=(max_len, 1), seed=(seed, 0))
+        if random:
+            streams = [runtime.stream(seed, i) for i in (0, 1)]
+            a, b = generate.prior_codes(self.network, streams).unbind(0)
+        elif first is None or last is None:
+            raise UsageError("an interpolation has two ends", "give both sentences")
+        else:
+            a, b = torch.from_numpy(self.encode([first, last]))
+        kind = path or paths.usual(self.network)
+        options: dict[str, Any] = {"start": self._start(start), "max_len": max_len, "precision": self.precision}
+        walked = paths.walk(self.network, a, b, steps, strategy, kind=kind, even=even, **options)
+        return Interpolation(kind, walked.positions, [self.tokenizer.decode(words) for words in walked.sentences])
+
+    def require_latent(self) -> None:
+        """Raises `UsageError` where the model has no latent code."""
+        if not self.latent_size:
+            message = f"run {self.name} is a language model: it has no latent code"
+            raise UsageError(message, "name a run with one: seqvae runs list")
+
+    def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
+        if isinstance(sentences, str):
+            raise UsageError("one sentence is given where several are meant", "put it in a list")
+        ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in sentences]
+        if any(not len(words) for words in ids):
+            raise UsageError("an empty sentence has no code", "leave it out")
+        return ids
+
+    def _codes(self, codes: ArrayLike | Tensor) -> Code:
+        """Codes as an array [N, L]. Raises `UsageError` for another shape and for numbers that are not finite."""
+        self.require_latent()
+        try:
+            array = codes.detach().cpu().float() if isinstance(codes, Tensor) else codes
+            z = np.atleast_2d(np.asarray(array, np.float32))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
+        if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
+            raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
+        return z
+
+    def _start(self, start: str) -> list[int]:
+        if unknown := self.tokenizer.unknown(start):
+            raise UsageError(
+                f"start word {unknown[0]!r} is not in the model's vocabulary", "start with a word of its corpus"
+            )
+        return self.tokenizer.encode(start)
+
+
+def check_counts(**values: tuple[object, int]) -> None:
+    """Raises `UsageError` for what is not a whole number, or below the least."""
+    for name, (value, least) in values.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
+            raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")

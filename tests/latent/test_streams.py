@@ -1,0 +1,59 @@
+"""Streams keep every line in its place and fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from seqvae_cli.data.tokenizer import SPECIALS, Tokenizer
+from seqvae_cli.latent.streams import UNKNOWN_KEPT, Tally, through
+
+WORDS = Tokenizer("whitespace", False, (*SPECIALS, "a", "b"))
+
+
+def lengths(ids: Iterator[NDArray[np.int64]]) -> Iterator[int]:
+    """Reads two sentences ahead, as a batch does."""
+    held = []
+    for words in ids:
+        held.append(len(words))
+        if len(held) == 2:
+            yield from held
+            held.clear()
+    yield from held
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[], [""], ["a", "a b"], ["", "a", "  ", "", "a b", "b", ""], ["", "", "a"], ["a b", "", ""]],
+)
+def test_every_line_comes_back_in_its_place(lines: list[str]) -> None:
+    tally = Tally()
+    expected = [(line, len(line.split()) or None) for line in lines]
+    assert list(through(lines, WORDS, lengths, tally)) == expected
+    assert tally.empty == sum(not line.strip() for line in lines)
+
+
+def test_unknown_words_are_named_once_and_not_without_end() -> None:
+    tally = Tally()
+    list(through(["a zebra", "zebra b"], WORDS, lengths, tally))
+    assert tally.unknown == {"zebra"}
+    many = Tally()
+    list(through((f"w{i}" for i in range(3 * UNKNOWN_KEPT)), WORDS, lengths, many))
+    assert len(many.unknown) == UNKNOWN_KEPT
+
+
+def test_a_million_empty_lines_are_counted_not_kept() -> None:
+    def endless() -> Iterator[str]:
+        yield "a"
+        for _ in range(10**6):
+            yield ""
+        yield "b"
+
+    tally = Tally()
+    found = through(endless(), WORDS, lengths, tally)
+    assert next(found) == ("a", 1)
+    assert sum(1 for _ in found) == 10**6 + 1
+    assert tally.empty == 10**6
