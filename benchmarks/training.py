@@ -21,7 +21,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli.data.batching import collate, epoch_order
     from seqvae_cli.system.runtime import precision_name, resolve_device, resolve_precision
     from seqvae_cli.training.learner import Learner
-    from seqvae_cli.training.objective import Clock
+    from seqvae_cli.training.schedule import Clock
 
     measure.use_threads(arguments.threads)
     data = corpus.find(arguments.corpus)

@@ -26,6 +26,7 @@ from seqvae_cli.nn.distributions import (
     kl,
 )
 from seqvae_cli.nn.rotary import turn
+from tests.trainings import changed, copied
 
 VOCABULARY = 13
 LATENT = 3
@@ -407,7 +408,8 @@ def test_the_terms_are_those_of_a_reference_written_out(name: str) -> None:
 
 def test_the_negative_elbo_is_summed_over_tokens_and_averaged_over_sentences() -> None:
     from seqvae_cli.config.schema import ObjectiveSettings
-    from seqvae_cli.training.objective import Clock, Objective
+    from seqvae_cli.training.objective import Objective
+    from seqvae_cli.training.schedule import Clock
 
     model, batch, noise = build().eval(), ragged(), noise_for(5)
     objective = Objective(ObjectiveSettings(kl_schedule="none", free_bits_total=0.0))
@@ -804,6 +806,17 @@ def test_a_few_steps_learn_two_sentences_by_heart() -> None:
         losses.append(loss.item())
     # Two sentences, equally likely: no model can do better than log 2.
     assert 0.6 < np.mean(losses[-20:]) < 1.2 < losses[0]
+
+
+def test_a_reset_decoder_keeps_the_embeddings_and_what_is_tied() -> None:
+    model = build(tied=True)
+    before = copied(model)
+    model.reset_decoder()
+    new = changed(before, model)
+    assert "decoder.lstm.weight_ih_l0" in new
+    assert "decoder.first_cell.weight" in new
+    assert not any(name.startswith("encoder.") or "embedding" in name for name in new)
+    assert model.decoder.vocabulary.weight is model.encoder.embedding.weight
 
 
 def test_a_seed_gives_the_same_model() -> None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seqvae_cli import api
 from seqvae_cli.config import layers
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
@@ -26,6 +27,7 @@ from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import EvalEvent
+from tests import trainings
 from tests.conftest import TINY, Answer, Seqvae
 from tests.trainings import assert_same_run, fit
 
@@ -265,6 +267,25 @@ def test_stopping_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus, 
     assert stopped.status != "finished"
     fit(stopped, tiny_corpus, resume=True)
     assert_same_run(quiet, stopped)
+
+
+def test_a_language_model_has_no_code_and_an_exact_bound(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
+    run = trainings.new_run(tiny_corpus, "words", model__latent_size=0)
+    assert all(event.rate == 0 for event in fit(run, tiny_corpus) if isinstance(event, EvalEvent))
+    model = api.load(run)
+    assert not any(name.startswith("encoder.lstm") for name, _ in model.network.named_parameters())
+    figures = model.evaluate(samples=50)
+    assert figures.iw_samples == 1
+    assert figures.iw_nll == pytest.approx(figures.neg_elbo, abs=1e-5)
+    assert (figures.rate, figures.mutual_information, figures.active_units) == (0, 0, 0)
+    many = metrics.iw_nll(model.network, tiny_corpus.split("test"), samples=7)
+    assert float(many.mean()) == pytest.approx(figures.iw_nll, abs=1e-5)
+    assert math.isfinite(figures.iw_ppl)
+    assert len(seqvae("sample", "words", "-n", "3").lines) == 3
+    for arguments in (["encode", "the cat"], ["reconstruct", "the cat"], ["interpolate", "a dog", "the cat"]):
+        answer = seqvae(*arguments, "-r", "words")
+        assert answer.code == 2
+        assert "language model" in answer.err
 
 
 @pytest.mark.parametrize("kind", [*TRAINED])

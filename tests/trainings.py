@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from seqvae_cli.config import layers
+from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.training import session
+from seqvae_cli.training.learner import Learner
 from tests.conftest import TINY
 
 TIMES = {"tokens_per_second"}
@@ -62,3 +64,18 @@ def assert_same_run(one: Run, other: Run) -> None:
             assert torch.equal(first[name], second[name]), f"{folder}: {name}"
     assert figures(one) == figures(other)
     assert len(figures(one)) > 0
+
+
+def small_learner(corpus: Corpus, **train: object) -> Learner:
+    sizes = {"hidden_size": 16, "embed_size": 12, "latent_size": 4}
+    settings = Settings.model_validate({"model": sizes, "train": train})
+    return Learner(settings, len(corpus.tokenizer), torch.device("cpu"), torch.float32)
+
+
+def copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], model: torch.nn.Module) -> set[str]:
+    """The weights that differ from those of `before`, by name."""
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}

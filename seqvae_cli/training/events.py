@@ -1,4 +1,4 @@
-"""What training says while it runs. Losses are nats a sentence; speeds are tokens (with `<eos>`) a second."""
+"""The events that a training yields. Losses are nats a sentence; speeds are tokens a second, `<eos>` counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StartEvent:
-    """Before the first step: what is trained, on what, and from where."""
+    """Before the first step: the run, its corpus, its setup and its phases."""
 
     run: str
     corpus: str
@@ -17,9 +17,9 @@ class StartEvent:
     threads: int
     epochs: int
     pretrain: float
-    """Epochs as an autoencoder, the first of all; shortened, like the next, where the training is short."""
+    """Epochs as an autoencoder, before all others; as shortened for a short training."""
     annealing: float
-    """Epochs after them in which the KL weight, or the target rate, is not at its full value yet."""
+    """Epochs after pretraining until the KL weight, or the target rate, is full; likewise."""
     steps_per_epoch: int
     step: int
     """Steps already done: 0, unless the run was resumed."""
@@ -60,7 +60,7 @@ class EvalEvent:
     mutual_information: float
     active_units: int
     rate_by_dimension: tuple[float, ...]
-    """The rate of each group of the KL: a latent dimension, or one in all."""
+    """The rate of each group of the KL: one for each latent dimension, or one in all."""
     best: bool
     """The lowest validation -ELBO of the run so far."""
 
@@ -76,7 +76,7 @@ class PlateauEvent:
 
 @dataclass(frozen=True)
 class CollapseEvent:
-    """The latent says nothing: rate or mutual information is close to 0."""
+    """Posterior collapse: the rate or the mutual information is close to 0. Sent once a run."""
 
     epoch: int
     rate: float
@@ -92,7 +92,7 @@ class WarningEvent:
 
 @dataclass(frozen=True)
 class EndEvent:
-    """The last event. `reason`: finished (all epochs), stopped (early stop or plateaus used up), interrupted."""
+    """The last event. `reason`: finished (all epochs), stopped (early, or after `max_decays` plateaus), interrupted."""
 
     reason: str
     epoch: int

@@ -1,4 +1,4 @@
-"""One training step, and all tensors that have to be saved for the next one to be the same after a resume."""
+"""One training step, and the tensors that a checkpoint saves: weights, optimizer and random state."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.system.runtime import autocast, random_state, restore_random_state
-from seqvae_cli.training.objective import Clock, Loss, Objective
+from seqvae_cli.training.objective import Loss, Objective
+from seqvae_cli.training.schedule import Clock, learning_rate_factor
 
-DIVERGED_HINT = "lower --lr, or --clip the gradient harder; a finite checkpoint is kept where there was one"
+DIVERGED_HINT = "lower --lr, or clip gradients at a smaller norm (--clip); the last finite checkpoint, if any, is kept"
 
 
 class Learner:
-    """The model, its objective and its optimizer on one device. Seeds and draws from torch's global random streams."""
+    """Model, objective and optimizer on one device. Seeds torch's global random streams and draws from them."""
 
     def __init__(self, settings: Settings, vocabulary_size: int, device: torch.device, precision: torch.dtype) -> None:
         self.settings, self.device, self.precision = settings.train, device, precision
@@ -34,8 +35,8 @@ class Learner:
         self.bad_step = torch.full((), math.inf, device=device)
 
     def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        """Adam without memory. Every Adam comes from here."""
-        self.highest = learning_rate
+        """Replaces the optimizer, and the averaged weights if there are any, by new ones without state."""
+        self.base_learning_rate = learning_rate
         fused = self.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate, fused=fused)
         self.averaged: AveragedModel | None = None
@@ -46,22 +47,17 @@ class Learner:
 
     @property
     def evaluated(self) -> SentenceVAE:
-        """The model that is validated and kept: that of the mean weights, where there is one."""
+        """The model to validate and to keep: with the averaged weights, if there are any."""
         return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
 
     def learning_rate(self, clock: Clock) -> float:
-        """That of the optimizer, or where it stands on a cosine from there to 0 (Loshchilov & Hutter 2017)."""
-        if self.settings.lr_schedule == "plateau" or clock.epoch <= 0:
-            return self.highest
-        position = self.settings.lr_cycles * clock.epoch / clock.epochs
-        # The end is the end of a cycle, not the start of another.
-        position = 1.0 if clock.epoch >= clock.epochs else position % 1.0
-        return self.highest * 0.5 * (1 + math.cos(math.pi * position))
+        return self.base_learning_rate * learning_rate_factor(self.settings, clock)
 
     def step(self, batch: Batch, clock: Clock, number: int, *, part: str = "all") -> Loss:
-        """Forward, backward, clip, Adam: the `number`-th step of the run.
+        """Forward, backward, clip, Adam: step `number` of the run.
 
-        `part`: all weights, those of the encoder alone (the word embeddings are the decoder's), or all but those.
+        `part`: update `all` weights, those of the `encoder`, or the others (`decoder`). Word embeddings count as the
+        decoder's.
         """
         batch = batch.to(self.device)
         with autocast(self.device, self.precision):
@@ -71,28 +67,28 @@ class Learner:
         loss.total.backward()  # type: ignore[no-untyped-call]
         if part != "all":
             for name, parameter in self.model.named_parameters():
-                if is_encoders(name) != (part == "encoder"):
-                    parameter.grad = None  # which Adam passes over
+                if belongs_to_encoder(name) != (part == "encoder"):
+                    parameter.grad = None  # Adam skips it
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(clock)
         self.optimizer.step()
-        if self.averaged is not None and part != "encoder":  # not for each of the encoder's steps before one of all
+        if self.averaged is not None and part != "encoder":  # the mean is over steps of the decoder
             self.averaged.update_parameters(self.model)
-        # Kept on the device: asking for it every step would make the device wait.
+        # Stays on the device: reading it in every step would make the device wait.
         finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
         self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(number))
-        # Without its graph: the memory of this step's tensors is free for the next.
+        # Detached from the graph, so that its tensors are freed before the next step.
         return replace(loss, total=loss.total.detach())
 
     def check_finite(self) -> None:
-        """Raises `DivergedError` with the first step whose loss or gradient was no finite number."""
+        """Raises `DivergedError` with the first step whose loss or gradient was not finite."""
         step = float(self.bad_step)
         if math.isfinite(step):
-            raise DivergedError(f"the loss or its gradient is no finite number at step {int(step)}", DIVERGED_HINT)
+            raise DivergedError(f"the loss or its gradient is not finite at step {int(step)}", DIVERGED_HINT)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Weights, and what training needs beside them: optimizer and random streams."""
+        """What a checkpoint saves: `model`, and `training` (optimizer, objective, averaged weights, random state)."""
         training = optimizer_tensors(self.model, self.optimizer)
         training |= {f"objective/{name}": value for name, value in self.objective.state_dict().items()}
         if self.averaged is not None:
@@ -101,7 +97,7 @@ class Learner:
         return {"model": self.model.state_dict(), "training": training}
 
     def restore(self, path: Path, learning_rate: float) -> None:
-        """Undoes what happened since the verified checkpoint in `path`. Raises `CheckpointError`."""
+        """Goes back to the verified checkpoint in `path`. Raises `CheckpointError`."""
         checkpoint.load_weights(self.model, path)
         tensors = checkpoint.read_tensors(path / "training.safetensors")
         _check_adam(self.model, tensors)
@@ -113,23 +109,23 @@ class Learner:
         restore_random_state(random, self.device)
 
 
-def is_encoders(name: str) -> bool:
-    """Whether the parameter of that name is the encoder's own."""
+def belongs_to_encoder(name: str) -> bool:
+    """Whether the parameter of that name belongs to the encoder alone; the decoder uses the word embeddings too."""
     return name.startswith("encoder.") and not name.startswith("encoder.embedding.")
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Gives `module` its state from `tensors`, whose names begin with `prefix`. Raises `CheckpointError`."""
+    """Loads the tensors whose names begin with `prefix` into `module`. Raises `CheckpointError`."""
     state = {name: tensors.get(prefix + name) for name in module.state_dict()}
     for name, value in module.state_dict().items():
         found = state[name]
         if found is None or found.shape != value.shape or found.dtype != value.dtype:
-            raise CheckpointError(f"what training needs beside the weights is incomplete: {prefix + name!r}")
+            raise CheckpointError(f"training.safetensors lacks {prefix + name!r}, or has it in another shape or type")
     module.load_state_dict(state)
 
 
 def _check_adam(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Raises `CheckpointError` where Adam could not go on from `tensors`: all of its state of a parameter, or none."""
+    """Raises `CheckpointError` where Adam's state of a parameter is incomplete, or of another shape or type."""
     for name, parameter in model.named_parameters():
         expected = {f"{name}/step": (), f"{name}/exp_avg": parameter.shape, f"{name}/exp_avg_sq": parameter.shape}
         there = [key for key in expected if key in tensors]
@@ -152,7 +148,7 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undoes `optimizer_tensors`. Raises `CheckpointError` for a shape that is not the parameter's."""
+    """Loads what `optimizer_tensors` gave. Raises `CheckpointError` for a shape other than the parameter's."""
     for name, parameter in model.named_parameters():
         state: dict[str, Tensor] = {}
         for full, value in tensors.items():

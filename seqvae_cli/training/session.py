@@ -1,4 +1,4 @@
-"""A new run, and `fit(...)`, which trains one and yields events. Prints nothing."""
+"""`start` makes a new run; `fit` trains a run, new or resumed, and yields events."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DivergedError, MachineError, UsageError
-from seqvae_cli.runs import checkpoint, loading, registry
+from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
-from seqvae_cli.system.runtime import resolve_device, resolve_precision
+from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event
 from seqvae_cli.training.loop import Trainer
 
 
 def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: str | None = None) -> Run:
-    """A new run folder for `settings` on `corpus`. Raises where training could not begin: before any data is read."""
-    resolve_precision(settings.runtime.precision, resolve_device(settings.runtime.device))
+    """Makes a run folder for `settings` on `corpus`, named `name` or CORPUS-PRESET-N.
+
+    Raises `MachineError` where the device or the precision is not available, `UsageError` for a corpus without training
+    or validation sentences or a taken name, `DataError` for a damaged corpus: before the folder is made.
+    """
+    setup.resolve_runtime(settings.runtime)
     _check_splits(corpus)
     corpus.verify()
     settings = settings.model_copy(update={"data": corpus.path.name})
@@ -42,38 +46,40 @@ def fit(
 ) -> Iterator[Event]:
     """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
 
-    Seeds and uses torch's global random streams. With `resume` it goes on from the newest checkpoint that verifies;
-    `epochs` then replaces the number of epochs in all, for later resumes too. Stopped, it saves first.
+    Seeds torch's global random streams and draws from them. `resume` goes on from the newest checkpoint that verifies;
+    `epochs` then replaces the number of epochs in all, for later resumes too. When `stop()` turns true, it saves and
+    ends.
 
-    Raises `DivergedError` when the loss is no number (the last finite checkpoint stays), `MachineError`,
-    `CheckpointError`, `DataError`.
+    Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
+    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has.
     """
     run.check_corpus(corpus.path.name, corpus.hash)
     corpus.verify()
     _check_splits(corpus)
-    resolve_device(loading.load_parts(run)[0].runtime.device)  # else a run is marked failed for want of it
     with run.lock():
+        resolved = setup.resolve(run, epochs)  # before `start`: what cannot begin does not mark the run as failed
         run.start()
         files.sweep(run.path)
         for folder in ("best", "last"):
             checkpoint.sweep(run.path / folder)
         try:
-            trainer = Trainer(run, corpus, stop, epochs)
+            trainer = Trainer(run, corpus, resolved, stop)
             if resume:
                 yield from trainer.resume()
             yield from trainer.train()
         except DivergedError as error:
-            _mark(run, "diverged", error.message)
+            _record_failure(run, "diverged", error.message)
             raise
         except BaseException as error:
-            # Also where the consumer stops listening (GeneratorExit) or a second Ctrl-C ends it at once.
+            # A consumer that closes the generator (GeneratorExit), or a second Ctrl-C, interrupts too.
             interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt)
-            _mark(run, "interrupted" if interrupted else "failed", None if interrupted else repr(error))
+            status, failure = ("interrupted", None) if interrupted else ("failed", repr(error))
+            _record_failure(run, status, failure)
             raise
 
 
-def _mark(run: Run, status: str, failure: str | None) -> None:
-    """Best effort: the error that brought us here is the one to report, not a full disk on top of it."""
+def _record_failure(run: Run, status: str, failure: str | None) -> None:
+    """Writes how training ended, if the disk allows: the error that ended it is the one to report."""
     try:
         run.update(status=status, holder=None, failure=failure)
     except MachineError:

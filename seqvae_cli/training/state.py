@@ -1,4 +1,4 @@
-"""Where a training stands: what a checkpoint keeps beside weights, optimizer and random streams."""
+"""The position, counters and metrics of a training, saved in its checkpoints as `training.json`."""
 
 from __future__ import annotations
 
@@ -7,63 +7,70 @@ from typing import Any
 
 from seqvae_cli.errors import CheckpointError
 
-LATER = {"pretrained", "aggressive", "mutual_information"}
-"""Fields that checkpoints of the first versions lack: their trainings have no such phases."""
-
 
 @dataclass
-class Progress:
-    """Where training stands: all of it plain numbers, saved as `training.json`."""
+class TrainingState:
+    """Everything that decides how training goes on, but for weights, optimizer and random state; plain numbers."""
 
     epoch: int = 1
-    """The epoch that is being trained, from 1."""
+    """The current epoch, from 1."""
     batch: int = 0
-    """Batches of it that are done."""
+    """Batches of this epoch that are done."""
     step: int = 0
+    """Steps that are done, in all epochs."""
     learning_rate: float = 0.0
+    """Of the optimizer, before the factor of the learning-rate schedule."""
     best_step: int = -1
+    """Step of the weights in `best`; -1: none yet."""
     best_epoch: int = 0
     best_neg_elbo: float | None = None
     stale: int = 0
-    """Epochs at the full KL weight since the best one, or since the last plateau."""
+    """Epochs at the full KL weight since the best one or the last plateau."""
     unimproved: int = 0
     """Epochs at the full KL weight since the best one."""
     decays: int = 0
+    """Plateaus so far."""
     seconds: float = 0.0
+    """Time spent on training, in all epochs."""
     epoch_seconds: float = 0.0
     """Time spent on the steps of this epoch."""
     epoch_tokens: int = 0
+    """Tokens trained on in this epoch, `<eos>` counted."""
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Distortion and rate, summed over this epoch's sentences."""
+    """Distortion and rate (nats), summed over this epoch's sentences so far."""
     sentences: int = 0
+    """Sentences trained on in this epoch."""
     pretrained: bool = True
-    """The pretraining, if there is one, is over."""
+    """Pretraining is over, or there is none."""
     aggressive: bool = False
-    """The encoder is trained to its best before each step."""
+    """The aggressive phase is not over."""
     mutual_information: float | None = None
-    """Of the last validation, while `aggressive`."""
+    """Of the last validation (nats), in the aggressive phase."""
     collapsed: bool = False
-    """The collapse was told."""
+    """A `CollapseEvent` was sent."""
     done: bool = False
+    """Training stopped before its last epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """The lines of `metrics.jsonl`."""
 
     @classmethod
-    def from_json(cls, value: Any, where: str) -> Progress:
-        """What was saved in `where`. Raises `CheckpointError`."""
+    def from_json(cls, value: Any, where: str) -> TrainingState:
+        """Checks what was read from the checkpoint `where`. Raises `CheckpointError` for a wrong field or value."""
         names = {item.name for item in fields(cls)}
-        if not isinstance(value, dict) or not names - LATER <= value.keys() <= names:
-            raise CheckpointError(f"{where}: training.json does not say where training stood")
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{where}: training.json is not an object")
+        if wrong := sorted(names.symmetric_difference(value)):
+            raise CheckpointError(f"{where}: training.json has missing or unknown fields: {', '.join(wrong):.200}")
         for name, item in value.items():
-            if not _fits(name, item):
-                raise CheckpointError(f"{where}: training.json says {name} is {item!r:.60}")
+            if not _is_valid(name, item):
+                raise CheckpointError(f"{where}: training.json has an invalid {name}: {item!r:.60}")
         if value["batch"] and not value["sentences"]:
             raise CheckpointError(f"{where}: training.json counts batches without sentences")
         return cls(**value)
 
 
-def _fits(name: str, value: Any) -> bool:
-    """Whether a field can have this value: files are checked against their digests, but whoever wrote them may lie."""
+def _is_valid(name: str, value: Any) -> bool:
+    """Whether a field can have this value. Digests show damage, but do not tell who wrote a checkpoint."""
     match name:
         case "history":
             return isinstance(value, list) and all(isinstance(line, dict) for line in value)

@@ -66,7 +66,7 @@ def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_th
 def test_one_sentence_has_no_other_to_exchange_codes_with(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Corpus, "split", lambda _, __: [np.array([5, 6])])
     with pytest.raises(UsageError, match="1 sentence"):
-        diagnose(api.load("tiny-run"), tiny_corpus, "test")
+        diagnose(api.load("tiny-run").network, tiny_corpus, "test")
 
 
 def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_corpus: Corpus) -> None:

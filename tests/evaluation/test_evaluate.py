@@ -17,7 +17,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
+from seqvae_cli.evaluation.evaluate import Evaluation
 from seqvae_cli.latent import generate
 from tests.conftest import Stages
 
@@ -77,7 +77,7 @@ def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> 
 
 def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, model: Model, tiny_corpus: Corpus) -> None:
     assert model.evaluate(samples=40) == result
-    assert evaluate(api.load("tiny-run"), tiny_corpus, samples=40) == result
+    assert api.load("tiny-run").evaluate(samples=40) == result
     other = model.evaluate(samples=40, seed=1)
     assert other.distortion != result.distortion
     assert other.iw_nll != result.iw_nll
@@ -135,8 +135,9 @@ def test_progress_tells_of_every_unit(model: Model) -> None:
 
 def test_another_corpus_is_refused_with_both_hashes(model: Model, tmp_path: Path) -> None:
     other = other_corpus(tmp_path)
+    model.run.info["corpus"]["folder"] = other.path.name
     with pytest.raises(DataError) as caught:
-        evaluate(model, other)
+        model.evaluate()
     assert caught.value.exit_code == 4
     assert other.hash[:12] in caught.value.message
     assert model.run.info["corpus"]["hash"][:12] in caught.value.message
@@ -148,7 +149,7 @@ def test_a_corpus_whose_words_were_changed_in_place_is_refused(model: Model, tin
     data[0] = 4 + (data[0] == 4)
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"test\.tokens\.bin"):
-        evaluate(model, Corpus.open(tiny_corpus.path), samples=1)
+        model.evaluate(samples=1)
 
 
 def test_an_unknown_split_is_wrong_usage_and_the_splits_are_named(model: Model) -> None:
@@ -160,6 +161,6 @@ def test_an_unknown_split_is_wrong_usage_and_the_splits_are_named(model: Model) 
 
 def test_an_empty_split_is_wrong_usage(model: Model, tmp_path: Path) -> None:
     other = other_corpus(tmp_path)
-    model.run.info["corpus"]["hash"] = other.hash
+    model.run.info["corpus"] |= {"folder": other.path.name, "hash": other.hash}
     with pytest.raises(UsageError, match=r"'test' of corpus other is empty"):
-        evaluate(model, other)
+        model.evaluate()

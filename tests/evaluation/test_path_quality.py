@@ -20,7 +20,7 @@ from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation.path_quality import path_figures, paths
+from seqvae_cli.evaluation.path_quality import path_figures
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import KINDS
 from seqvae_cli.training import session
@@ -139,14 +139,15 @@ def test_there_are_no_paths_without_codes_or_two_sentences_of_the_corpus(
     (tmp_path / "other.txt").write_text("the cat sees it\na dog likes people\nthe sea\n")
     source = text_source(tmp_path / "other.txt")
     other = prepare.prepare_text(source, "other", valid_fraction=0.34, test_fraction=0.0).corpus
+    model.run.info["corpus"]["folder"] = other.path.name
     with pytest.raises(DataError, match=other.hash[:12]):
-        paths(model, other)
+        model.path_quality()
     model.run.info["corpus"]["hash"] = other.hash
     for split in ("test", "valid"):  # of no sentence, and of one
         with pytest.raises(UsageError, match=f"'{split}' of corpus other has not two sentences"):
-            paths(model, other, split)
+            model.path_quality(split)
     run = session.start(layers.resolve(overrides=TINY | {"model.latent_size": 0, "train.epochs": 1}), tiny_corpus)
     for _ in session.fit(run, tiny_corpus):
         pass
     with pytest.raises(UsageError, match="language model"):
-        paths(api.load(run), tiny_corpus)
+        api.load(run).path_quality()

@@ -18,7 +18,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.ngrams import KneserNey
-from seqvae_cli.evaluation.samples import distinct, quality, self_bleu
+from seqvae_cli.evaluation.samples import distinct, self_bleu
 from seqvae_cli.latent import generate
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
@@ -135,8 +135,9 @@ def test_misleading_splits_are_refused(model: Model, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the cat sees it\na dog likes people\nthe sea\n")
     source = text_source(tmp_path / "other.txt")
     other = prepare.prepare_text(source, "other", valid_fraction=0.34, test_fraction=0.0).corpus
+    model.run.info["corpus"]["folder"] = other.path.name
     with pytest.raises(DataError, match=other.hash[:12]):
-        quality(model, other)
+        model.sample_quality()
     model.run.info["corpus"]["hash"] = other.hash
     with pytest.raises(UsageError, match="'test' of corpus other is empty"):
-        quality(model, other)
+        model.sample_quality()

@@ -1,4 +1,4 @@
-"""Trainings that cannot go on: rows 22 (the loss is no finite number) and 23 (the memory is used up)."""
+"""Trainings that cannot go on: rows 22 (the loss is not finite) and 23 (the memory is used up)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def kept(name: str, step: int) -> None:
 @pytest.mark.row(22)
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 @pytest.mark.parametrize("step", [11, 17])
-def test_a_loss_that_is_no_finite_number_ends_with_its_step_and_the_last_finite_checkpoint(
+def test_a_loss_that_is_not_finite_ends_with_its_step_and_the_last_finite_checkpoint(
     tiny_corpus: Corpus, seqvae: Seqvae, step: int, number: float
 ) -> None:
     new_run(tiny_corpus, "bad", train__epochs=3)
@@ -40,7 +40,7 @@ def test_a_loss_that_is_no_finite_number_ends_with_its_step_and_the_last_finite_
     real = Trainer.step
 
     def poisoned(trainer: Any, rows: Any) -> Any:
-        if trainer.progress.step == step - 1:
+        if trainer.state.step == step - 1:
             with torch.no_grad():
                 next(trainer.learner.model.parameters()).fill_(number)
         return real(trainer, rows)
@@ -54,7 +54,7 @@ def test_a_loss_that_is_no_finite_number_ends_with_its_step_and_the_last_finite_
 
 
 @pytest.mark.row(22)
-def test_a_validation_that_is_no_finite_number_ends_likewise(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
+def test_a_validation_that_is_not_finite_ends_likewise(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
     new_run(tiny_corpus, "bad", train__epochs=3)
     real, calls = metrics.elbo, []
 

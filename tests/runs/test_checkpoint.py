@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from seqvae_cli import api
 from seqvae_cli.config.schema import ModelSettings
-from seqvae_cli.data.batching import collate
 from seqvae_cli.errors import CheckpointError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, loading, registry
 from seqvae_cli.system import files
-from seqvae_cli.training import learner
 
 
 def group(seed: int = 0) -> dict[str, Tensor]:
@@ -379,69 +377,6 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     checkpoint.load_weights(other, path)
     assert other.decoder.vocabulary.weight is other.encoder.embedding.weight
     assert bits(other.state_dict()) == bits(model.state_dict())
-
-
-# The optimizer
-
-
-def steps(model: SentenceVAE, optimizer: torch.optim.Optimizer, count: int) -> None:
-    model.train()
-    for i in range(count):
-        batch = collate([torch.arange(4, 5 + i % 6).numpy(), torch.tensor([4, 9, 10]).numpy()])
-        terms = model(batch)
-        optimizer.zero_grad()
-        (terms.distortion.mean() + terms.kl.sum(1).mean()).backward()
-        optimizer.step()
-
-
-@pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "free"])
-def test_going_on_from_a_checkpoint_gives_the_bits_of_never_having_stopped(
-    fused: bool, tied: bool, tmp_path: Path
-) -> None:
-    torch.manual_seed(0)
-    model = tiny_model(tied)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
-    steps(model, optimizer, 5)
-    state = torch.get_rng_state()
-    saved = learner.optimizer_tensors(model, optimizer)
-    assert len(saved) == 3 * len(list(model.parameters()))
-    path = checkpoint.write(tmp_path, 5, {"model": model.state_dict(), "training": saved})
-    steps(model, optimizer, 5)
-
-    other = tiny_model(tied)
-    checkpoint.load_weights(other, path)
-    again = torch.optim.Adam(other.parameters(), lr=0.01, fused=fused)
-    learner.restore_optimizer(other, again, checkpoint.read_tensors(path / "training.safetensors"))
-    torch.set_rng_state(state)
-    steps(other, again, 5)
-    assert bits(other.state_dict()) == bits(model.state_dict())
-    assert bits(learner.optimizer_tensors(other, again)) == bits(learner.optimizer_tensors(model, optimizer))
-    checkpoint.verify(path)  # going on changed nothing on disk
-
-
-def test_an_optimizer_without_its_state_would_go_another_way() -> None:
-    torch.manual_seed(0)
-    model, other = tiny_model(), tiny_model()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    steps(model, optimizer, 5)
-    other.load_state_dict(model.state_dict())
-    state = torch.get_rng_state()
-    steps(model, optimizer, 1)
-    torch.set_rng_state(state)
-    steps(other, torch.optim.Adam(other.parameters(), lr=0.01), 1)
-    assert bits(other.state_dict()) != bits(model.state_dict())
-
-
-def test_optimizer_state_of_another_shape_is_refused() -> None:
-    model = tiny_model()
-    optimizer = torch.optim.Adam(model.parameters())
-    steps(model, optimizer, 1)
-    tensors = learner.optimizer_tensors(model, optimizer)
-    name = "encoder.mean.weight/exp_avg"
-    tensors[name] = torch.zeros(3, 3)
-    with pytest.raises(CheckpointError, match=name):
-        learner.restore_optimizer(model, torch.optim.Adam(model.parameters()), tensors)
 
 
 # Loading a run

@@ -1,45 +1,28 @@
-"""One step: the learning rate it takes, and the mean of the weights after it."""
+"""One step: its learning rate, the part it updates, the averaged weights; the optimizer's state in a checkpoint."""
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from seqvae_cli.config.schema import Settings
+from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.training.learner import Learner
-from seqvae_cli.training.objective import Clock
-
-
-def learner(corpus: Corpus, **train: object) -> Learner:
-    sizes = {"hidden_size": 8, "embed_size": 6, "latent_size": 2}
-    settings = Settings.model_validate({"model": sizes, "train": {"lr": 0.5, **train}})
-    return Learner(settings, len(corpus.tokenizer), torch.device("cpu"), torch.float32)
-
-
-def test_the_learning_rate_falls_along_a_cosine_from_the_end_of_pretraining_to_0(tiny_corpus: Corpus) -> None:
-    rates = [learner(tiny_corpus).learning_rate(Clock(epoch, 8)) for epoch in (-2, 0, 2, 4, 6, 8)]
-    half = math.sqrt(0.5)
-    assert rates == pytest.approx([0.5, 0.5, 0.25 * (1 + half), 0.25, 0.25 * (1 - half), 0.0])
-
-
-def test_each_cycle_of_the_learning_rate_starts_high_again_and_the_last_ends_at_0(tiny_corpus: Corpus) -> None:
-    cycles = learner(tiny_corpus, lr_cycles=2)
-    rates = [cycles.learning_rate(Clock(epoch, 8)) for epoch in (0, 2, 3.9999999, 4, 6, 8, 9)]
-    assert rates == pytest.approx([0.5, 0.25, 0.0, 0.5, 0.25, 0.0, 0.0], abs=1e-9)
-
-
-def test_plateaus_alone_lower_the_learning_rate_where_they_are_chosen(tiny_corpus: Corpus) -> None:
-    plateau = learner(tiny_corpus, lr_schedule="plateau")
-    assert [plateau.learning_rate(Clock(epoch, 8)) for epoch in (-1, 0, 4, 8)] == [0.5] * 4
+from seqvae_cli.errors import CheckpointError
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.runs import checkpoint
+from seqvae_cli.training import learner
+from seqvae_cli.training.learner import belongs_to_encoder
+from seqvae_cli.training.schedule import Clock
+from tests.trainings import changed, copied, small_learner
 
 
 def test_a_step_takes_the_learning_rate_of_its_moment(tiny_corpus: Corpus) -> None:
     batch = collate([tiny_corpus.split("train")[i] for i in range(8)])
-    one = learner(tiny_corpus)
+    one = small_learner(tiny_corpus, lr=0.5)
     before = [weight.clone() for weight in one.model.parameters()]
     one.step(batch, Clock(8, 8), 1)  # at the end of the cosine: 0
     assert all(torch.equal(old, new) for old, new in zip(before, one.model.parameters(), strict=True))
@@ -49,7 +32,7 @@ def test_a_step_takes_the_learning_rate_of_its_moment(tiny_corpus: Corpus) -> No
 
 def test_what_is_validated_is_the_running_mean_of_the_weights(tiny_corpus: Corpus) -> None:
     batch = collate([tiny_corpus.split("train")[i] for i in range(8)])
-    one = learner(tiny_corpus, average=0.75)
+    one = small_learner(tiny_corpus, lr=0.5, average=0.75)
     assert one.evaluated is not one.model
     mean: list[torch.Tensor] = []
     for number in range(4):
@@ -63,5 +46,90 @@ def test_what_is_validated_is_the_running_mean_of_the_weights(tiny_corpus: Corpu
 
 
 def test_without_averaging_the_model_itself_is_validated(tiny_corpus: Corpus) -> None:
-    one = learner(tiny_corpus)
+    one = small_learner(tiny_corpus, lr=0.5)
     assert one.evaluated is one.model
+
+
+@pytest.mark.parametrize("part", ["all", "encoder", "decoder"])
+def test_a_step_of_one_part_changes_that_part_alone(tiny_corpus: Corpus, part: str) -> None:
+    batch = collate([tiny_corpus.split("train")[i] for i in range(8)])
+    one = small_learner(tiny_corpus)
+    before = copied(one.model)
+    one.step(batch, Clock(5, 10), 1, part=part)
+    own = {name for name in before if belongs_to_encoder(name)}
+    expected = {"all": set(before), "encoder": own, "decoder": set(before) - own}[part]
+    assert changed(before, one.model) == expected
+    assert any(name.startswith("encoder.lstm") for name in own)
+    assert not any("embedding" in name for name in own)
+
+
+# --- the optimizer's state
+
+
+def tiny_model(tied: bool = False) -> SentenceVAE:
+    settings = ModelSettings(embed_size=6, hidden_size=8, latent_size=2, dropout=0.3, tied=tied)
+    return SentenceVAE(settings, 11)
+
+
+def bits(tensors: dict[str, Tensor]) -> dict[str, bytes]:
+    return {name: value.contiguous().numpy().tobytes() for name, value in sorted(tensors.items())}
+
+
+def steps(model: SentenceVAE, optimizer: torch.optim.Optimizer, count: int) -> None:
+    model.train()
+    for i in range(count):
+        batch = collate([torch.arange(4, 5 + i % 6).numpy(), torch.tensor([4, 9, 10]).numpy()])
+        terms = model(batch)
+        optimizer.zero_grad()
+        (terms.distortion.mean() + terms.kl.sum(1).mean()).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "free"])
+def test_going_on_from_a_checkpoint_gives_the_bits_of_never_having_stopped(
+    fused: bool, tied: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = tiny_model(tied)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
+    steps(model, optimizer, 5)
+    state = torch.get_rng_state()
+    saved = learner.optimizer_tensors(model, optimizer)
+    assert len(saved) == 3 * len(list(model.parameters()))
+    path = checkpoint.write(tmp_path, 5, {"model": model.state_dict(), "training": saved})
+    steps(model, optimizer, 5)
+
+    other = tiny_model(tied)
+    checkpoint.load_weights(other, path)
+    again = torch.optim.Adam(other.parameters(), lr=0.01, fused=fused)
+    learner.restore_optimizer(other, again, checkpoint.read_tensors(path / "training.safetensors"))
+    torch.set_rng_state(state)
+    steps(other, again, 5)
+    assert bits(other.state_dict()) == bits(model.state_dict())
+    assert bits(learner.optimizer_tensors(other, again)) == bits(learner.optimizer_tensors(model, optimizer))
+    checkpoint.verify(path)  # going on changed nothing on disk
+
+
+def test_an_optimizer_without_its_state_would_go_another_way() -> None:
+    torch.manual_seed(0)
+    model, other = tiny_model(), tiny_model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    steps(model, optimizer, 5)
+    other.load_state_dict(model.state_dict())
+    state = torch.get_rng_state()
+    steps(model, optimizer, 1)
+    torch.set_rng_state(state)
+    steps(other, torch.optim.Adam(other.parameters(), lr=0.01), 1)
+    assert bits(other.state_dict()) != bits(model.state_dict())
+
+
+def test_optimizer_state_of_another_shape_is_refused() -> None:
+    model = tiny_model()
+    optimizer = torch.optim.Adam(model.parameters())
+    steps(model, optimizer, 1)
+    tensors = learner.optimizer_tensors(model, optimizer)
+    name = "encoder.mean.weight/exp_avg"
+    tensors[name] = torch.zeros(3, 3)
+    with pytest.raises(CheckpointError, match=name):
+        learner.restore_optimizer(model, torch.optim.Adam(model.parameters()), tensors)

@@ -1,4 +1,4 @@
-"""Terms -> loss: schedules, free bits, weights."""
+"""Terms -> loss: weights, free bits, a target and a minimum of the rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from seqvae_cli.config.schema import ObjectiveSettings
 from seqvae_cli.model import Terms
-from seqvae_cli.training.objective import SCHEDULES, Clock, Objective
+from seqvae_cli.training.objective import Objective
+from seqvae_cli.training.schedule import KL_SCHEDULES, Clock
 
 EPOCHS = 40.0
 
@@ -38,77 +39,17 @@ def number(tensor: Tensor) -> float:
 
 FULL = Clock(EPOCHS, EPOCHS)
 
-# --- schedules
-
 
 def test_without_a_schedule_the_weight_is_beta() -> None:
     assert weights([0, 1, 40], kl_schedule="none") == [1, 1, 1]
     assert weights([0, 1, 40], kl_schedule="none", beta=0.3, kl_hold=9) == [0.3, 0.3, 0.3]
 
 
-def test_linear_is_held_then_rises_to_one() -> None:
-    assert weights([0, 1, 2, 4, 5, 99], kl_schedule="linear", kl_warmup=4) == [0, 0.25, 0.5, 1, 1, 1]
-    held = weights([0, 3, 3.5, 4, 5, 9], kl_schedule="linear", kl_hold=3, kl_warmup=2)
-    assert held == [0, 0, 0.25, 0.5, 1, 1]
-
-
-def test_logistic_is_a_hundredth_at_the_start_and_ninety_nine_at_the_end() -> None:
-    rising = weights([0, 2.5, 5, 7.5, 10, 40], kl_schedule="logistic", kl_warmup=10)
-    assert rising[:5] == pytest.approx([0.01, 1 / (1 + 99**0.5), 0.5, 1 - 1 / (1 + 99**0.5), 0.99])
-    assert rising[5] == pytest.approx(1)
-    held = weights([0, 3, 4, 5], kl_schedule="logistic", kl_hold=3, kl_warmup=2)
-    assert held[1:] == pytest.approx([0.01, 0.5, 0.99])
-    assert 0 < held[0] < 0.01
-
-
-def test_cyclical_is_a_sawtooth() -> None:
-    # 4 cycles of 10 epochs: each rises for 5, stays for 5
-    times = [0, 1, 2.5, 5, 9.99, 10, 12.5, 15, 20, 21, 30, 32.5, 35, 40, 41]
-    expected = [0, 0.2, 0.5, 1, 1, 0, 0.5, 1, 0, 0.2, 0, 0.5, 1, 1, 1]
-    assert weights(times, kl_schedule="cyclical") == pytest.approx(expected)
-    whole = weights([0, 10, 39.9], kl_schedule="cyclical", kl_cycles=1, kl_ratio=1.0)
-    assert whole == pytest.approx([0, 0.25, 39.9 / 40])
-
-
-@pytest.mark.parametrize("schedule", [*SCHEDULES])
-@pytest.mark.parametrize(
-    "extra", [{}, {"kl_warmup": 1e-9}, {"kl_hold": 1e6, "kl_warmup": 1e6}, {"kl_cycles": 10_000, "kl_ratio": 1e-9}]
-)
-def test_a_weight_lies_between_zero_and_beta(schedule: str, extra: dict[str, float]) -> None:
-    times = [i / 7 for i in range(300)]
-    seen = weights(times, kl_schedule=schedule, beta=2.5, **extra)
-    assert all(0 <= weight <= 2.5 for weight in seen)
-    if schedule != "cyclical":
-        assert seen == sorted(seen)
-
-
-@pytest.mark.parametrize("schedule", [*SCHEDULES])
+@pytest.mark.parametrize("schedule", [*KL_SCHEDULES])
 def test_beta_multiplies_the_schedule(schedule: str) -> None:
     times = [0.0, 0.7, 3.0, 11.0, 40.0]
     plain, scaled = weights(times, kl_schedule=schedule), weights(times, kl_schedule=schedule, beta=0.25)
     assert scaled == pytest.approx([0.25 * weight for weight in plain])
-
-
-@pytest.mark.parametrize(
-    ("settings", "full_from"),
-    [
-        ({"kl_schedule": "none"}, 0.0),
-        ({"kl_schedule": "linear", "kl_warmup": 5}, 5.0),
-        ({"kl_schedule": "linear", "kl_hold": 3, "kl_warmup": 5}, 8.0),
-        ({"kl_schedule": "logistic", "kl_hold": 3, "kl_warmup": 5}, 8.0),
-        ({"kl_schedule": "cyclical"}, 35.0),
-        ({"kl_schedule": "cyclical", "kl_cycles": 2, "kl_ratio": 0.25}, 25.0),
-        ({"kl_schedule": "cyclical", "kl_cycles": 1, "kl_ratio": 1}, 40.0),
-    ],
-)
-def test_full_from_where_the_weight_stays_full(settings: dict[str, Any], full_from: float) -> None:
-    one = objective(**settings)
-    for time in (i / 4 for i in range(161)):
-        assert one.full(Clock(time, EPOCHS)) is (time >= full_from)
-        if time >= full_from:
-            assert one.kl_weight(Clock(time, EPOCHS)) >= 0.99 - 1e-9
-    if full_from:
-        assert one.kl_weight(Clock(full_from - 0.5, EPOCHS)) < 0.99
 
 
 # --- the loss
@@ -248,10 +189,9 @@ def test_the_multiplier_pulls_the_rate_up_once_it_is_above_one() -> None:
     assert made.kl.grad.flatten().tolist() == pytest.approx([-2, -2])
 
 
-@pytest.mark.parametrize("schedule", [*SCHEDULES])
+@pytest.mark.parametrize("schedule", [*KL_SCHEDULES])
 def test_while_pretraining_the_rate_costs_nothing(schedule: str) -> None:
     made = terms([10], [[1.0, 1.0]])
     for settings in ({}, {"free_bits": 2.0}, {"target_rate": 9.0}, {"min_rate": 9.0}):
         one = objective(kl_schedule=schedule, **settings)
         assert number(one(made, Clock(-0.5, EPOCHS)).total) == 10
-        assert not one.full(Clock(-0.5, EPOCHS))

@@ -1,238 +1,18 @@
-"""Training: resuming equals never having stopped; every way a training can end leaves the run as it says."""
+"""`start` and `fit`: what they refuse, and how a run is marked when it ends early."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, DivergedError, UsageError
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.errors import DataError, MachineError, UsageError
+from seqvae_cli.runs import registry
+from seqvae_cli.system import runtime
 from seqvae_cli.training import session
-from seqvae_cli.training.events import (
-    CollapseEvent,
-    EndEvent,
-    EvalEvent,
-    PlateauEvent,
-    StartEvent,
-    StepEvent,
-    WarningEvent,
-)
-from seqvae_cli.training.loop import Trainer
-from tests.trainings import assert_same_run, fit, new_run
-
-
-class Stopper:
-    """Asks to stop at the n-th question."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-PLATEAU = {"train__lr_schedule": "plateau", "train__pretrain": 0}
-
-
-def test_a_training_says_what_it_does_and_leaves_a_finished_run(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "whole")
-    events = fit(run, tiny_corpus)
-    assert isinstance(events[0], StartEvent)
-    assert events[0].steps_per_epoch == 10
-    assert (events[0].pretrain, events[0].annealing) == pytest.approx((1 / 3, 2 / 3)), "half of 2 epochs, not 3 + 6"
-    evaluations = [event for event in events if isinstance(event, EvalEvent)]
-    assert [event.epoch for event in evaluations] == [1, 2]
-    assert all(event.neg_elbo == event.distortion + event.rate for event in evaluations)
-    assert isinstance(events[-1], EndEvent)
-    assert events[-1].reason == "finished"
-    assert events[-1].step == 20
-    assert any(isinstance(event, StepEvent) for event in events)
-    found = registry.find("whole")
-    assert found.status == "finished"
-    assert [line["epoch"] for line in found.metrics()] == [1, 2]
-    assert found.info["best_neg_elbo"] == min(event.neg_elbo for event in evaluations)
-
-
-def test_the_loss_falls_below_that_of_words_alone(tiny_corpus: Corpus) -> None:
-    run = new_run(
-        tiny_corpus,
-        "learns",
-        train__epochs=25,
-        train__lr=0.01,
-        model__dropout=0.0,
-        objective__free_bits_total=0.0,
-    )
-    fit(run, tiny_corpus)
-    lines = run.metrics()
-    train_split = tiny_corpus.split("train")
-    counts = torch.bincount(torch.from_numpy(train_split.tokens[:].astype("int64"))).float()
-    counts = torch.cat([counts[counts > 0], torch.tensor([float(len(train_split))])])
-    share = counts / counts.sum()
-    unigram = -(share * share.log()).sum() * counts.sum() / len(train_split)
-    assert min(line["neg_elbo"] for line in lines) < 0.7 * float(unigram)
-
-
-def test_validation_is_the_elbo_of_the_saved_best_weights(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "checked")
-    fit(run, tiny_corpus)
-    best = min(run.metrics(), key=lambda line: float(line["neg_elbo"]))
-    again = metrics.elbo(api.load(run).network, tiny_corpus.split("valid"), seed=0)
-    assert again.neg_elbo == pytest.approx(best["neg_elbo"], abs=1e-9)
-    assert again.mutual_information == pytest.approx(best["mutual_information"], abs=1e-9)
-
-
-@pytest.mark.parametrize("after", [1, 5, 10, 11, 12, 17, 21])
-def test_stopping_anywhere_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus, after: int) -> None:
-    quiet = new_run(tiny_corpus, "quiet", model__word_dropout=0.2)
-    fit(quiet, tiny_corpus)
-    stopped = new_run(tiny_corpus, "stopped", model__word_dropout=0.2)
-    events = fit(stopped, tiny_corpus, stop=Stopper(after))
-    assert events[-1].reason == "interrupted"
-    assert registry.find("stopped").status == "interrupted"
-    torch.manual_seed(999)  # whatever another process left behind
-    events = fit(registry.find("stopped"), tiny_corpus, resume=True)
-    assert events[-1].reason == "finished"
-    assert_same_run(quiet, stopped)
-
-
-def test_plateaus_reload_the_best_weights_and_survive_resuming(tiny_corpus: Corpus) -> None:
-    settings = {"train__epochs": 12, "train__lr": 0.5, "train__patience": 1, "train__max_decays": 2}
-    settings |= PLATEAU
-    settings |= {"objective__kl_schedule": "none"}
-    quiet = new_run(tiny_corpus, "quiet", **settings)
-    events = fit(quiet, tiny_corpus)
-    plateaus = [event for event in events if isinstance(event, PlateauEvent)]
-    assert [event.learning_rate for event in plateaus] == [0.25, 0.125][: len(plateaus)]
-    assert plateaus
-    stopped = new_run(tiny_corpus, "stopped", **settings)
-    resume = False
-    for _ in range(100):
-        events = fit(registry.find("stopped"), tiny_corpus, resume=resume, stop=Stopper(17))
-        resume = True
-        if events[-1].reason != "interrupted":
-            break
-    assert_same_run(quiet, stopped)
-
-
-def test_training_stops_early_and_when_its_plateaus_are_used_up(tiny_corpus: Corpus) -> None:
-    common = {"train__epochs": 50, "train__lr": 0.5, "objective__kl_schedule": "none"} | PLATEAU
-    early = fit(new_run(tiny_corpus, "early", **common, train__early_stop=2, train__patience=0), tiny_corpus)[-1]
-    assert early.reason == "stopped"
-    assert early.epoch < 50
-    same = fit(registry.find("early"), tiny_corpus, resume=True, epochs=50)
-    assert same[-1].epoch == early.epoch
-    killed = session.fit(registry.find("early"), tiny_corpus, resume=True, epochs=60)
-    next(killed)
-    killed.close()
-    assert fit(registry.find("early"), tiny_corpus, resume=True)[-1].epoch > early.epoch
-    used = fit(new_run(tiny_corpus, "used", **common, train__patience=1, train__max_decays=1), tiny_corpus)[-1]
-    assert used.reason == "stopped"
-
-
-def test_more_epochs_continue_a_finished_run(tiny_corpus: Corpus) -> None:
-    timeless = PLATEAU | {"objective__kl_warmup": 0.5}  # its schedules do not ask for the number of epochs
-    longer = new_run(tiny_corpus, "longer", train__epochs=3, **timeless)
-    fit(longer, tiny_corpus)
-    run = new_run(tiny_corpus, "shorter", **timeless)
-    fit(run, tiny_corpus)
-    events = fit(run, tiny_corpus, resume=True, epochs=3, stop=Stopper(5))
-    assert events[-1].reason == "interrupted"
-    events = fit(run, tiny_corpus, resume=True)
-    assert events[-1].reason == "finished"
-    assert_same_run(longer, run)
-
-
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tiny_corpus: Corpus) -> None:
-    quiet = new_run(tiny_corpus, "quiet")
-    fit(quiet, tiny_corpus)
-    run = new_run(tiny_corpus, "hurt")
-    fit(run, tiny_corpus)
-    newest = checkpoint.generations(run.path / "last")[0]
-    with open(newest / "model.safetensors", "r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"\x55")
-    events = fit(run, tiny_corpus, resume=True)
-    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
-    assert newest.name in warning.message
-    assert_same_run(quiet, run)
-    kept = checkpoint.generations(run.path / "last")
-    assert [checkpoint.verify(path) for path in kept] == [20, 10]  # the damaged one takes no place among them
-    assert len(list((run.path / "last").glob(f"{checkpoint.DAMAGED}{newest.name}-*"))) == 1
-
-
-def test_two_crashes_between_saving_the_best_and_the_last_lose_neither(
-    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quiet = new_run(tiny_corpus, "quiet", train__epochs=3)
-    fit(quiet, tiny_corpus)
-    run = new_run(tiny_corpus, "unlucky", train__epochs=3)
-    real = Trainer.save
-
-    def crash(trainer: Any) -> None:
-        if trainer.progress.epoch == 3:  # the second one is over, its best weights are saved
-            raise SystemExit
-        real(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "save", crash)
-        for resume in (False, True, True):
-            with pytest.raises(SystemExit):
-                fit(run, tiny_corpus, resume=resume)
-    assert len(checkpoint.generations(run.path / "best")) == 2
-    events = fit(run, tiny_corpus, resume=True)
-    assert not [event for event in events if isinstance(event, WarningEvent)]
-    assert_same_run(quiet, run)
-
-
-def test_a_checkpoint_of_a_newer_version_is_neither_passed_over_nor_set_aside(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "new")
-    fit(run, tiny_corpus)
-    newest = checkpoint.newest(run.path / "last")
-    manifest = session.files.read_json(newest / "manifest.json")
-    session.files.write_json(newest / "manifest.json", manifest | {"format": 99}, sealed=True)
-    with pytest.raises(CheckpointError, match="newer") as caught:
-        fit(run, tiny_corpus, resume=True)
-    assert caught.value.hint == UPGRADE
-    assert checkpoint.generations(run.path / "last")[0] == newest
-
-
-def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "hurt")
-    fit(run, tiny_corpus)
-    for path in checkpoint.generations(run.path / "best"):
-        (path / "model.safetensors").write_bytes(b"")
-    events = fit(run, tiny_corpus, resume=True, epochs=3)
-    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
-    assert "damaged" in warning.message
-    assert events[-1].best_epoch == 3
-    assert api.load(run).step == 30
-
-
-def test_an_enormous_learning_rate_ends_as_diverged_or_finite(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "wild", train__lr=10, train__clip=0, train__epochs=8, objective__kl_schedule="none")
-    try:
-        fit(run, tiny_corpus)
-        ended = "finished"
-    except DivergedError:
-        ended = "diverged"
-    assert registry.find("wild").status == ended
-
-
-def test_a_run_that_goes_on_in_another_precision_says_so(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "moved", runtime__precision="float32")
-    fit(run, tiny_corpus)
-    run.update(precision="bfloat16")
-    events = fit(run, tiny_corpus, resume=True, epochs=3)
-    assert WarningEvent("this run was last trained in bfloat16, and goes on in float32") in events
-    assert not [event for event in fit(run, tiny_corpus, resume=True, epochs=4) if isinstance(event, WarningEvent)]
+from tests.trainings import fit, new_run
 
 
 def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus) -> None:
@@ -243,27 +23,6 @@ def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus
     found = registry.find("left")
     assert found.status == "interrupted"
     assert not found.locked()
-
-
-def test_collapse_is_told_once_the_weight_is_full(tiny_corpus: Corpus) -> None:
-    settings = {"objective__kl_schedule": "none", "objective__free_bits_total": 0.0, "objective__beta": 100.0}
-    events = fit(new_run(tiny_corpus, "flat", **settings, train__epochs=6, train__lr=0.01), tiny_corpus)
-    told = [event for event in events if isinstance(event, CollapseEvent)]
-    assert len(told) == 1
-    assert min(told[0].rate, told[0].mutual_information) < metrics.COLLAPSED
-
-
-def test_a_rate_that_is_held_and_says_nothing_is_a_collapse_too(
-    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics, "mutual_information", lambda *_, **__: 0.1)
-    settings = {"objective__kl_schedule": "none", "model__posterior": "vmf", "model__concentration": 20.0}
-    (collapse,) = [
-        event
-        for event in fit(new_run(tiny_corpus, "mute", **settings, train__epochs=2), tiny_corpus)
-        if isinstance(event, CollapseEvent)
-    ]
-    assert collapse.rate > metrics.COLLAPSED > collapse.mutual_information
 
 
 def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:
@@ -286,9 +45,23 @@ def test_a_corpus_without_validation_is_refused_before_a_run_is_made(home: Path,
     assert not (home / "runs").exists() or not list((home / "runs").iterdir())
 
 
-def test_batches_by_tokens_and_a_short_max_len_train(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "tokens", train__batch_tokens=20, train__max_len=4, train__epochs=1)
-    events = fit(run, tiny_corpus)
-    assert events[-1].reason == "finished"
-    assert run.metrics()[0]["step"] == events[0].steps_per_epoch
-    assert events[0].steps_per_epoch != 10
+def test_what_cannot_begin_leaves_the_run_as_it_was(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_run(tiny_corpus, "two")
+    fit(run, tiny_corpus)
+    before = (run.path / "run.json").read_bytes()
+    with pytest.raises(UsageError, match="2 epochs already"):
+        fit(run, tiny_corpus, resume=True, epochs=1)
+    monkeypatch.setattr(runtime, "devices", lambda: ["cuda:0"])  # as on a machine without the run's device
+    with pytest.raises(MachineError, match="no device 'cpu'"):
+        fit(run, tiny_corpus, resume=True, epochs=3)
+    assert (run.path / "run.json").read_bytes() == before
+    assert registry.find("two").status == "finished"
+
+
+def test_a_run_says_on_what_it_was_trained(tiny_corpus: Corpus) -> None:
+    run = new_run(tiny_corpus, "told", train__epochs=1)
+    assert not run.info.keys() & {"threads", "device", "precision", "epochs"}
+    fit(run, tiny_corpus)
+    info = registry.find("told").info
+    facts = {key: info[key] for key in ("threads", "device", "precision", "epochs")}
+    assert facts == {"threads": torch.get_num_threads(), "device": "cpu", "precision": "float32", "epochs": 1}

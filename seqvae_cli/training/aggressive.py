@@ -1,0 +1,46 @@
+"""Aggressive training of the encoder, against posterior collapse.
+
+He et al. 2019, "Lagging Inference Networks and Posterior Collapse in Variational Autoencoders", algorithm 1: before
+each step of the decoder the encoder is trained until its loss stops falling, so that the approximate posterior does not
+lag behind the true one. The phase ends when the mutual information stops rising.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from seqvae_cli.data.batching import Batch
+from seqvae_cli.training.learner import Learner
+from seqvae_cli.training.schedule import Clock
+from seqvae_cli.training.state import TrainingState
+
+MAX_ENCODER_STEPS = 100
+"""Most steps of the encoder before one of the decoder."""
+STEPS_PER_COMPARISON = 10
+"""Steps of the encoder whose mean loss is compared with the mean of as many steps before."""
+
+
+def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, number: int) -> int:
+    """Trains the encoder alone until its loss stops falling; returns how many steps it took.
+
+    `number` is the decoder's next step of the run, before which this happens. `batches` must not end.
+    """
+    before, nats, tokens = math.inf, 0.0, 0
+    for count in range(1, MAX_ENCODER_STEPS + 1):
+        batch = next(batches)
+        nats += float(learner.step(batch, clock, number, part="encoder").total) * len(batch)
+        tokens += int(batch.lengths.sum())
+        if count % STEPS_PER_COMPARISON == 0:
+            # Nats a token: a batch holds sentences of like length, so nats a sentence would compare lengths.
+            if nats / tokens >= before:
+                return count
+            before, nats, tokens = nats / tokens, 0.0, 0
+    return MAX_ENCODER_STEPS
+
+
+def update_phase(state: TrainingState, mutual_information: float) -> None:
+    """Ends the phase if the validation's mutual information (nats) did not rise since the epoch before."""
+    before = state.mutual_information
+    state.aggressive = before is None or mutual_information > before
+    state.mutual_information = mutual_information
