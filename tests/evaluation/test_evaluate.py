@@ -75,7 +75,7 @@ def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> 
     assert set(toy.to_json()) == {*NAMES.split(), "entropy", "excess"}
 
 
-def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, model: Model, tiny_corpus: Corpus) -> None:
+def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, model: Model) -> None:
     assert model.evaluate(samples=40) == result
     assert api.load("tiny-run").evaluate(samples=40) == result
     other = model.evaluate(samples=40, seed=1)
