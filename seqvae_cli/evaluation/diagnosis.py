@@ -17,9 +17,10 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.nn.distributions import kl
 from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
 
-NEAR = 0.1
+CEILING_MARGIN = 0.1
 """Nats within which the mutual information is at its ceiling, ln N, where it is no estimate but a lower bound."""
 
 
@@ -70,7 +71,7 @@ class Diagnosis:
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
             return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
         said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
-        if self.mutual_information > math.log(self.sentences) - NEAR:
+        if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > 2 * self.mutual_information:
             return f"used, at a high price: {said}; {units}"
@@ -80,9 +81,7 @@ class Diagnosis:
         return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
 
 
-def diagnose(
-    bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: metrics.Stage = lambda _, __: lambda _: None
-) -> Diagnosis:
+def diagnose(bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: Stages = silent) -> Diagnosis:
     """How the decoder uses z on `split`.
 
     Raises `DataError` where the corpus is not the run's, `UsageError` where the split has no two sentences to exchange.
@@ -97,7 +96,7 @@ def diagnose(
     noise = [stream(seed, i).standard_normal(latent + prior.noise_size, dtype=np.float32) for i in range(len(data))]
     first, second = torch.split(torch.from_numpy(np.stack(noise)), [latent, prior.noise_size], dim=1)
     own, drawn = posterior.rsample(first), prior.sample(second.to(model.device)).cpu()
-    codes = {"own": own, "shuffled": own[others(len(data), seed)], "prior": drawn}
+    codes = {"own": own, "shuffled": own[derangement(len(data), seed)], "prior": drawn}
     distortions = {
         name: metrics.distortion(model, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
         for name, z in codes.items()
@@ -115,7 +114,7 @@ def diagnose(
     )
 
 
-def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: metrics.Stage) -> dict[str, Probe]:
+def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: Stages) -> dict[str, Probe]:
     """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
     known = corpus.factors(split)
     if not known or not means.size(1):
@@ -132,7 +131,7 @@ def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: me
     return found
 
 
-def others(count: int, seed: int) -> Tensor:
+def derangement(count: int, seed: int) -> Tensor:
     """For each of `count` sentences another one, each once: the next in a random circle. [N]"""
     circle = np.random.default_rng(seed).permutation(count)
     found = np.empty(count, dtype=np.int64)

@@ -7,7 +7,7 @@ Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from torch import Tensor
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, Prior, VonMisesFisher, join, kl
+from seqvae_cli.system.progress import Advance
 from seqvae_cli.system.runtime import autocast, stream
 
 TOKENS_AT_ONCE = 2048
@@ -28,17 +29,11 @@ TOKENS_AT_ONCE = 2048
 BLOCK = 2**21
 """Pairs of a code and a posterior that are compared at once."""
 
-Watch = Callable[[int], None]
-"""Told how many sentences (or sentence samples) were just done; may raise to stop."""
-
-Stage = Callable[[str, int], Watch]
-"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
-
 COLLAPSED = 0.5
 """Nats of rate, or of mutual information, below which the posterior is called collapsed."""
 
 
-class Sentences(Protocol):
+class SplitLike(Protocol):
     """A split: word ids of each sentence, and all lengths (words)."""
 
     def __len__(self) -> int: ...
@@ -69,14 +64,14 @@ class Elbo:
         return perplexity(self.neg_elbo, self.sentences, self.tokens)
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """None for what JSON has no number for."""
     return value if math.isfinite(value) else None
 
 
 def finite_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with None for what JSON has no number for."""
-    return {name: finite(value) if isinstance(value, float) else value for name, value in values.items()}
+    return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def perplexity(nll: float, sentences: int, tokens: int) -> float:
@@ -90,18 +85,18 @@ def perplexity(nll: float, sentences: int, tokens: int) -> float:
 @torch.inference_mode()
 def elbo(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     *,
     seed: int = 0,
     samples: int = 1,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> Elbo:
     """Distortion and rate at `samples` z a sentence (the rate in closed form where it has one), mutual information and
     active units."""
     prior = model.prior()
     z = torch.empty(len(split), model.settings.latent_size)
-    distortion, rates, found = 0.0, torch.zeros(()), _Collected(len(split))
+    distortion, rates, found = 0.0, torch.zeros(()), _PosteriorCollector(len(split))
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
         batch = batch.to(model.device)
         streams = [stream(seed, int(i)) for i in rows]
@@ -128,7 +123,7 @@ def elbo(
     )
 
 
-class _Collected:
+class _PosteriorCollector:
     """The posteriors of `count` sentences, on the CPU, in their order."""
 
     def __init__(self, count: int) -> None:
@@ -158,10 +153,10 @@ def _doubles(values: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def posteriors(
-    model: SentenceVAE, split: Sentences, *, precision: torch.dtype = torch.float32, watch: Watch | None = None
+    model: SentenceVAE, split: SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance | None = None
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]."""
-    collected = _Collected(len(split))
+    collected = _PosteriorCollector(len(split))
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
         with autocast(model.device, precision):
             collected.add(rows, model.encoder(batch.to(model.device)))
@@ -173,11 +168,11 @@ def posteriors(
 @torch.inference_mode()
 def distortion(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     z: Tensor,
     *,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> float:
     """-log p(x|z) with the code z [N, L] that each sentence is given: nats a sentence."""
     total = 0.0
@@ -194,12 +189,12 @@ def distortion(
 @torch.inference_mode()
 def iw_nll(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     *,
     samples: int = 500,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> NDArray[np.float64]:
     """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
 
@@ -261,7 +256,7 @@ def _bounds(
     streams: Sequence[np.random.Generator],
     samples: int,
     precision: torch.dtype,
-    watch: Watch | None,
+    watch: Advance | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
     with autocast(model.device, precision):
@@ -302,7 +297,7 @@ def _decoded(
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 
-def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Watch | None = None) -> float:
+def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Advance | None = None) -> float:
     """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
     2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
 
@@ -317,7 +312,7 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Wat
     return min(max(float(best.mean()), 0.0), math.log(len(z)))
 
 
-def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = None) -> Tensor:
+def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Advance | None = None) -> Tensor:
     """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called after each block of them."""
     count = len(posterior.code)
     blocks = []
@@ -347,7 +342,7 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return float(sacrebleu.corpus_bleu(outputs, [references], tokenize="none", force=True).score)
 
 
-def _batches(split: Sentences, tokens: int) -> Iterator[tuple[Indices, Batch]]:
+def _batches(split: SplitLike, tokens: int) -> Iterator[tuple[Indices, Batch]]:
     for rows in by_length(split.lengths, 0, batch_tokens=tokens):
         yield rows, collate([split[int(i)] for i in rows])
 

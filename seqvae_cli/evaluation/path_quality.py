@@ -15,6 +15,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import FINER, Sentence, edit_distance, evenly, finer, walks
 from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
 
 
@@ -47,7 +48,7 @@ def paths(
     pairs: int = 200,
     steps: int = 11,
     seed: int = 0,
-    stage: metrics.Stage = lambda _, __: lambda _: None,
+    stage: Stages = silent,
 ) -> tuple[Paths, Paths]:
     """The figures of `pairs` paths between the codes of two random sentences of the split: of equal steps, and of even.
 

@@ -19,6 +19,7 @@ from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
 from seqvae_cli.runs.loading import Bundle
+from seqvae_cli.system.progress import Stages, silent
 
 SAMPLES = 10_000
 """Sentences that are sampled."""
@@ -83,7 +84,7 @@ def quality(
     *,
     count: int = SAMPLES,
     seed: int = 0,
-    stage: metrics.Stage = lambda _, __: lambda _: None,
+    stage: Stages = silent,
 ) -> Quality:
     """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
 

@@ -280,7 +280,7 @@ class Trainer:
             progress.unimproved += annealed
             self.run.update(epoch=event.epoch)
         line = asdict(event)
-        progress.history.append(line | {"elbo_ppl": metrics.finite(event.elbo_ppl)})
+        progress.history.append(line | {"elbo_ppl": metrics.finite_or_none(event.elbo_ppl)})
         if progress.aggressive and progress.pretrained:
             before = progress.mutual_information
             progress.aggressive = before is None or event.mutual_information > before

@@ -16,8 +16,8 @@ import pytest
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
-from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import archive, loading, registry
+from seqvae_cli.evaluation.evaluate import evaluate
+from seqvae_cli.runs import archive, evaluations, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 from tests.runs.test_registry import holder
@@ -31,7 +31,7 @@ def run(tiny_corpus: Corpus) -> Run:
     run = registry.find("tiny-run")
     run.tag(["paper"])
     bundle = loading.load(run)
-    evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, samples=2))
+    evaluations.write(run, bundle.step, evaluate(bundle, tiny_corpus, samples=2).to_json())
     (run.path / f"{files.TEMPORARY}x").write_text("half")
     (run.path / "notes.txt").write_text("mine")
     (run.path / "last" / "notes.txt").write_text("mine")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.evaluation import evaluate
-from seqvae_cli.runs import doctor, loading, registry
+from seqvae_cli.evaluation.evaluate import evaluate
+from seqvae_cli.runs import doctor, evaluations, loading, registry
 from seqvae_cli.runs.doctor import Finding
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
@@ -23,7 +23,7 @@ def run(tiny_corpus: Corpus) -> Run:
     run = registry.find("tiny-run")
     run.tag(["paper"])
     bundle = loading.load(run)
-    evaluate.store(run, bundle.step, evaluate.evaluate(bundle, tiny_corpus, "valid", samples=2))
+    evaluations.write(run, bundle.step, evaluate(bundle, tiny_corpus, "valid", samples=2).to_json())
     return run
 
 

@@ -11,6 +11,7 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli import eval_tables as _eval_tables
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, open_bundle
 from seqvae_cli.errors import MachineError, UsageError
+from seqvae_cli.system.progress import Advance
 
 UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
 """What a stage counts, where it is not sentences."""
@@ -59,7 +60,7 @@ def evaluate(
     from seqvae_cli.evaluation import diagnosis, path_quality
     from seqvae_cli.evaluation import samples as quality
     from seqvae_cli.evaluation.evaluate import evaluate as library
-    from seqvae_cli.evaluation.evaluate import store
+    from seqvae_cli.runs import evaluations
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
@@ -69,13 +70,13 @@ def evaluate(
     corpus = corpora.find(bundle.run.info["corpus"]["folder"])
     with ExitStack() as stack:
 
-        def stage(name: str, total: int) -> display.Advance:
+        def stage(name: str, total: int) -> Advance:
             stack.close()
             return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
 
         result = library(bundle, corpus, split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
         try:
-            store(bundle.run, bundle.step, result)
+            evaluations.write(bundle.run, bundle.step, result.to_json())
         except MachineError as error:  # a run of somebody else, say: the figures are as good
             display.warn(f"the result is not kept: {error.message}")
         found = diagnosis.diagnose(bundle, corpus, split, seed=seed, stage=stage) if diagnose else None
