@@ -95,7 +95,7 @@ def best(by: str, damaged: list[str], *, data: str | None = None, split: str | N
     (default: test). Raises `UsageError` for an unknown figure, `NotFoundError` where no run has it.
     """
     if by not in RANKED:
-        raise UsageError(f"{by!r} is no figure to rank runs by", nearest(by, RANKED))
+        raise UsageError(f"runs cannot be ranked by {by!r}", nearest(by, RANKED))
     runs = same_corpus(data)
     found: list[tuple[float, Run]] = []
     samples: set[int] = set()

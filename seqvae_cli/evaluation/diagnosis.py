@@ -1,4 +1,4 @@
-"""What a latent space is used for: rate by dimension, what the decoder loses with another code, and a verdict.
+"""How the decoder uses the latent code: rate by dimension, distortion with other codes, probes, and a verdict.
 
 Shapes: N sentences of the split, L latent dimensions, C classes of a factor.
 """
@@ -21,50 +21,50 @@ from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
 
 CEILING_MARGIN = 0.1
-"""Nats within which the mutual information is at its ceiling, ln N, where it is no estimate but a lower bound."""
+"""Nats below its ceiling, ln N, within which the estimate of the mutual information is only a lower bound."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a linear classifier of the posterior means names a hidden factor: shares of the split, 0 to 1.
+    """Accuracy of a linear classifier that predicts a hidden factor from the posterior means: 0 to 1.
 
-    Means are read exactly, however little they differ beside the posterior's width: what the decoder gets of them in a
-    draw is what `Diagnosis.worth` and the mutual information tell.
+    The probe reads means without noise, even where they differ less than the posterior's width. What survives the
+    noise of a draw is measured by `Diagnosis.worth` and the mutual information.
     """
 
     accuracy: float
     chance: float
-    """Of always naming the commonest value."""
+    """Accuracy of always predicting the commonest value."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Nats a sentence, unless said otherwise."""
+    """How the decoder uses z on a split; nats a sentence unless stated otherwise."""
 
     sentences: int
     latent_size: int
     rate: float
     rate_by_dimension: tuple[float, ...]
-    """By group of the KL: a dimension, or one in all where the KL has no parts."""
+    """By group of the KL: one a dimension, or a single one where the KL is no sum over dimensions."""
     mutual_information: float
     active_units: int
     own: float
-    """Distortion: -log p(x|z), z from the sentence's own posterior."""
+    """Distortion, -log p(x|z), with z from the sentence's own posterior."""
     shuffled: float
-    """The same with the code of another sentence of the split."""
+    """Distortion with the code of another sentence of the split."""
     prior: float
-    """The same with a draw from the prior."""
+    """Distortion with a draw from the prior."""
     probes: dict[str, Probe]
-    """By hidden factor of the corpus, where it knows them (toy)."""
+    """By hidden factor of the corpus; empty where it has none (toy has)."""
 
     @property
     def worth(self) -> float:
-        """What the decoder loses when it is given the code of another sentence."""
+        """Nats that the decoder loses when it gets the code of another sentence: `shuffled` - `own`."""
         return self.shuffled - self.own
 
     @property
     def verdict(self) -> str:
-        """In one line."""
+        """One line: no code, collapsed, used at a high price, or used; with the figures that show it."""
         units = f"{self.active_units} of {self.latent_size} units are active"
         if not self.latent_size:
             return "no latent code: a language model"
@@ -84,7 +84,7 @@ class Diagnosis:
 def diagnose(bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage: Stages = silent) -> Diagnosis:
     """How the decoder uses z on `split`.
 
-    Raises `DataError` where the corpus is not the run's, `UsageError` where the split has no two sentences to exchange.
+    Raises `DataError` where the run was trained on another corpus, `UsageError` for fewer than two sentences.
     """
     bundle.run.check_corpus(corpus.path.name, corpus.hash)
     data, model, precision = corpus.split(split), bundle.model, bundle.precision
@@ -115,7 +115,7 @@ def diagnose(bundle: Bundle, corpus: Corpus, split: str, *, seed: int = 0, stage
 
 
 def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: Stages) -> dict[str, Probe]:
-    """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
+    """By factor: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`."""
     known = corpus.factors(split)
     if not known or not means.size(1):
         return {}
@@ -132,17 +132,17 @@ def _probes(bundle: Bundle, corpus: Corpus, split: str, means: Tensor, stage: St
 
 
 def derangement(count: int, seed: int) -> Tensor:
-    """For each of `count` sentences another one, each once: the next in a random circle. [N]"""
-    circle = np.random.default_rng(seed).permutation(count)
+    """A permutation of `count` sentences that leaves none in place: each gets the next in a random cycle. [N]"""
+    cycle = np.random.default_rng(seed).permutation(count)
     found = np.empty(count, dtype=np.int64)
-    found[circle] = np.roll(circle, -1)
+    found[cycle] = np.roll(cycle, -1)
     return torch.from_numpy(found)
 
 
 def probe(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> float:
-    """How often a linear classifier of the codes `train` [N, L] names the class of `test` [M, L]: 0 to 1.
+    """Accuracy, 0 to 1, on the codes `test` [M, L] of a linear classifier trained on the codes `train` [N, L].
 
-    Multinomial logistic regression on standardized codes, a weak ridge, L-BFGS.
+    Multinomial logistic regression on standardized codes with a weak ridge penalty, fitted by L-BFGS.
     """
     center, scale = train.mean(0), train.std(0).clamp(min=1e-6)
     classes = int(max(labels.max(), truth.max())) + 1

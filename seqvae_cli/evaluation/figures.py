@@ -51,23 +51,23 @@ class Figure:
     short: str
     """Heads a narrow column in the terminal."""
     label: str = ""
-    """Its row in the table of `eval`, with other figures of the evaluation in braces; none: no row."""
+    """Heads its row in the table of `eval`, with keys of other figures in braces; empty: it has no row."""
     unit: str = ""
     """Unit of the value shown, with `{latent_size}` filled in."""
     better: Literal["lower", "higher", "neither"] = "neither"
     """Runs are ranked by the figures of which one end is better."""
     scale: int = 1
-    """The value shown is so many times the value."""
+    """The value shown is this times the value."""
     share_of: str = ""
-    """Key of the figure that the value shown is divided by."""
+    """Key of the figure by which the value shown is divided."""
     validated: bool = False
-    """Known after every epoch of training, too."""
+    """Also computed on the validation split after every epoch of training."""
     compared: tuple[Literal["validation", "evaluation"], ...] = ()
     """A column of `runs compare`, from the validation or from the evaluation."""
     term: bool = False
-    """A term of the sum in the row above, and indented there."""
+    """A term of a sum; `eval` indents it below the sum."""
     below: str = ""
-    """Key of the figure under which `eval` shows it; by default the one before."""
+    """Key of the figure below which `eval` shows it; by default its predecessor in the table."""
 
     def shown(self, values: Mapping[str, Any]) -> Any:
         """The value as tables show it, from all figures of an evaluation; None where it is unknown."""
@@ -78,10 +78,12 @@ class Figure:
 
 
 def iw_nll(measured: Measurements) -> float:
+    """Mean importance-weighted bound on -log p(x): nats a sentence."""
     return float(measured.bounds.mean())
 
 
 def iw_ppl(measured: Measurements) -> float:
+    """Perplexity from `iw_nll`, a predicted token."""
     from seqvae_cli.evaluation import metrics
 
     return metrics.perplexity(iw_nll(measured), measured.elbo.sentences, measured.elbo.tokens)
@@ -107,7 +109,7 @@ def exact_match(measured: Measurements) -> float:
 def excess(measured: Measurements) -> float | None:
     """`iw_nll` minus the exact -log p(x) of the same sentences: nats a sentence.
 
-    An estimate of KL(source ‖ model). The chance by which these sentences are likelier than others cancels.
+    Estimates KL(source ‖ model) from above; taking both terms on the same sentences removes most of the variance.
     """
     return None if measured.log_probs is None else iw_nll(measured) + float(measured.log_probs.mean())
 

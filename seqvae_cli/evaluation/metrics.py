@@ -1,6 +1,7 @@
-"""What a model is worth: ELBO, importance-weighted bound, mutual information, active units, BLEU (nats, sentences).
+"""Metrics of a model on a split: ELBO, importance-weighted bound, mutual information, active units, BLEU.
 
-The noise of sentence i comes from its own stream (seed, i), so no figure depends on how sentences are batched.
+In nats a sentence unless stated otherwise. Sentence i draws its noise from its own stream (seed, i), so no metric
+depends on the batching.
 Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
 """
 
@@ -27,14 +28,14 @@ TOKENS_AT_ONCE = 2048
 """Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
 
 BLOCK = 2**21
-"""Pairs of a code and a posterior that are compared at once."""
+"""Pairs of a code and a posterior in one pass of `aggregate_log_prob`."""
 
 COLLAPSED = 0.5
-"""Nats of rate, or of mutual information, below which the posterior is called collapsed."""
+"""A posterior with less rate or mutual information than this, in nats, is called collapsed."""
 
 
 class SplitLike(Protocol):
-    """A split: word ids of each sentence, and all lengths (words)."""
+    """A split, or a part of one: token ids of each sentence, and all lengths in tokens without `<eos>`."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> NDArray[np.int64]: ...
@@ -44,7 +45,7 @@ class SplitLike(Protocol):
 
 @dataclass(frozen=True)
 class Elbo:
-    """The two terms of the -ELBO over a split, and what the posteriors say."""
+    """The two terms of the -ELBO over a split, in nats a sentence, and metrics of its posteriors."""
 
     sentences: int
     tokens: int
@@ -65,12 +66,12 @@ class Elbo:
 
 
 def finite_or_none(value: float) -> float | None:
-    """None for what JSON has no number for."""
+    """The value, or None where it is infinite or NaN, which JSON lacks."""
     return value if math.isfinite(value) else None
 
 
 def finite_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with None for what JSON has no number for."""
+    """`values` with None for infinities and NaN, which JSON lacks."""
     return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -92,8 +93,10 @@ def elbo(
     precision: torch.dtype = torch.float32,
     watch: Advance | None = None,
 ) -> Elbo:
-    """Distortion and rate at `samples` z a sentence (the rate in closed form where it has one), mutual information and
-    active units."""
+    """Distortion and rate at `samples` z a sentence, mutual information and active units.
+
+    The rate is in closed form where the posterior and the prior have one.
+    """
     prior = model.prior()
     z = torch.empty(len(split), model.settings.latent_size)
     distortion, rates, found = 0.0, torch.zeros(()), _PosteriorCollector(len(split))
@@ -174,7 +177,7 @@ def distortion(
     precision: torch.dtype = torch.float32,
     watch: Advance | None = None,
 ) -> float:
-    """-log p(x|z) with the code z [N, L] that each sentence is given: nats a sentence."""
+    """Mean of -log p(x|z), in nats a sentence, with row n of z [N, L] as the code of sentence n."""
     total = 0.0
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
         batch = batch.to(model.device)
@@ -198,7 +201,8 @@ def iw_nll(
 ) -> NDArray[np.float64]:
     """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
 
-    -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
+    -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `TOKENS_AT_ONCE` tokens, or one sample of a longer
+    sentence, so that memory does not grow with K.
     """
     result, prior = np.empty(len(split)), model.prior()
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
@@ -209,7 +213,7 @@ def iw_nll(
 
 @dataclass(frozen=True)
 class Score:
-    """How likely one sentence is, in nats."""
+    """The bounds on -log p(x) of one sentence, in nats."""
 
     tokens: int
     """Predicted tokens, `<eos>` counted."""
@@ -233,7 +237,10 @@ def score(
     window: int = 2048,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[Score]:
-    """Both bounds of each sentence (word ids), in order, from the same `samples` z; batched by length in a window."""
+    """Both bounds of each sentence (token ids) from the same `samples` z, in the order of the input.
+
+    Sentences are read `window` at a time, and batched by length within a window.
+    """
     stream_of = iter(sentences)
     first, prior = 0, model.prior()
     while held := list(islice(stream_of, window)):
@@ -261,7 +268,7 @@ def _bounds(
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
     with autocast(model.device, precision):
         posterior = model.encoder(batch)
-    # In float64: a density is a difference of large numbers where posteriors are narrow.
+    # In float64: where posteriors are narrow, log densities are differences of large numbers.
     q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
     total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
     distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
@@ -284,7 +291,10 @@ def _decoded(
     samples: int,
     precision: torch.dtype,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """z [B, k, L] and log p(x|z) [B, k] of the next k samples, and how many went before; k keeps a pass small."""
+    """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
+
+    k is chosen so that a pass holds at most `TOKENS_AT_ONCE` tokens.
+    """
     chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
@@ -298,11 +308,14 @@ def _decoded(
 
 
 def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Advance | None = None) -> float:
-    """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
-    2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
+    """I(x; z) under q: rate - KL(q(z) ‖ p(z)) in nats, by Monte Carlo with one z [N, L] a sentence.
 
-    Of two estimates the one that varies less between sentences: the rate exact where it has a closed form, or sampled
-    as the rest is, whose noise it then cancels. The first is the better one where codes say next to nothing.
+    q(z) is the aggregate posterior over all N sentences (Hoffman & Johnson 2016, "ELBO surgery"). Estimates outside
+    0 to ln N, the range of the true value, are clamped.
+
+    There are two estimates: with the rate in closed form, or with the rate sampled from the same z, whose noise then
+    cancels. The one with the smaller deviation between sentences is returned. The first wins where codes carry almost
+    no information.
     """
     posterior, z = posterior.apply(Tensor.double), z.double()
     aggregate = aggregate_log_prob(posterior, z, watch=watch)
@@ -313,7 +326,7 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Adv
 
 
 def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Advance | None = None) -> Tensor:
-    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called after each block of them."""
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called with 0 after each block."""
     count = len(posterior.code)
     blocks = []
     for block in torch.split(z, max(1, BLOCK // count)):
@@ -326,13 +339,14 @@ def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Advance | None = 
 def active_units(posterior: Posterior) -> int:
     """Dimensions whose posterior mean has a population variance above 0.01 (Burda et al. 2016, section 5.2).
 
-    That is a hundredth of the variance that N(0, 1) has; on the sphere of L dimensions each has 1 / L.
+    That is a hundredth of the variance of the prior N(0, 1). A uniform prior on the sphere has the variance 1 / L a
+    dimension, so a von Mises-Fisher posterior is held to 0.01 / L.
     """
     means = posterior.mean
-    if not means.numel():  # of a language model
+    if not means.numel():  # a language model
         return 0
-    whole = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
-    return int((means.double().var(0, correction=0) > 0.01 * whole).sum())
+    prior_variance = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
+    return int((means.double().var(0, correction=0) > 0.01 * prior_variance).sum())
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
