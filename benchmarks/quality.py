@@ -21,25 +21,12 @@ from typing import Any
 from benchmarks.measure import PROGRAM, machine, overrides
 from seqvae_cli.config import layers
 from seqvae_cli.errors import NotFoundError
+from seqvae_cli.evaluation.figures import FIGURES
 
 RESULTS = Path(__file__).with_name("quality.json")
-KEPT = [
-    *("sentences", "tokens", "neg_elbo", "distortion", "rate", "elbo_ppl", "iw_nll", "iw_ppl", "iw_samples"),
-    *("mutual_information", "active_units", "bleu", "exact_match", "entropy", "excess", "signature"),
-    *("diagnosis", "samples_quality", "paths", "even_paths"),
-]
-COLUMNS = {
-    "-ELBO": ("neg_elbo", ".2f"),
-    "IW NLL": ("iw_nll", ".2f"),
-    "IW perplexity": ("iw_ppl", ".2f"),
-    "KL": ("rate", ".2f"),
-    "MI": ("mutual_information", ".2f"),
-    "active units": ("active_units", "d"),
-    "BLEU-4": ("bleu", ".2f"),
-    "minutes": ("minutes", ".0f"),
-    "epochs": ("epochs", "d"),
-    "best": ("best_epoch", "d"),
-}
+KEPT = ["sentences", "tokens", *FIGURES, "signature", "diagnosis", "samples_quality", "paths", "even_paths"]
+COLUMNS = ("neg_elbo", "iw_nll", "iw_ppl", "rate", "mutual_information", "active_units", "bleu")
+"""Figures of the tables."""
 
 
 def answer(*arguments: object) -> Any:
@@ -87,15 +74,18 @@ def results(rows: list[dict[str, Any]]) -> list[str]:
     """The rows of one corpus."""
     probed = [row["diagnosis"]["probes"] for row in rows if row["diagnosis"]["probes"]]
     chances: dict[str, Any] = probed[0] if probed else {}
-    above = ["above H"] if "entropy" in rows[0] else []
+    columns = [FIGURES[key] for key in COLUMNS]
+    above = [FIGURES["excess"]] if "entropy" in rows[0] else []
     body = []
     for row in rows:
         cells = [f"`{row['preset']}`", str(row["seed"])]
-        cells += [format(row[key], form) for key, form in COLUMNS.values()]
-        cells += [f"{100 * row['excess'] / row['entropy']:.1f} %" for _ in above]
+        cells += [format(value, "d" if isinstance(value, int) else ".2f") for value in map(row.get, COLUMNS)]
+        cells += [f"{row['minutes']:.0f}", str(row["epochs"]), str(row["best_epoch"])]
+        cells += [f"{figure.shown(row):.1f} {figure.unit}" for figure in above]
         probes = row["diagnosis"]["probes"]
         body.append(cells + [f"{100 * probes[name]['accuracy']:.0f} %" if name in probes else "" for name in chances])
-    lines = markdown(["preset", "seed", *COLUMNS, *above, *chances], body)
+    heads = [*(figure.name for figure in columns), "minutes", "epochs", "best", *(figure.name for figure in above)]
+    lines = markdown(["preset", "seed", *heads, *chances], body)
     if chances:
         said = ", ".join(f"{name} {100 * probe['chance']:.0f} %" for name, probe in chances.items())
         lines += ["", f"Chance, always naming the commonest value: {said}."]

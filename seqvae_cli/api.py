@@ -28,7 +28,7 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import diagnosis, metrics, path_quality
 from seqvae_cli.evaluation.diagnosis import Diagnosis
-from seqvae_cli.evaluation.evaluate import Evaluation, evaluate, store
+from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
@@ -37,15 +37,14 @@ from seqvae_cli.latent.streams import Tally, through
 from seqvae_cli.latent.text_model import STEPS, TextModel, check_counts
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import latent as plots
-from seqvae_cli.runs import loading, registry
+from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import runtime
+from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.training import session
 from seqvae_cli.training.events import Event
 
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
-
-Stages = metrics.Stage
 
 
 class Model(TextModel):
@@ -94,7 +93,7 @@ class Model(TextModel):
         samples: int = 500,
         elbo_samples: int = 1,
         seed: int = 0,
-        stage: Stages = metrics.no_stage,
+        stage: Stages = silent,
     ) -> Evaluation:
         """All figures on a split of the corpus that the model was trained on."""
         check_counts(samples=(samples, 1), elbo_samples=(elbo_samples, 1), seed=(seed, 0))
@@ -112,9 +111,9 @@ class Model(TextModel):
 
     def store(self, evaluation: Evaluation) -> Path:
         """Keeps an evaluation in the run folder, for `runs compare` and `runs best`. Raises `MachineError`."""
-        return store(self.run, self.step, evaluation)
+        return evaluations.write(self.run, self.step, evaluation.to_json())
 
-    def diagnose(self, split: str = "test", *, seed: int = 0, stage: Stages = metrics.no_stage) -> Diagnosis:
+    def diagnose(self, split: str = "test", *, seed: int = 0, stage: Stages = silent) -> Diagnosis:
         """What the latent code is used for on a split."""
         return diagnosis.diagnose(self.network, self.corpus(), split, seed=seed, precision=self.precision, stage=stage)
 
@@ -124,7 +123,7 @@ class Model(TextModel):
         *,
         count: int = SAMPLES,
         seed: int = 0,
-        stage: Stages = metrics.no_stage,
+        stage: Stages = silent,
     ) -> Quality:
         """The figures of `count` samples beside the real sentences of a split."""
         return quality(
@@ -138,7 +137,7 @@ class Model(TextModel):
         pairs: int = 200,
         steps: int = STEPS,
         seed: int = 0,
-        stage: Stages = metrics.no_stage,
+        stage: Stages = silent,
     ) -> tuple[Paths, Paths]:
         """The figures of `pairs` paths of `steps` sentences between random sentences of a split.
 
@@ -154,7 +153,7 @@ class Model(TextModel):
         color: str = plots.LENGTH,
         *,
         most: int = plots.POINTS,
-        watch: metrics.Watch | None = None,
+        watch: Advance | None = None,
     ) -> plots.Means:
         """Posterior means of at most `most` sentences of a split on their first two principal components."""
         self.require_latent()

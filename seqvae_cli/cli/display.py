@@ -17,11 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from seqvae_cli.system.progress import Advance
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-Advance = Callable[[int], None]
-"""Told the number of units just done."""
 
 PLAIN_SECONDS = 10.0
 """Off a terminal, seconds between two lines of progress."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
+from seqvae_cli.evaluation.figures import FIGURES, Figure
 
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
@@ -17,22 +18,20 @@ Rows = list[tuple[str, object, str]]
 
 
 def evaluation(model: Model, result: Evaluation) -> None:
+    keys = list(FIGURES)
+
+    def place(figure: Figure) -> tuple[int, bool]:
+        return keys.index(figure.below or figure.key), bool(figure.below)
+
     rows: Rows = [
-        ("-ELBO", result.neg_elbo, "nats a sentence"),
-        ("  reconstruction (distortion)", result.distortion, "nats a sentence"),
-        ("  KL (rate)", result.rate, "nats a sentence"),
-        (f"importance-weighted NLL, K = {result.iw_samples}", result.iw_nll, "nats a sentence"),
-        ("perplexity, importance-weighted", result.iw_ppl, "a token"),
-        ("perplexity, from -ELBO", result.elbo_ppl, "a token"),
-        ("mutual information", result.mutual_information, "nats"),
-        ("active units", result.active_units, f"of {model.latent_size}"),
-        ("reconstruction BLEU-4", result.bleu, "of 100"),
-        ("reconstructed exactly", 100 * result.exact_match, "%"),
+        (
+            ("  " if figure.term else "") + figure.label.format(**result.figures),
+            value,
+            figure.unit.format(latent_size=model.latent_size),
+        )
+        for figure in sorted(FIGURES.values(), key=place)
+        if figure.label and (value := figure.shown(result.figures)) is not None
     ]
-    if result.entropy is not None:
-        rows.append(("exact entropy of the source", result.entropy, "nats a sentence"))
-        if result.excess is not None:
-            rows.append(("importance-weighted NLL above the exact one", 100 * result.excess / result.entropy, "%"))
     title = f"{model.run.name} on {result.split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
     display.table(title, ["", "value", "unit"], rows)
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
+from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -41,13 +42,10 @@ COLUMNS = (
     ("tokens/s", "tok/s"),
     ("learning rate", "lr"),
     ("KL weight", "KL wt"),
-    ("reconstruction", "recon"),
-    ("KL", "KL"),
-    ("-ELBO", "-ELBO"),
+    *((FIGURES[key].name, FIGURES[key].short) for key in ("distortion", "rate", "neg_elbo")),
     ("validation -ELBO", "val"),
-    ("perplexity", "PPL"),
-    ("mutual information", "MI"),
-    ("active units", "AU"),
+    (FIGURES["elbo_ppl"].name, FIGURES["elbo_ppl"].short),
+    *((FIGURES[key].label, FIGURES[key].short) for key in ("mutual_information", "active_units")),
 )
 
 COLLAPSE_HINT = (

@@ -1,4 +1,4 @@
-"""What a latent space is used for: rate by dimension, what the decoder loses with another code, and a verdict.
+"""How the decoder uses the latent code: rate by dimension, distortion with other codes, probes, and a verdict.
 
 Shapes: N sentences of the split, L latent dimensions, C classes of a factor.
 """
@@ -17,60 +17,61 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
+from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
 
-NEAR = 0.1
-"""Nats within which the mutual information is at its ceiling, ln N, where it is no estimate but a lower bound."""
+CEILING_MARGIN = 0.1
+"""Nats below its ceiling, ln N, within which the estimate of the mutual information is only a lower bound."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a linear classifier of the posterior means names a hidden factor: shares of the split, 0 to 1.
+    """Accuracy of a linear classifier that predicts a hidden factor from the posterior means: 0 to 1.
 
-    Means are read exactly, however little they differ beside the posterior's width: what the decoder gets of them in a
-    draw is what `Diagnosis.worth` and the mutual information tell.
+    The probe reads means without noise, even where they differ less than the posterior's width. What survives the
+    noise of a draw is measured by `Diagnosis.worth` and the mutual information.
     """
 
     accuracy: float
     chance: float
-    """Of always naming the commonest value."""
+    """Accuracy of always predicting the commonest value."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Nats a sentence, unless said otherwise."""
+    """How the decoder uses z on a split; nats a sentence unless stated otherwise."""
 
     sentences: int
     latent_size: int
     rate: float
     rate_by_dimension: tuple[float, ...]
-    """By group of the KL: a dimension, or one in all where the KL has no parts."""
+    """By group of the KL: one a dimension, or a single one where the KL is no sum over dimensions."""
     mutual_information: float
     active_units: int
     own: float
-    """Distortion: -log p(x|z), z from the sentence's own posterior."""
+    """Distortion, -log p(x|z), with z from the sentence's own posterior."""
     shuffled: float
-    """The same with the code of another sentence of the split."""
+    """Distortion with the code of another sentence of the split."""
     prior: float
-    """The same with a draw from the prior."""
+    """Distortion with a draw from the prior."""
     probes: dict[str, Probe]
-    """By hidden factor of the corpus, where it knows them (toy)."""
+    """By hidden factor of the corpus; empty where it has none (toy has)."""
 
     @property
     def worth(self) -> float:
-        """What the decoder loses when it is given the code of another sentence."""
+        """Nats that the decoder loses when it gets the code of another sentence: `shuffled` - `own`."""
         return self.shuffled - self.own
 
     @property
     def verdict(self) -> str:
-        """In one line."""
+        """One line: no code, collapsed, used at a high price, or used; with the figures that show it."""
         units = f"{self.active_units} of {self.latent_size} units are active"
         if not self.latent_size:
             return "no latent code: a language model"
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
             return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
         said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
-        if self.mutual_information > math.log(self.sentences) - NEAR:
+        if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > 2 * self.mutual_information:
             return f"used, at a high price: {said}; {units}"
@@ -87,7 +88,7 @@ def diagnose(
     *,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    stage: metrics.Stage = metrics.no_stage,
+    stage: Stages = silent,
 ) -> Diagnosis:
     """How the decoder uses z on `split`.
 
@@ -102,7 +103,7 @@ def diagnose(
     noise = [stream(seed, i).standard_normal(latent + prior.noise_size, dtype=np.float32) for i in range(len(data))]
     first, second = torch.split(torch.from_numpy(np.stack(noise)), [latent, prior.noise_size], dim=1)
     own, drawn = posterior.rsample(first), prior.sample(second.to(network.device)).cpu()
-    codes = {"own": own, "shuffled": own[others(len(data), seed)], "prior": drawn}
+    codes = {"own": own, "shuffled": own[derangement(len(data), seed)], "prior": drawn}
     distortions = {
         name: metrics.distortion(network, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
         for name, z in codes.items()
@@ -121,9 +122,9 @@ def diagnose(
 
 
 def _probes(
-    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, precision: torch.dtype, stage: metrics.Stage
+    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, precision: torch.dtype, stage: Stages
 ) -> dict[str, Probe]:
-    """Trained on the sentences of train (of valid where `split` is train), tested on those of `split`."""
+    """By factor: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`."""
     known = corpus.factors(split)
     if not known or not means.size(1):
         return {}
@@ -139,18 +140,18 @@ def _probes(
     return found
 
 
-def others(count: int, seed: int) -> Tensor:
-    """For each of `count` sentences another one, each once: the next in a random circle. [N]"""
-    circle = np.random.default_rng(seed).permutation(count)
+def derangement(count: int, seed: int) -> Tensor:
+    """A permutation of `count` sentences that leaves none in place: each gets the next in a random cycle. [N]"""
+    cycle = np.random.default_rng(seed).permutation(count)
     found = np.empty(count, dtype=np.int64)
-    found[circle] = np.roll(circle, -1)
+    found[cycle] = np.roll(cycle, -1)
     return torch.from_numpy(found)
 
 
 def probe(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> float:
-    """How often a linear classifier of the codes `train` [N, L] names the class of `test` [M, L]: 0 to 1.
+    """Accuracy, 0 to 1, on the codes `test` [M, L] of a linear classifier trained on the codes `train` [N, L].
 
-    Multinomial logistic regression on standardized codes, a weak ridge, L-BFGS.
+    Multinomial logistic regression on standardized codes with a weak ridge penalty, fitted by L-BFGS.
     """
     center, scale = train.mean(0), train.std(0).clamp(min=1e-6)
     classes = int(max(labels.max(), truth.max())) + 1

@@ -1,29 +1,27 @@
-"""One model on one split: every figure of the evaluation, with the signature that says how to get it again."""
+"""All figures of one model on one split, with the signature that reproduces them."""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.figures import FIGURES, Measurements
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.runs import compare
-from seqvae_cli.runs.registry import Run
-from seqvae_cli.system import files
+from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import precision_name
 from seqvae_cli.version import __version__
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Nats a sentence, unless said otherwise. The order is that of `eval --json`."""
+    """The figures of one model on one split. Each is an attribute, too: `evaluation.iw_ppl`."""
 
     split: str
     sentences: int
@@ -31,31 +29,22 @@ class Evaluation:
     """Predicted tokens, `<eos>` counted."""
     truncated: int
     """Sentences that were cut when the corpus was prepared."""
-    neg_elbo: float
-    distortion: float
-    rate: float
-    elbo_ppl: float
-    iw_nll: float
-    iw_ppl: float
-    iw_samples: int
-    mutual_information: float
-    active_units: int
-    bleu: float
-    """BLEU-4 of the greedy decoding of the posterior mean against the input, 0 to 100."""
-    exact_match: float
-    """Share of sentences that this decoding gives back exactly, 0 to 1."""
-    entropy: float | None
-    """Of the source, where it is known (toy)."""
-    excess: float | None
-    """How far `iw_nll` lies above the exact -log p of the same sentences, where the source is known (toy): an estimate
-    of the KL from source to model, and free of the chance by which these sentences are more or less likely ones."""
+    figures: Mapping[str, float | None]
+    """By key, in the order of `FIGURES`; None where a figure is unknown."""
     signature: str
+    """Everything that the figures depend on."""
+
+    def __getattr__(self, key: str) -> Any:
+        figures = self.__dict__.get("figures", {})
+        if key not in figures:
+            raise AttributeError(f"an evaluation has no figure {key!r}")
+        return figures[key]
 
     def to_json(self) -> dict[str, object]:
-        """As JSON has it: nothing of the source where it is not known, null for a perplexity that overflows."""
-        of_source = ("entropy", "excess")
-        values = {name: value for name, value in asdict(self).items() if name not in of_source or value is not None}
-        return metrics.finite_values(values)
+        """One flat object, without unknown figures; null for a perplexity that overflows."""
+        known = {key: value for key, value in self.figures.items() if value is not None}
+        head = {"split": self.split, "sentences": self.sentences, "tokens": self.tokens, "truncated": self.truncated}
+        return {**head, **metrics.finite_values(known), "signature": self.signature}
 
 
 def evaluate(
@@ -68,12 +57,12 @@ def evaluate(
     elbo_samples: int = 1,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    stage: metrics.Stage = metrics.no_stage,
+    stage: Stages = silent,
 ) -> Evaluation:
-    """All figures for `split` of the corpus that the network was trained on.
+    """All of `FIGURES` on `split` of the corpus that the network was trained on.
 
-    `weights` names them in the signature: RUN@STEP. Raises `DataError` for a damaged corpus, `UsageError` for a bad
-    split.
+    weights: what the signature calls them, RUN@STEP; samples: K of the importance-weighted bound; elbo_samples: z a
+    sentence for the -ELBO. Raises `DataError` for a damaged corpus, `UsageError` for an unknown or empty split.
     """
     corpus.verify()
     data = corpus.split(split)
@@ -85,25 +74,28 @@ def evaluate(
     elbo = metrics.elbo(network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
     longest = int(data.lengths.max())
     watch = stage("reconstruction", count)
-    outputs, references, exact = [], [], 0
+    inputs, outputs = [data[i].tolist() for i in range(count)], []
     decoded = generate.reconstruct(network, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
-    for i, words in enumerate(decoded):
-        truth = data[i].tolist()
-        exact += words == truth
-        outputs.append(" ".join(corpus.tokenizer.tokens(words)))
-        references.append(" ".join(corpus.tokenizer.tokens(truth)))
+    for words in decoded:
+        outputs.append(words)
         watch(1)
-    nll = float(
-        metrics.iw_nll(
+    measured = Measurements(
+        elbo=elbo,
+        bounds=metrics.iw_nll(
             network,
             data,
             samples=samples,
             seed=seed,
             precision=precision,
             watch=stage("importance-weighted bound", count * samples),
-        ).mean()
+        ),
+        samples=samples,
+        inputs=inputs,
+        outputs=outputs,
+        tokenizer=corpus.tokenizer,
+        log_probs=corpus.log_probs(split),
+        entropy=corpus.entropy,
     )
-    exact_log_probs = corpus.log_probs(split)
     signature = "|".join(
         [
             f"data:{corpus.name}@{corpus.hash[:12]}",
@@ -122,33 +114,6 @@ def evaluate(
         sentences=elbo.sentences,
         tokens=elbo.tokens,
         truncated=int(corpus.info["splits"][split]["truncated"]),
-        neg_elbo=elbo.neg_elbo,
-        distortion=elbo.distortion,
-        rate=elbo.rate,
-        elbo_ppl=elbo.elbo_ppl,
-        iw_nll=nll,
-        iw_ppl=metrics.perplexity(nll, elbo.sentences, elbo.tokens),
-        iw_samples=samples,
-        mutual_information=elbo.mutual_information,
-        active_units=elbo.active_units,
-        bleu=metrics.bleu(outputs, references),
-        exact_match=exact / count,
-        entropy=corpus.entropy,
-        excess=None if exact_log_probs is None else nll + float(exact_log_probs.mean()),
+        figures={key: figure.measure(measured) for key, figure in FIGURES.items()},
         signature=signature,
     )
-
-
-def store(run: Run, step: int, evaluation: Evaluation) -> Path:
-    """Keeps the evaluation of the weights of `step` in the run folder, in a file of its own: its signature names it.
-
-    The same evaluation again overwrites itself, and no other. Raises `MachineError` where the folder takes nothing.
-    """
-    name = hashlib.sha256(evaluation.signature.encode()).hexdigest()[:16]
-    path = run.path / "evaluations" / f"{name}.json"
-    with files.machine_errors(path):
-        # Not its parents: a run that was removed meanwhile must not come back in parts.
-        path.parent.mkdir(exist_ok=True)
-    head = {"format": compare.FORMAT, "step": step, "recorded": time.time_ns()}
-    files.write_json(path, head | evaluation.to_json(), sealed=True)
-    return path

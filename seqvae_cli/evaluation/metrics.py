@@ -1,13 +1,14 @@
-"""What a model is worth: ELBO, importance-weighted bound, mutual information, active units, BLEU (nats, sentences).
+"""Metrics of a model on a split: ELBO, importance-weighted bound, mutual information, active units, BLEU.
 
-The noise of sentence i comes from its own stream (seed, i), so no figure depends on how sentences are batched.
+In nats a sentence unless stated otherwise. Sentence i draws its noise from its own stream (seed, i), so no metric
+depends on the batching.
 Shapes: N sentences of the split, B of a batch, K samples, L latent dimensions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -20,32 +21,22 @@ from torch import Tensor
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, Prior, VonMisesFisher, join, kl
+from seqvae_cli.system.progress import Advance
 from seqvae_cli.system.runtime import autocast, stream
 
 TOKENS_AT_ONCE = 2048
 """Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
 
 BLOCK = 2**21
-"""Pairs of a code and a posterior that are compared at once."""
-
-Watch = Callable[[int], None]
-"""Told how many sentences (or sentence samples) were just done; may raise to stop."""
-
-Stage = Callable[[str, int], Watch]
-"""Called when a part begins, with its name and how many units it has; gives what is told of its progress."""
-
-
-def no_stage(_name: str, _units: int) -> Watch:
-    """The stage that tells nobody."""
-    return lambda _: None
+"""Pairs of a code and a posterior in one pass of `aggregate_log_prob`."""
 
 
 COLLAPSED = 0.5
-"""Nats of rate, or of mutual information, below which the posterior is called collapsed."""
+"""A posterior with less rate or mutual information than this, in nats, is called collapsed."""
 
 
-class Sentences(Protocol):
-    """A split: word ids of each sentence, and all lengths (words)."""
+class SplitLike(Protocol):
+    """A split, or a part of one: token ids of each sentence, and all lengths in tokens without `<eos>`."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> NDArray[np.int64]: ...
@@ -55,7 +46,7 @@ class Sentences(Protocol):
 
 @dataclass(frozen=True)
 class Elbo:
-    """The two terms of the -ELBO over a split, and what the posteriors say."""
+    """The two terms of the -ELBO over a split, in nats a sentence, and metrics of its posteriors."""
 
     sentences: int
     tokens: int
@@ -75,14 +66,14 @@ class Elbo:
         return perplexity(self.neg_elbo, self.sentences, self.tokens)
 
 
-def finite(value: float) -> float | None:
-    """None for what JSON has no number for."""
+def finite_or_none(value: float) -> float | None:
+    """The value, or None where it is infinite or NaN, which JSON lacks."""
     return value if math.isfinite(value) else None
 
 
 def finite_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with None for what JSON has no number for."""
-    return {name: finite(value) if isinstance(value, float) else value for name, value in values.items()}
+    """`values` with None for infinities and NaN, which JSON lacks."""
+    return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def perplexity(nll: float, sentences: int, tokens: int) -> float:
@@ -96,18 +87,20 @@ def perplexity(nll: float, sentences: int, tokens: int) -> float:
 @torch.inference_mode()
 def elbo(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     *,
     seed: int = 0,
     samples: int = 1,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> Elbo:
-    """Distortion and rate at `samples` z a sentence (the rate in closed form where it has one), mutual information and
-    active units."""
+    """Distortion and rate at `samples` z a sentence, mutual information and active units.
+
+    The rate is in closed form where the posterior and the prior have one.
+    """
     prior = model.prior()
     z = torch.empty(len(split), model.settings.latent_size)
-    distortion, rates, found = 0.0, torch.zeros(()), _Collected(len(split))
+    distortion, rates, found = 0.0, torch.zeros(()), _PosteriorCollector(len(split))
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
         batch = batch.to(model.device)
         streams = [stream(seed, int(i)) for i in rows]
@@ -134,7 +127,7 @@ def elbo(
     )
 
 
-class _Collected:
+class _PosteriorCollector:
     """The posteriors of `count` sentences, on the CPU, in their order."""
 
     def __init__(self, count: int) -> None:
@@ -164,10 +157,10 @@ def _doubles(values: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def posteriors(
-    model: SentenceVAE, split: Sentences, *, precision: torch.dtype = torch.float32, watch: Watch | None = None
+    model: SentenceVAE, split: SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance | None = None
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]."""
-    collected = _Collected(len(split))
+    collected = _PosteriorCollector(len(split))
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
         with autocast(model.device, precision):
             collected.add(rows, model.encoder(batch.to(model.device)))
@@ -179,13 +172,13 @@ def posteriors(
 @torch.inference_mode()
 def distortion(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     z: Tensor,
     *,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> float:
-    """-log p(x|z) with the code z [N, L] that each sentence is given: nats a sentence."""
+    """Mean of -log p(x|z), in nats a sentence, with row n of z [N, L] as the code of sentence n."""
     total = 0.0
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
         batch = batch.to(model.device)
@@ -200,16 +193,17 @@ def distortion(
 @torch.inference_mode()
 def iw_nll(
     model: SentenceVAE,
-    split: Sentences,
+    split: SplitLike,
     *,
     samples: int = 500,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    watch: Watch | None = None,
+    watch: Advance | None = None,
 ) -> NDArray[np.float64]:
     """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
 
-    -log (1/K) Σ_k p(x, z_k) / q(z_k|x), at most `TOKENS_AT_ONCE` tokens a pass (a longer sentence: one sample a pass).
+    -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `TOKENS_AT_ONCE` tokens, or one sample of a longer
+    sentence, so that memory does not grow with K.
     """
     result, prior = np.empty(len(split)), model.prior()
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
@@ -220,7 +214,7 @@ def iw_nll(
 
 @dataclass(frozen=True)
 class Score:
-    """How likely one sentence is, in nats."""
+    """The bounds on -log p(x) of one sentence, in nats."""
 
     tokens: int
     """Predicted tokens, `<eos>` counted."""
@@ -244,7 +238,10 @@ def score(
     window: int = 2048,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[Score]:
-    """Both bounds of each sentence (word ids), in order, from the same `samples` z; batched by length in a window."""
+    """Both bounds of each sentence (token ids) from the same `samples` z, in the order of the input.
+
+    Sentences are read `window` at a time, and batched by length within a window.
+    """
     stream_of = iter(sentences)
     first, prior = 0, model.prior()
     while held := list(islice(stream_of, window)):
@@ -267,12 +264,12 @@ def _bounds(
     streams: Sequence[np.random.Generator],
     samples: int,
     precision: torch.dtype,
-    watch: Watch | None,
+    watch: Advance | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
     with autocast(model.device, precision):
         posterior = model.encoder(batch)
-    # In float64: a density is a difference of large numbers where posteriors are narrow.
+    # In float64: where posteriors are narrow, log densities are differences of large numbers.
     q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
     total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
     distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
@@ -295,7 +292,10 @@ def _decoded(
     samples: int,
     precision: torch.dtype,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """z [B, k, L] and log p(x|z) [B, k] of the next k samples, and how many went before; k keeps a pass small."""
+    """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
+
+    k is chosen so that a pass holds at most `TOKENS_AT_ONCE` tokens.
+    """
     chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
@@ -308,12 +308,15 @@ def _decoded(
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 
-def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Watch | None = None) -> float:
-    """I(x; z) under q: rate - KL(q(z) ‖ p(z)), q(z) the aggregate posterior over all N sentences (Hoffman & Johnson
-    2016), by Monte Carlo with one z [N, L] a sentence. From 0 to ln N: what noise puts beyond is cut.
+def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Advance | None = None) -> float:
+    """I(x; z) under q: rate - KL(q(z) ‖ p(z)) in nats, by Monte Carlo with one z [N, L] a sentence.
 
-    Of two estimates the one that varies less between sentences: the rate exact where it has a closed form, or sampled
-    as the rest is, whose noise it then cancels. The first is the better one where codes say next to nothing.
+    q(z) is the aggregate posterior over all N sentences (Hoffman & Johnson 2016, "ELBO surgery"). Estimates outside
+    0 to ln N, the range of the true value, are clamped.
+
+    There are two estimates: with the rate in closed form, or with the rate sampled from the same z, whose noise then
+    cancels. The one with the smaller deviation between sentences is returned. The first wins where codes carry almost
+    no information.
     """
     posterior, z = posterior.apply(Tensor.double), z.double()
     aggregate = aggregate_log_prob(posterior, z, watch=watch)
@@ -323,8 +326,8 @@ def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Wat
     return min(max(float(best.mean()), 0.0), math.log(len(z)))
 
 
-def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = None) -> Tensor:
-    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called after each block of them."""
+def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Advance | None = None) -> Tensor:
+    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called with 0 after each block."""
     count = len(posterior.code)
     blocks = []
     for block in torch.split(z, max(1, BLOCK // count)):
@@ -337,13 +340,14 @@ def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Watch | None = No
 def active_units(posterior: Posterior) -> int:
     """Dimensions whose posterior mean has a population variance above 0.01 (Burda et al. 2016, section 5.2).
 
-    That is a hundredth of the variance that N(0, 1) has; on the sphere of L dimensions each has 1 / L.
+    That is a hundredth of the variance of the prior N(0, 1). A uniform prior on the sphere has the variance 1 / L a
+    dimension, so a von Mises-Fisher posterior is held to 0.01 / L.
     """
     means = posterior.mean
-    if not means.numel():  # of a language model
+    if not means.numel():  # a language model
         return 0
-    whole = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
-    return int((means.double().var(0, correction=0) > 0.01 * whole).sum())
+    prior_variance = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
+    return int((means.double().var(0, correction=0) > 0.01 * prior_variance).sum())
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
@@ -353,7 +357,7 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return float(sacrebleu.corpus_bleu(outputs, [references], tokenize="none", force=True).score)
 
 
-def _batches(split: Sentences, tokens: int) -> Iterator[tuple[Indices, Batch]]:
+def _batches(split: SplitLike, tokens: int) -> Iterator[tuple[Indices, Batch]]:
     for rows in by_length(split.lengths, 0, batch_tokens=tokens):
         yield rows, collate([split[int(i)] for i in rows])
 

@@ -1,12 +1,11 @@
 """An n-gram language model of token ids: interpolated Kneser-Ney smoothing with modified discounts.
 
-After Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling". Our own, because NLTK's
-takes a time for each word that grows with the corpus (24 ms after 2,000 sentences of PTB already), and kenlm's Python
-module reads models but estimates none.
+After Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling". NLTK's needs time a word
+that grows with the corpus (24 ms after 2,000 sentences of PTB), and kenlm's Python module cannot estimate models.
 
-A sentence w1..wT is read as `<bos>` w1..wT `<eos>`: `<bos>` is context alone, T+1 tokens are predicted, and no context
-reaches into another sentence. An n-gram has an id at its order: its place among the sorted keys, and its key is the id
-of its context (the n-gram without the last word, one order below) times the vocabulary, plus the last word.
+A sentence w1..wT is read as `<bos>` w1..wT `<eos>`: `<bos>` is only context, T+1 tokens are predicted, and no context
+crosses sentences. The key of an n-gram is the id of its context (the n-gram without its last word, one order below)
+times the vocabulary, plus its last word; its id is the position of its key among the sorted keys of its order.
 """
 
 from __future__ import annotations
@@ -24,24 +23,25 @@ from seqvae_cli.errors import DataError
 Ids = NDArray[np.int64]
 
 NOT_PREDICTED = 2
-"""Ids that follow nothing: `<pad>` and `<bos>`."""
+"""Number of ids that are never predicted: `<pad>` and `<bos>`."""
 
 FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts of counts 1, 2 and from 3 on where the counts allow no estimate (as in `lmplz --discount_fallback`)."""
+"""Discounts of counts 1, 2 and 3+ where they cannot be estimated (as in `lmplz --discount_fallback`)."""
 
 
 @dataclass(frozen=True)
 class _Order:
-    """The n-grams of one order, by id, and what is left to the order below, by id of the context."""
+    """The n-grams of one order by id, and the weight of the order below by id of the context."""
 
     keys: Ids
     share: NDArray[np.float64]
-    """Of its context's count, what the discount leaves the n-gram."""
+    """The n-gram's count less its discount, over the count of its context."""
     rest: NDArray[np.float64]
-    """Of the context's count, what the discounts take from its n-grams; 1 where nothing follows it."""
+    """The discounts of all n-grams of the context, over its count: the weight of the order below. 1 for an unseen
+    context."""
 
     def ids(self, keys: Ids) -> Ids:
-        """-1 for the key of an n-gram that was never seen."""
+        """The ids of n-grams by their keys; -1 for an n-gram that was never seen."""
         if not len(self.keys):
             return np.full_like(keys, -1)
         ids = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
@@ -50,9 +50,9 @@ class _Order:
 
 @dataclass(frozen=True)
 class KneserNey:
-    """p(token | the tokens before it), over all ids but `<pad>` and `<bos>`; none of them is 0. `fit` makes it.
+    """p(token | the tokens before it), positive for all ids except `<pad>` and `<bos>`. Made by `fit`.
 
-    A context that was never seen is shortened; below the empty one is the uniform distribution.
+    An unseen context is shortened; the order below the empty context is the uniform distribution.
     """
 
     vocabulary: int
@@ -60,9 +60,9 @@ class KneserNey:
 
     @classmethod
     def fit(cls, sentences: Iterable[Sequence[int] | Ids], vocabulary: int, order: int = 5) -> KneserNey:
-        """The model of sentences of ids below `vocabulary`, without `<bos>` and `<eos>`; n-grams of up to `order`.
+        """The model of n-grams up to `order`, from sentences of token ids without `<bos>` and `<eos>`.
 
-        Raises `DataError` where there is no sentence, or an id outside the vocabulary.
+        Raises `DataError` where there are no sentences, or an id is not below `vocabulary`.
         """
         tokens, places = _read(sentences, vocabulary)
         contexts, before = 1, np.zeros_like(tokens)
@@ -74,7 +74,9 @@ class KneserNey:
             )
             ids = np.full_like(tokens, -1)
             ids[ends] = found
-            if n < order:  # count the different tokens before it; nothing is before an n-gram that begins with <bos>
+            # Below the highest order the count is that of distinct tokens before the n-gram; one that begins with <bos>
+            # has none before it, and keeps its own count.
+            if n < order:
                 later = np.flatnonzero(places >= n)
                 pairs = np.unique(ids[later] * vocabulary + tokens[later - n])
                 different = np.bincount(pairs // vocabulary, minlength=len(keys))
@@ -86,7 +88,7 @@ class KneserNey:
         return cls(vocabulary, tuple(orders))
 
     def token_log_probs(self, sentences: Iterable[Sequence[int] | Ids]) -> NDArray[np.float64]:
-        """log p of each predicted token, of all sentences in a row, `<eos>` after each: [Σ (T+1)] nats.
+        """log p of each predicted token of all sentences in order, `<eos>` included: [Σ (T+1)] nats.
 
         Raises `DataError` as `fit` does.
         """
@@ -105,15 +107,15 @@ class KneserNey:
         return log_p
 
     def perplexity(self, sentences: Iterable[Sequence[int] | Ids]) -> float:
-        """exp of -log p a predicted token, `<eos>` counted. Raises `DataError` as `fit` does."""
+        """exp of the mean of -log p over predicted tokens, `<eos>` counted. Raises `DataError` as `fit` does."""
         return math.exp(-self.token_log_probs(sentences).mean())
 
 
 def _read(sentences: Iterable[Sequence[int] | Ids], vocabulary: int) -> tuple[Ids, Ids]:
-    """All sentences in a row, `<bos>` before and `<eos>` after each, and each token's place in its sentence, from 0."""
+    """The tokens of all sentences in order, each between `<bos>` and `<eos>`, and their positions in their sentence."""
     words = [np.asarray(sentence, dtype=np.int64) for sentence in sentences]
     if not words:
-        raise DataError("no sentence for an n-gram model")
+        raise DataError("an n-gram model needs at least one sentence")
     lengths = np.array([len(sentence) + 2 for sentence in words])
     ends = np.cumsum(lengths)
     places = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
@@ -128,7 +130,7 @@ def _read(sentences: Iterable[Sequence[int] | Ids], vocabulary: int) -> tuple[Id
 
 
 def _estimate(keys: Ids, counts: Ids, context: Ids, contexts: int) -> _Order:
-    """One order from the counts of its n-grams and the id of each one's context, below `contexts`."""
+    """One order, from the keys and counts of its n-grams and the id of the context of each, below `contexts`."""
     discount = np.array([0.0, *_discounts(counts)])[counts.clip(max=3)]
     total, taken = (np.bincount(context, weights, minlength=contexts) for weights in (counts, discount))
     rest = np.divide(taken, total, out=np.ones(contexts), where=total > 0)
@@ -137,9 +139,9 @@ def _estimate(keys: Ids, counts: Ids, context: Ids, contexts: int) -> _Order:
 
 
 def _discounts(counts: Ids) -> tuple[float, float, float]:
-    """D1, D2 and D3+ (Chen & Goodman 1999, equation 26), from how many n-grams have count 1, 2, 3 and 4.
+    """D1, D2 and D3+ (Chen & Goodman 1999, equation 26), from the numbers of n-grams with count 1, 2, 3 and 4.
 
-    A discount of 0 would leave unseen words nothing, one above the count is none.
+    `FALLBACK` where one is not positive, which would leave no mass for unseen words, or exceeds its count.
     """
     ones, twos, threes, fours = np.bincount(counts.clip(max=5), minlength=5)[1:5].tolist()
     if not (ones and twos and threes):

@@ -1,4 +1,4 @@
-"""How good paths between two sentences are: how many sentences they pass, and how evenly they change."""
+"""Quality of paths between two sentences: how many sentences they pass through, and how evenly they change."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import FINER, Sentence, edit_distance, evenly, finer, walks
 from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Greedily decoded paths from one sentence of the split to another, means over the paths."""
+    """Figures of greedily decoded paths between sentences of a split: means over the paths."""
 
     pairs: int
     steps: int
-    """Sentences of a path, both ends counted."""
+    """Sentences on a path, both ends included."""
     distinct: float
-    """Different sentences a path."""
+    """Distinct sentences a path."""
     ends: float
-    """Share of the ends that equal the reconstruction of their sentence, 0 to 1."""
+    """Share of path ends that equal the reconstruction of their sentence, 0 to 1."""
     largest_jump: float
-    """The largest token edit distance between neighbours over the sum of all of the path, 0 to 1; NaN where no path
-    changes."""
+    """The largest token edit distance between neighbours over the sum of all distances of the path, 0 to 1.
+
+    NaN where no path changes.
+    """
     unchanged: int
-    """Paths that say the same sentence at every step; `largest_jump` leaves them out."""
+    """Number of paths with the same sentence at every step; `largest_jump` leaves them out."""
 
     def to_json(self) -> dict[str, object]:
         return metrics.finite_values(asdict(self))
@@ -49,19 +52,20 @@ def paths(
     steps: int = 11,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    stage: metrics.Stage = metrics.no_stage,
+    stage: Stages = silent,
 ) -> tuple[Paths, Paths]:
-    """The figures of `pairs` paths between the codes of two random sentences of the split: of equal steps, and of even.
+    """The figures of `pairs` paths, each between the codes of two random sentences of the split.
 
-    Straight paths; on the sphere, for a von Mises-Fisher posterior, great circles. The reconstructions that the ends
-    are held against are made apart, as `generate.reconstruct` makes them of any sentence.
+    The first are of paths with equal steps of the code, the second of paths with even steps (`interpolate --even`).
+    Paths are straight, or great circles for a von Mises-Fisher posterior. Their ends are compared with reconstructions
+    that `generate.reconstruct` makes independently of the paths.
 
     `corpus` is the one that the network was trained on; the network has a latent code. Raises `UsageError` for a split
     of fewer than two sentences.
     """
     data = corpus.split(split)
     if len(data) < 2:
-        raise UsageError(f"split {split!r} of corpus {corpus.name} has not two sentences: no path")
+        raise UsageError(f"split {split!r} of corpus {corpus.name} has fewer than two sentences: a path needs two")
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     data_of_ends = [data[i] for pair in drawn for i in pair]
     max_len = 2 * int(data.lengths.max())
@@ -78,7 +82,7 @@ def paths(
 
 
 def path_figures(walked: Sequence[Sequence[Sentence]], ends: Sequence[tuple[Sentence, Sentence]]) -> Paths:
-    """The figures of paths of equally many sentences, and the reconstructions of each one's two ends."""
+    """The figures of paths of equal length; `ends` are the reconstructions of both ends of each path."""
     distances = [[edit_distance(*neighbours) for neighbours in pairwise(path)] for path in walked]
     jumps = [max(path) / sum(path) for path in distances if any(path)]
     equal = [

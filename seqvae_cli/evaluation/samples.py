@@ -1,6 +1,7 @@
-"""How good a model's samples are, beside real sentences.
+"""Quality of a model's samples, compared with real sentences.
 
-A sentence is a list of word ids. What depends on the number of sentences is compared at one number for both sides.
+A sentence is a list of token ids. Figures that depend on the number of sentences are computed on equally many samples
+and real sentences.
 """
 
 from __future__ import annotations
@@ -20,49 +21,50 @@ from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
 from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system.progress import Stages, silent
 
 SAMPLES = 10_000
-"""Sentences that are sampled."""
+"""Number of samples."""
 
 BLEU_SENTENCES = 500
-"""Sentences that self-BLEU compares, at most: its cost grows with their square."""
+"""Most sentences that self-BLEU compares: its cost grows with their square."""
 
 
 @dataclass(frozen=True)
 class TextFigures:
-    """What n-grams tell of a text."""
+    """Figures of a text, from its n-grams."""
 
     perplexity: float
-    """Of the text under the 5-gram model of train, a token: how fluent it is (forward perplexity)."""
+    """Of the text under a 5-gram model of train, a token (forward perplexity): low for fluent text."""
     reverse_perplexity: float
-    """Of the split under a 5-gram model of the text, a token: how much of the language it covers (Zhao et al. 2018,
-    "Adversarially regularized autoencoders")."""
+    """Of the split under a 5-gram model of the text, a token: low where the text covers much of the language (Zhao et
+    al. 2018, "Adversarially regularized autoencoders")."""
     distinct_2: float
-    """Share of its bigrams that are different, 0 to 1."""
+    """Distinct bigrams over all bigrams, 0 to 1."""
     self_bleu: float
-    """BLEU-4 of its sentences against each other, 0 to 100: high where they repeat each other."""
+    """BLEU-4 of each sentence against all others, 0 to 100: high where sentences repeat each other."""
     length: float
-    """Mean words a sentence, `<eos>` not counted."""
+    """Mean tokens a sentence, `<eos>` not counted."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Samples from the prior beside real sentences.
+    """Figures of samples from the prior, and of real sentences.
 
-    The real text is the split, but for the reverse perplexity: there it is as many random sentences of train as there
-    are samples.
+    The real sentences are the split's, except for the reverse perplexity, whose model of real sentences is fitted to
+    `modelled` random sentences of train.
     """
 
     samples: TextFigures
     real: TextFigures
     sampled: int
-    """Samples; perplexity and length are of all of them, and of all sentences of the split."""
+    """Number of samples. Perplexity and length are of all samples, and of all sentences of the split."""
     modelled: int
-    """Sentences behind each reverse perplexity: the samples, or all of train where it is smaller."""
+    """Sentences that each model of the reverse perplexity is fitted to: as many as samples, at most all of train."""
     compared: int
-    """Sentences behind each distinct-2: the samples, or the split where it is smaller."""
+    """Sentences behind each distinct-2: as many as samples, at most all of the split."""
     bleu_sentences: int
-    """Those of them behind each self-BLEU."""
+    """Sentences behind each self-BLEU."""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self) | {
@@ -72,7 +74,7 @@ class Quality:
 
 
 def check_split(split: str) -> None:
-    """Raises `UsageError` for `train`: the n-gram model has learned its sentences by heart."""
+    """Raises `UsageError` for `train`: the n-gram model is fitted to its sentences, which biases their perplexity."""
     if split == "train":
         raise UsageError("the quality of samples is measured against a model of train", "--split valid or --split test")
 
@@ -85,11 +87,11 @@ def quality(
     count: int = SAMPLES,
     seed: int = 0,
     precision: torch.dtype = torch.float32,
-    stage: metrics.Stage = metrics.no_stage,
+    stage: Stages = silent,
 ) -> Quality:
-    """The figures of `count` samples (a code from the prior, each word drawn from the model) and of real sentences.
+    """The figures of `count` ancestral samples (z from the prior, tokens from the decoder) and of real sentences.
 
-    A sample that finds no end is cut at twice the longest sentence of the split, and taken as ended.
+    A sample that reaches twice the length of the split's longest sentence is cut there, and counted as complete.
 
     `corpus` is the one that the network was trained on. Raises `UsageError` for `train` and for an empty split.
     """
@@ -132,22 +134,24 @@ def quality(
 
 
 def distinct(sentences: Sequence[Sentence], n: int = 2) -> float:
-    """Different n-grams over all n-grams (distinct-n, Li et al. 2016), 0 to 1; NaN where there are none."""
+    """Distinct n-grams over all n-grams (distinct-n, Li et al. 2016), 0 to 1; NaN where there are none."""
     grams = [gram for words in sentences for gram in _grams(words, n)]
     return len(set(grams)) / len(grams) if grams else math.nan
 
 
 def self_bleu(sentences: Sequence[Sentence]) -> float:
-    """Mean BLEU-4 of each sentence, all others being its references (Zhu et al. 2018, "Texygen"), 0 to 100.
+    """Mean BLEU-4 of each sentence with all others as its references (Zhu et al. 2018, "Texygen"), 0 to 100.
 
-    As sacrebleu scores a sentence: exponential smoothing, no orders that it is too short for. NaN for fewer than two.
+    Equals sacrebleu's sentence BLEU: exponential smoothing, and only orders up to the sentence's length (effective
+    order). NaN for fewer than two sentences.
     """
     from sacrebleu.metrics.bleu import BLEU
 
     if len(sentences) < 2:
         return math.nan
     counts = [Counter(gram for n in range(1, 5) for gram in _grams(words, n)) for words in sentences]
-    # The two largest counts of an n-gram tell of every sentence what the others have at most.
+    # The largest count of an n-gram among the other sentences is the largest of all, or the second largest for the
+    # sentence that has the largest itself: two counts an n-gram replace a loop over all pairs of sentences.
     most: Counter[Sentence] = Counter()
     second: Counter[Sentence] = Counter()
     for sentence in counts:

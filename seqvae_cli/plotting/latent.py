@@ -24,6 +24,7 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import curves, pictures
+from seqvae_cli.system.progress import Advance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ class Means:
 class _Selected:
     """Some sentences of a split."""
 
-    split: metrics.Sentences
+    split: metrics.SplitLike
     rows: Indices
 
     def __len__(self) -> int:
@@ -98,7 +99,7 @@ def project(
     *,
     step: int,
     most: int = POINTS,
-    watch: metrics.Watch | None = None,
+    watch: Advance | None = None,
 ) -> Means:
     """The posterior means of at most `most` sentences, evenly spread over the split.
 

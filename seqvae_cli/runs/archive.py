@@ -14,15 +14,16 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
-from seqvae_cli.runs import checkpoint, compare, loading, registry
+from seqvae_cli.runs import checkpoint, evaluations, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
+from seqvae_cli.system.progress import Advance
 from seqvae_cli.version import __version__
 
 FORMAT = 1
@@ -34,7 +35,7 @@ MAX_MANIFEST = 1_000_000
 _CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
 _LIMITS = {
     r"config\.yaml": 1 << 16,
-    rf"run\.json|tags\.json|evaluations/[0-9a-f]{{16}}\.json|{_CHECKPOINT}manifest\.json": 1 << 20,
+    rf"run\.json|tags\.json|{evaluations.FOLDER}/{evaluations.NAME}|{_CHECKPOINT}manifest\.json": 1 << 20,
     r"metrics\.jsonl": 1 << 24,
     rf"tokenizer\.json|{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.json": 1 << 26,
     rf"{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.safetensors": (1 << 33) - 1,
@@ -47,9 +48,6 @@ _PLAIN = (*_NEEDED, "metrics.jsonl", "tags.json")
 _BLOCK = 1 << 18
 _TAIL = 1 << 16
 """Bytes of zeros that may follow the last file."""
-
-Watch = Callable[[int], None]
-"""Told the bytes of files that were just packed or unpacked."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Pack:
             raise registry.in_use(run.path)
         loading.load_parts(run)
         names = [name for name in _PLAIN if (run.path / name).is_file()]
-        names += [f"evaluations/{path.name}" for path in compare.evaluation_files(run.path)]
+        names += [f"{evaluations.FOLDER}/{path.name}" for path in evaluations.paths(run.path)]
         # Held in memory: what is small may be changed by others, a tag for instance, while the weights are packed.
         self._texts = {name: _read(run.path / name) for name in names}
         self.run = run
@@ -91,8 +89,11 @@ class Pack:
         """Bytes of all files, unpacked."""
         return sum(entry.size for entry in self.files.values())
 
-    def blocks(self, watch: Watch = lambda _: None) -> Iterator[bytes]:
-        """The archive: the same bytes for the same run. Raises `DataError` where a checkpoint changes meanwhile."""
+    def blocks(self, watch: Advance = lambda _: None) -> Iterator[bytes]:
+        """The archive: the same bytes for the same run. `watch` is told the bytes of files just packed.
+
+        Raises `DataError` where a checkpoint changes meanwhile.
+        """
         packer = zlib.compressobj(1, wbits=31)  # weights hardly shrink, whatever the level
         entries = {name: asdict(entry) for name, entry in self.files.items()}
         manifest = {"format": FORMAT, "run": self.run.name, "seqvae": __version__, "files": entries}
@@ -122,8 +123,8 @@ class Pack:
                 yield block
 
 
-def unpack(stream: BinaryIO, name: str | None = None, watch: Watch = lambda _: None) -> Run:
-    """The run in an archive, as a new run: `name`, or the name that it had.
+def unpack(stream: BinaryIO, name: str | None = None, watch: Advance = lambda _: None) -> Run:
+    """The run in an archive, as a new run: `name`, or the name that it had. `watch` is told the bytes just unpacked.
 
     Raises `DataError` for all that is no whole archive of `Pack`, `UsageError` for a name that is taken or none.
     """
@@ -136,7 +137,7 @@ def unpack(stream: BinaryIO, name: str | None = None, watch: Watch = lambda _: N
         raise DataError(f"this is no whole archive of a run: {error}") from error
 
 
-def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
+def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
     first = _next(stream)
     if first is None or first.name != FOLDER + MANIFEST or first.size > MAX_MANIFEST:
         raise DataError("this is no archive of a run: it does not begin with a manifest", "seqvae runs export")
@@ -247,8 +248,8 @@ def _check_run(path: Path) -> None:
         loading.load_parts(run)
         run.metrics()
         run.tags()
-        for evaluation in compare.evaluation_files(path):
-            compare.read_evaluation(evaluation)
+        for evaluation in evaluations.paths(path):
+            evaluations.read(evaluation)
         for folder in ("best", "last"):
             for generation in (path / folder).glob("*"):
                 digests = files.read_json(generation / checkpoint.MANIFEST)
@@ -265,7 +266,7 @@ def _without(draft: Path, message: str) -> str:
     return message.replace(f"{draft}/", "").replace(str(draft), "this run")
 
 
-def _watched(blocks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
+def _watched(blocks: Iterator[bytes], watch: Advance) -> Iterator[bytes]:
     for block in blocks:
         yield block
         watch(len(block))

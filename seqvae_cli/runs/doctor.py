@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError
-from seqvae_cli.runs import checkpoint, compare, loading, registry
+from seqvae_cli.runs import checkpoint, evaluations, loading, registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files, places
 
@@ -64,9 +64,9 @@ def _examine(path: Path) -> Iterator[Finding]:
         run.tags()
     except (DataError, MachineError) as error:
         yield _finding(name, error, "delete it, then tag the run again")
-    for file in compare.evaluation_files(path):
+    for file in evaluations.paths(path):
         try:
-            compare.read_evaluation(file)
+            evaluations.read(file)
         except (DataError, MachineError) as error:
             yield _finding(name, error, f"delete it, then: seqvae eval {name}")
     yield from _checkpoints(run, epochs, away)

@@ -13,13 +13,14 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system import places
+from seqvae_cli.system.progress import Advance
 
 TEMPORARY = ".tmp-"
 """Prefix of files that are not finished: a sweep may delete them."""
@@ -166,7 +167,7 @@ def entries(folder: Path) -> list[Path]:
             return []
 
 
-def sha256(path: Path, watch: Callable[[int], None] | None = None) -> str:
+def sha256(path: Path, watch: Advance | None = None) -> str:
     """SHA-256 of a file, in hex; `watch` is told the bytes of each block read."""
     digest = hashlib.sha256()
     with machine_errors(path), open(path, "rb") as file:

@@ -259,7 +259,7 @@ class Trainer:
         else:
             self.run.update(epoch=event.epoch)
         line = asdict(event)
-        state.history.append(line | {"elbo_ppl": metrics.finite(event.elbo_ppl)})
+        state.history.append(line | {"elbo_ppl": metrics.finite_or_none(event.elbo_ppl)})
         if state.aggressive and state.pretrained:
             aggressive.update_phase(state, event.mutual_information)
         if annealed and not state.collapsed and self.settings.model.latent_size and self.collapsed(event):

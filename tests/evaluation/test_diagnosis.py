@@ -12,7 +12,7 @@ import torch
 from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
-from seqvae_cli.evaluation.diagnosis import Diagnosis, diagnose, others, probe
+from seqvae_cli.evaluation.diagnosis import Diagnosis, derangement, diagnose, probe
 
 FOUND = Diagnosis(
     sentences=3761,
@@ -45,9 +45,9 @@ def test_the_verdict(changes: dict[str, float], start: str, said: str) -> None:
     assert said in verdict
 
 
-def test_others_is_another_sentence_for_each_and_each_once() -> None:
+def test_derangement_is_another_sentence_for_each_and_each_once() -> None:
     for count in (2, 3, 50):
-        found = others(count, seed=1)
+        found = derangement(count, seed=1)
         assert sorted(found.tolist()) == list(range(count))
         assert not bool((found == torch.arange(count)).any())
 

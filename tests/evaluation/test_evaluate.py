@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +72,19 @@ def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: 
 def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> None:
     assert list(result.to_json()) == NAMES.split()
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
-    toy = dataclasses.replace(result, entropy=0.0, excess=0.0)
+    assert result.entropy is result.excess is None
+    toy = dataclasses.replace(result, figures={**result.figures, "entropy": 0.0, "excess": 0.0})
     assert toy.to_json()["entropy"] == toy.to_json()["excess"] == 0.0
-    assert set(toy.to_json()) == {*NAMES.split(), "entropy", "excess"}
+    assert list(toy.to_json()) == [*NAMES.split()[:-1], "entropy", "excess", "signature"]
+    overflowed = dataclasses.replace(result, figures={**result.figures, "iw_ppl": math.inf})
+    assert overflowed.to_json()["iw_ppl"] is None
+
+
+def test_every_figure_is_an_attribute_and_nothing_else_is(result: Evaluation) -> None:
+    assert {key: getattr(result, key) for key in result.figures} == result.figures
+    assert copy.deepcopy(result) == pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(AttributeError, match="iw_pl"):
+        _ = result.iw_pl
 
 
 def test_the_same_seed_gives_the_very_same_figures(result: Evaluation, model: Model) -> None:

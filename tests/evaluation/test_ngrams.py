@@ -139,7 +139,7 @@ def test_longer_contexts_tell_what_shorter_ones_cannot() -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    with pytest.raises(DataError, match="no sentence"):
+    with pytest.raises(DataError, match="at least one sentence"):
         KneserNey.fit([], 7)
     with pytest.raises(DataError, match=r"outside 0\.\.6"):
         KneserNey.fit([[4, 7]], 7)

@@ -144,7 +144,7 @@ def test_there_are_no_paths_without_codes_or_two_sentences_of_the_corpus(
         model.path_quality()
     model.run.info["corpus"]["hash"] = other.hash
     for split in ("test", "valid"):  # of no sentence, and of one
-        with pytest.raises(UsageError, match=f"'{split}' of corpus other has not two sentences"):
+        with pytest.raises(UsageError, match=f"'{split}' of corpus other has fewer than two sentences"):
             model.path_quality(split)
     run = session.start(layers.resolve(overrides=TINY | {"model.latent_size": 0, "train.epochs": 1}), tiny_corpus)
     for _ in session.fit(run, tiny_corpus):

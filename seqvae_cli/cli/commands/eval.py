@@ -12,6 +12,7 @@ from seqvae_cli.cli import eval_tables as _eval_tables
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
 from seqvae_cli.errors import MachineError, UsageError
+from seqvae_cli.system.progress import Advance
 
 UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
 """What a stage counts, where it is not sentences."""
@@ -65,7 +66,7 @@ def evaluate(
     model = open_model(run, run_option, device, threads)
     with ExitStack() as stack:
 
-        def stage(name: str, total: int) -> display.Advance:
+        def stage(name: str, total: int) -> Advance:
             stack.close()
             return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
 

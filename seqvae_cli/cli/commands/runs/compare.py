@@ -11,25 +11,33 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli.commands.runs.shown import setting, tags
 from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
 from seqvae_cli.errors import DataError, MachineError, UsageError
+from seqvae_cli.evaluation.figures import FIGURES, RANKED
 
 if TYPE_CHECKING:
-    from seqvae_cli.runs.compare import Outcome
+    from seqvae_cli.evaluation.compare import Outcome
 
-VALIDATION = {
-    "neg_elbo": "val -ELBO",
-    "rate": "val KL",
-    "mutual_information": "val MI",
-    "active_units": "val AU",
-}
-EVALUATED = {
-    "neg_elbo": "-ELBO",
-    "iw_nll": "IW NLL",
-    "iw_ppl": "IW PPL",
-    "bleu": "BLEU",
-}
+
+def _ranked(better: str) -> str:
+    """Keys of the figures that a stored evaluation is ranked by, lower or higher values first."""
+    return ", ".join(key for key, figure in RANKED.items() if figure.better == better and key != "neg_elbo")
+
+
+VALIDATION = [figure for figure in FIGURES.values() if "validation" in figure.compared]
+EVALUATION = [figure for figure in FIGURES.values() if "evaluation" in figure.compared]
+
+BEST_HELP = f"""Print the name of the best run on a corpus.
+
+FIGURE is neg_elbo, which every trained run has, or what `seqvae eval` has found: {_ranked("lower")} (the lowest is the
+best), {_ranked("higher")} (the highest is).
+
+Examples:
+
+    seqvae runs best
+    seqvae eval "$(seqvae runs best --by iw_ppl --data ptb)"
+"""
 
 SIDE_BY_SIDE = 5
-"""So many runs are columns beside each other, which fits a terminal; more are rows."""
+"""Up to so many runs are shown as columns, which fit a terminal; more are shown as rows."""
 
 
 def compare(
@@ -52,7 +60,8 @@ def compare(
         seqvae runs compare
         seqvae runs compare ptb-default-1 ptb-seed-1 --json | jq '.runs[] | {run, neg_elbo}'
     """
-    from seqvae_cli.runs import compare, registry
+    from seqvae_cli.evaluation import compare
+    from seqvae_cli.runs import registry
 
     chosen = list({run.name: run for run in map(registry.find, runs)}.values()) if runs else compare.same_corpus()
     if len({run.info["corpus"]["hash"] for run in chosen}) > 1:
@@ -75,8 +84,8 @@ def compare(
     if json:
         display.out_json({"settings": keys, "runs": [_json(outcome, keys) for outcome in outcomes]})
         return
-    columns: list[object] = ["run", *keys, "best epoch", *VALIDATION.values()]
-    columns += [f"{split} {name}" for split in splits for name in EVALUATED.values()] + ["minutes"]
+    columns: list[object] = ["run", *keys, "best epoch", *(f"val {figure.short}" for figure in VALIDATION)]
+    columns += [f"{split} {figure.short}" for split in splits for figure in EVALUATION] + ["minutes"]
     rows = [columns, *(_row(outcome, keys, splits) for outcome in outcomes)]
     if len(outcomes) <= SIDE_BY_SIDE:
         rows = [list(cells) for cells in zip(*rows, strict=True)]
@@ -94,17 +103,8 @@ def best(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the name of the best run on a corpus.
-
-    FIGURE is neg_elbo, which every trained run has, or what `seqvae eval` has found: distortion, elbo_ppl, iw_nll,
-    iw_ppl (the lowest is the best), mutual_information, active_units, bleu, exact_match (the highest is).
-
-    Examples:
-
-        seqvae runs best
-        seqvae eval "$(seqvae runs best --by iw_ppl --data ptb)"
-    """
-    from seqvae_cli.runs import compare
+    """`runs best`; its help is `BEST_HELP`, which names the figures."""
+    from seqvae_cli.evaluation import compare
 
     if split not in (None, "train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
@@ -142,7 +142,7 @@ def _warn(messages: list[str]) -> None:
 
 
 def _json(outcome: Outcome, keys: list[str]) -> dict[str, Any]:
-    from seqvae_cli.runs import compare
+    from seqvae_cli.evaluation import compare
 
     run = outcome.run
     return {
@@ -152,21 +152,21 @@ def _json(outcome: Outcome, keys: list[str]) -> dict[str, Any]:
         "tags": tags(run.path),
         "settings": {key: outcome.settings[key] for key in keys},
         "best_epoch": outcome.best.get("epoch"),
-        **{key: compare.figure(outcome.best, key) for key in VALIDATION},
-        "seconds": compare.figure(run.info, "seconds"),
+        **{figure.key: compare.finite_figure(outcome.best, figure.key) for figure in VALIDATION},
+        "seconds": compare.finite_figure(run.info, "seconds"),
         "evaluations": outcome.evaluations,
     }
 
 
 def _row(outcome: Outcome, keys: list[str], splits: list[str]) -> list[object]:
-    from seqvae_cli.runs.compare import figure
+    from seqvae_cli.evaluation.compare import finite_figure
 
-    seconds = figure(outcome.run.info, "seconds")
+    seconds = finite_figure(outcome.run.info, "seconds")
     return [
         outcome.run.name,
         *(setting(outcome.settings[key]) for key in keys),
         outcome.best.get("epoch"),
-        *(figure(outcome.best, key) for key in VALIDATION),
-        *(figure(outcome.evaluations.get(split, {}), key) for split in splits for key in EVALUATED),
+        *(finite_figure(outcome.best, figure.key) for figure in VALIDATION),
+        *(finite_figure(outcome.evaluations.get(split, {}), figure.key) for split in splits for figure in EVALUATION),
         None if seconds is None else f"{seconds / 60:.1f}",
     ]

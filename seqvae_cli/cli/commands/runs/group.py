@@ -8,12 +8,13 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.commands.runs.archive import export, import_
-from seqvae_cli.cli.commands.runs.compare import best, compare
+from seqvae_cli.cli.commands.runs.compare import BEST_HELP, best, compare
 from seqvae_cli.cli.commands.runs.doctor import doctor
 from seqvae_cli.cli.commands.runs.plot import plot
 from seqvae_cli.cli.commands.runs.shown import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
 from seqvae_cli.cli.options import RUN_HELP, Json, RunArgument, complete_run
+from seqvae_cli.evaluation.figures import FIGURES
 
 if TYPE_CHECKING:
     from seqvae_cli.runs.registry import Run
@@ -94,11 +95,13 @@ def show(run: RunArgument = None, json: Json = False) -> None:
     flat += [(key, _shown(settings.model_dump(), key)) for key, _ in options.fields()]
     display.table("", ["", "value"], flat)
     if metrics:
-        columns = ["epoch", "KL wt", "recon", "KL", "-ELBO", "PPL", "MI", "AU", "best"]
-        keys = ["epoch", "kl_weight", "distortion", "rate", "neg_elbo", "elbo_ppl", "mutual_information"]
-        keys += ["active_units"]
+        shown = ("distortion", "rate", "neg_elbo", "elbo_ppl", "mutual_information", "active_units")
+        columns = ["epoch", "KL wt", *(FIGURES[key].short for key in shown), "best"]
         best = found.info.get("best_epoch")
-        rows = [[*(line.get(key) for key in keys), "*" if line.get("epoch") == best else ""] for line in metrics]
+        rows = [
+            [*map(line.get, ("epoch", "kl_weight", *shown)), "*" if line.get("epoch") == best else ""]
+            for line in metrics
+        ]
         display.out("")
         display.table("validation", columns, rows)
 
@@ -174,7 +177,7 @@ def _shown(settings: dict[str, Any], key: str) -> Any:
 
 
 app.command()(compare)
-app.command()(best)
+app.command(help=BEST_HELP)(best)
 app.command()(tag)
 app.command()(rm)
 app.command()(restore)

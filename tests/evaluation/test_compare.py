@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from seqvae_cli.config import layers
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
-from seqvae_cli.evaluation.evaluate import Evaluation, store
-from seqvae_cli.runs import compare, registry
+from seqvae_cli.evaluation import compare
+from seqvae_cli.runs import registry
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.system import files
 from tests.runs.test_registry import CORPUS
@@ -39,21 +37,6 @@ def evaluated(run: Run, split: str = "test", step: int = 20, samples: int = 500,
 
 def best(by: str = "neg_elbo", **arguments: Any) -> str:
     return compare.best(by, [], **arguments).run.name
-
-
-def test_what_evaluate_stores_is_read_back_a_file_a_signature() -> None:
-    run = create("a", best=100.0)
-    figures = dict.fromkeys([field.name for field in fields(Evaluation)], 1.5)
-    first = Evaluation(**figures | {"split": "test", "signature": "K:1", "iw_samples": 1, "iw_ppl": math.inf})  # type: ignore[arg-type]
-    path = store(run, 20, first)
-    assert path == run.path / "evaluations" / f"{hashlib.sha256(b'K:1').hexdigest()[:16]}.json"
-    kept = compare.read_evaluation(path)
-    assert kept.items() >= first.to_json().items()
-    assert kept["step"] == 20
-    assert compare.figure(kept, "iw_ppl") is None
-    store(run, 20, replace(first, iw_samples=2, signature="K:2"))
-    store(run, 20, replace(first, bleu=7.0))
-    assert sorted(value["bleu"] for value in compare.evaluations(run, [])) == [1.5, 7.0]
 
 
 def test_only_the_settings_that_differ_are_named_in_their_order() -> None:
@@ -101,8 +84,14 @@ def test_the_best_is_the_lowest_or_the_highest_as_the_figure_demands() -> None:
     assert best() == best("iw_ppl") == registry.find("best").name == "b"
     assert best("bleu") == "c"
     assert best("neg_elbo", split="test") == "a"
-    for key, pick in compare.FIGURES.items():
-        assert pick([1, 2]) == (1 if key in ("neg_elbo", "distortion", "elbo_ppl", "iw_nll", "iw_ppl") else 2)
+
+
+@pytest.mark.parametrize("key", ["iw_ppl", "bleu"])
+@pytest.mark.parametrize("value", [None, "low", True, math.inf, math.nan])
+def test_what_is_not_a_finite_number_is_no_figure(key: str, value: object) -> None:
+    assert compare.finite_figure({key: value}, key) is None
+    assert compare.finite_figure({}, key) is None
+    assert compare.finite_figure({key: 2}, key) == 2
 
 
 def test_runs_without_the_figure_are_named_and_never_win() -> None:
