@@ -7,9 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.options import warn_unknown
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from seqvae_cli.data.tokenizer import Tokenizer
 
 T = TypeVar("T")
-
-Text = Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
 
 
 def open_lines(text: list[str], encoding: str) -> Iterable[str]:

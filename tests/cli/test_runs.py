@@ -328,9 +328,9 @@ def test_a_run_goes_through_a_file_and_through_a_pipe(
     assert registry.find("piped").tags() == ["paper"]
     assert len(ok(seqvae("sample", "piped", "-n", "3")).lines) == 3
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw := io.BytesIO()))
-    from seqvae_cli.cli import app
+    from seqvae_cli.cli import boundary
 
-    assert app.main(["runs", "export", "tiny-run", "-"]) == 0
+    assert boundary.main(["runs", "export", "tiny-run", "-"]) == 0
     assert raw.getvalue() == file.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "home", "run.tar.gz"]
 
@@ -405,8 +405,8 @@ def test_a_read_only_run_folder_still_gets_its_figures(seqvae: Seqvae) -> None:
 
 TAGGING = """
 import sys
-from seqvae_cli.cli import app
-sys.exit(app.main(["runs", "tag", "tiny-run", *sys.argv[1:], "-q"]))
+from seqvae_cli.cli import boundary
+sys.exit(boundary.main(["runs", "tag", "tiny-run", *sys.argv[1:], "-q"]))
 """
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, names_a_file, open_lines
+from seqvae_cli.cli.options import BatchSize, Device, Encoding, Json, RunOption, Text, Threads, open_bundle
+from seqvae_cli.cli.sentences import Sentences, names_a_file, open_lines
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -28,7 +28,7 @@ def encode(
             "-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy; what is there is replaced [default: stdout]."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
+    batch_size: BatchSize = 128,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
-from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk
+from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads, open_bundle
+from seqvae_cli.cli.sentences import Sentences, open_lines
 from seqvae_cli.cli.strategy import strategy as chosen
 
 app = typer.Typer()

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads, open_bundle
-from seqvae_cli.cli.sentences import Encoding, Sentences, Text, open_lines
+from seqvae_cli.cli.options import Device, Encoding, Json, RunOption, Seed, Text, Threads, open_bundle
+from seqvae_cli.cli.sentences import Sentences, open_lines
 
 app = typer.Typer()
 
