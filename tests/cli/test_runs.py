@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.cli.commands.runs import shown as _runs_shown
+from seqvae_cli.cli import options
 from seqvae_cli.cli.commands.runs import trash as _runs_trash
 from seqvae_cli.cli.commands.runs.group import app as runs_app
 from seqvae_cli.runs import registry
@@ -297,9 +297,9 @@ def test_the_trash_can_be_filtered_by_tag(seqvae: Seqvae) -> None:
 
 def test_completion_offers_only_what_can_be_meant(seqvae: Seqvae) -> None:
     copy("other")
-    assert _runs_shown.complete_name("") == ["other", "tiny-run"]
+    assert options.complete_run_name("") == ["other", "tiny-run"]
     ok(seqvae("runs", "rm", "other"))
-    assert _runs_shown.complete_name("l") == []
+    assert options.complete_run_name("l") == []
     assert _runs_trash._complete_trashed("o") == ["other"]
     assert _runs_trash._complete_trashed("t") == []
 
