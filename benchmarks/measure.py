@@ -33,7 +33,7 @@ def main(description: str | None, ways: dict[str, Way], options: Callable[[argpa
     arguments = parser.parse_args()
     if arguments.way == "ours":
         # As the program does before torch is imported; the others run as torch comes.
-        from seqvae_cli.cli.app import ENVIRONMENT
+        from seqvae_cli.cli.boundary import ENVIRONMENT
 
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)

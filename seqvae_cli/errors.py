@@ -6,9 +6,9 @@
     ├── DataError         4  text, corpus, settings file or download that cannot be used
     │   └── CheckpointError  damaged, foreign or too new
     ├── MachineError      5  disk, permission, device, memory, lock
-    └── DivergedError     6  the loss is no number any more
+    └── DivergedError     6  the loss is not finite
 
-The library raises these; only `app` turns them into a message and an exit code.
+The library raises these; `cli.boundary` turns them into messages and exit codes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.system import runtime
 
@@ -121,7 +121,7 @@ class Seqvae:
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Answer:
         stream = io.TextIOWrapper(io.BytesIO(stdin))
         self.monkeypatch.setattr("sys.stdin", stream)
-        code = app.main(list(arguments))
+        code = boundary.main(list(arguments))
         captured = self.capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 

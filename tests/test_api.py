@@ -14,7 +14,7 @@ import torch
 
 import seqvae_cli
 from seqvae_cli import Model, Strategy, load, prepare_corpus, train_model
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 from seqvae_cli.data.corpus import find
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.runs import registry
@@ -64,17 +64,17 @@ def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model)
 
 
 def test_samples_are_those_of_the_command(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.main(["sample", "tiny-run", "-n", "4", "--seed", "3", "--start", "the"]) == 0
+    assert boundary.main(["sample", "tiny-run", "-n", "4", "--seed", "3", "--start", "the"]) == 0
     assert model.sample(4, seed=3, start="the") == capsys.readouterr().out.splitlines()
-    assert app.main(["sample", "tiny-run", "-n", "4", "--beam", "3"]) == 0
+    assert boundary.main(["sample", "tiny-run", "-n", "4", "--beam", "3"]) == 0
     assert model.sample(4, Strategy(beam=3)) == capsys.readouterr().out.splitlines()
 
 
 def test_scores_and_evaluation_are_those_of_the_commands(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.main(["score", "-r", "tiny-run", "--samples", "5", "--json", *SENTENCES]) == 0
+    assert boundary.main(["score", "-r", "tiny-run", "--samples", "5", "--json", *SENTENCES]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one.iw_nll for one in model.score(SENTENCES, samples=5)] == [line["nll"] for line in lines]
-    assert app.main(["eval", "tiny-run", "--samples", "5", "--json"]) == 0
+    assert boundary.main(["eval", "tiny-run", "--samples", "5", "--json"]) == 0
     found = model.evaluate("test", samples=5).to_json()
     assert found == json.loads(capsys.readouterr().out)
 
@@ -87,7 +87,7 @@ def test_a_text_is_prepared_as_the_command_does(tokenizer: str | None, home: Pat
     assert corpus.path.is_relative_to(home)
     assert corpus.tokenizer.kind == (tokenizer or "word")
     option = ["--tokenizer", tokenizer] if tokenizer else []
-    assert app.main(["prepare", str(text), "--name", "other", *option]) == 0
+    assert boundary.main(["prepare", str(text), "--name", "other", *option]) == 0
     assert find("other").hash == corpus.hash
 
 

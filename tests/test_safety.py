@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 from seqvae_cli.errors import MachineError
 from seqvae_cli.runs import registry
 from seqvae_cli.system import files, places
@@ -107,7 +107,7 @@ def on_a_terminal(*arguments: str, stdin: bytes = b"") -> Answer:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
-        code = app.main(list(arguments))
+        code = boundary.main(list(arguments))
         return Answer(code, out.shown, err.shown)
 
 

@@ -1,57 +1,68 @@
-"""The `seqvae` program: its commands, the options they share, and the place where exceptions become exit codes.
+"""The command tree of `seqvae`: its commands, the options that all of them share, and their help.
 
 A command is a module of `cli/commands` with a module-level `app: typer.Typer` that holds one command, or several for a
-group such as `runs`. It is imported when it is called or listed, so that it must import nothing slow at its top.
+group such as `runs`, and a line in `GROUPS`. It is imported when it is called, so that it must import nothing slow at
+its top.
 """
 
 from __future__ import annotations
 
-import errno
 import importlib
-import io
-import os
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from seqvae_cli.cli import display
-from seqvae_cli.errors import MachineError, SeqvaeError, UsageError, nearest
+from seqvae_cli.cli import display, headings
+from seqvae_cli.errors import UsageError, nearest
 from seqvae_cli.version import __version__
 
+GROUPS = {
+    "Data and training": {
+        "prepare": "Turn text into a corpus of token ids.",
+        "train": "Train a sentence VAE on a prepared corpus.",
+        "eval": "Measure -ELBO, perplexity, mutual information, reconstruction.",
+        "corpora": "List the prepared corpora.",
+        "presets": "List the presets of settings, or print one.",
+    },
+    "Sentences": {
+        "sample": "Sample sentences from the prior.",
+        "reconstruct": "Encode sentences and decode them again.",
+        "score": "Bound -log p(x) of each sentence; outliers score high.",
+    },
+    "The latent space": {
+        "interpolate": "Decode a path between two sentences or two random codes.",
+        "encode": "Turn sentences into codes: posterior means and scales.",
+        "decode": "Turn codes into sentences.",
+    },
+    "Runs and machine": {
+        "runs": "List, show, compare, tag, plot, move and check runs.",
+    },
+}
+"""Heading -> command -> its line in `seqvae --help`, all in the order of the help."""
+
+
+class Listed(NamedTuple):
+    """A command before its module is imported."""
+
+    heading: str
+    summary: str
+    module: str
+
+
 COMMANDS = {
-    name: f"seqvae_cli.cli.commands.{name}{'.group' if name == 'runs' else ''}"
-    for name in (
-        *("prepare", "train", "eval", "sample", "interpolate", "encode", "decode", "reconstruct", "score", "runs"),
-    )
+    name: Listed(heading, summary, f"seqvae_cli.cli.commands.{name}{'.group' if name == 'runs' else ''}")
+    for heading, summaries in GROUPS.items()
+    for name, summary in summaries.items()
 }
-"""Command -> its module, in the order of the help."""
-
-MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len; in eval --samples"
-
-ENVIRONMENT = {
-    # Threads that wait sleep soon: beside a busy program on the same cores, spinning makes torch several times slower.
-    "GOMP_SPINCOUNT": "2000",
-    # Large tensors in huge pages.
-    "THP_MEM_ALLOC_ENABLE": "1",
-}
-"""Read once, when torch is imported; what the user has set stays. docs/performance.md has the figures."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived. Whatever cleans up after Ctrl-C cleans up after this, too."""
+"""Every command by its name."""
 
 
 class Commands(TyperGroup):
-    """The top group: imports a command's module when that command is asked for."""
+    """The top group: imports a command's module when that command is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -60,7 +71,7 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         holder = typer.Typer(rich_markup_mode=None, add_completion=False)
-        app: typer.Typer = importlib.import_module(COMMANDS[cmd_name]).app
+        app: typer.Typer = importlib.import_module(COMMANDS[cmd_name].module).app
         single = len(app.registered_commands) == 1 and not app.registered_groups
         holder.add_typer(app, name=None if single else cmd_name)  # without a name its command joins the holder's
         group = get_command(holder)
@@ -78,12 +89,25 @@ class Commands(TyperGroup):
 
 
 def _finish(command: Any) -> None:
-    """Adds the shared options to a command and all below it, and keeps the lines of indented paragraphs in its help."""
+    """Gives a command and all below it the shared options and a help with headings that keeps indented lines."""
     command.params.extend(_shared_options())
+    command.format_options = partial(_format_options, command)
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(f"\b\n{text}" if "\n  " in f"\n{text}" else text for text in paragraphs)
     for below in getattr(command, "commands", {}).values():
         _finish(below)
+
+
+def _format_options(command: Any, context: Any, formatter: Any) -> None:
+    """Takes the place of typer's `format_options`: the commands of a group come first."""
+    if isinstance(command, Commands):
+        sections: dict[str, headings.Rows] = {}
+        for name, listed in COMMANDS.items():  # not one of their modules is imported for this
+            sections.setdefault(listed.heading, []).append((name, listed.summary))
+        headings.write(formatter, sections)
+    elif isinstance(command, TyperGroup):
+        headings.write(formatter, headings.commands(command, context, formatter.width))
+    headings.write(formatter, headings.options(command, context))
 
 
 def _set(param: typer.CallbackParam, value: bool) -> None:
@@ -98,21 +122,22 @@ def _set(param: typer.CallbackParam, value: bool) -> None:
 
 
 def _help(ctx: typer.Context, value: bool) -> None:
-    """Takes the place of typer's own, which loads pydantic for every command and lists its names in random order."""
+    """Replaces typer's `--help`, which loads pydantic for every command and lists its names in random order."""
     if value and not ctx.resilient_parsing:
         typer.echo(ctx.get_help())
         raise typer.Exit
 
 
 def _shared(*names: str, help: str, to: Callable[..., None] = _set) -> Any:
-    return typer.Option(*names, callback=to, help=help, is_eager=True, expose_value=False)
+    panel = headings.OUTPUT
+    return typer.Option(*names, callback=to, help=help, is_eager=True, expose_value=False, rich_help_panel=panel)
 
 
 def _shared_options() -> list[Any]:
-    """Options of every command, before and behind its name: they set `display.settings` and reach no function."""
+    """Options of every command, before and after its name: they set `display.settings`; no command is passed them."""
 
     def options(
-        quiet: Annotated[bool, _shared("-q", "--quiet", help="Show the answer and warnings alone.")] = False,
+        quiet: Annotated[bool, _shared("-q", "--quiet", help="Show only the answer and warnings.")] = False,
         verbose: Annotated[bool, _shared("-v", "--verbose", help="Show more of what is done.")] = False,
         no_color: Annotated[bool, _shared("--no-color", help="Use no colour, as with NO_COLOR=1.")] = False,
         debug: Annotated[bool, _shared("--debug", help="Show the traceback of an error.")] = False,
@@ -161,194 +186,3 @@ def program() -> TyperGroup:
             parameter.default = False
     _finish(group)
     return group
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line (that of the process by default) and returns its exit code.
-
-    The one error boundary: no exception leaves it, and every message ends on stderr.
-    """
-    display.settings = display.Settings()
-    if code := _guard(_open_streams):
-        return code
-    code = _guard(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
-    return _guard(sys.stdout.flush) or code
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM raise, so that work is cleaned up; a signal that is ignored stays so.
-
-    Where a module is just being imported, the handler from before has its way: there is nothing to clean up, and from
-    the depths of an import Python may show an exception and forget it.
-    """
-    before: dict[int, Any] = {}
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if _importing(frame):
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-        else:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        before |= {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _importing(frame: FrameType | None) -> bool:
-    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
-        frame = frame.f_back
-    return frame is not None
-
-
-@_signals_raise()
-def _run(arguments: list[str]) -> None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    command = program()
-    if os.environ.get("_SEQVAE_COMPLETE"):  # set by the shell's completion script
-        command.main(arguments, prog_name="seqvae")
-    # Not `main` of typer: it would swallow Ctrl-C and broken pipes, and words its messages differently.
-    with command.make_context("seqvae", arguments) as context:
-        try:
-            command.invoke(context)
-        except typer.TyperException as error:
-            within = getattr(error, "ctx", None) or context
-            path = [within.command_path, within.invoked_subcommand if within is context else None]
-            error.command_path = " ".join(filter(None, path))  # type: ignore[attr-defined]
-            raise
-
-
-def _guard(action: Callable[[], object]) -> int:
-    """Does `action`; returns 0, or the exit code of what it raised, which is then explained on stderr."""
-    try:
-        action()
-    except typer.Exit as request:
-        return request.exit_code
-    except SystemExit as request:
-        return request.code if isinstance(request.code, int) else int(request.code is not None)
-    except BaseException as error:
-        try:
-            return _explain(error)
-        except KeyboardInterrupt:  # a second signal: end at once
-            return 128 + signal.SIGINT
-    return 0
-
-
-def _explain(error: BaseException) -> int:
-    if isinstance(error, BrokenPipeError):
-        # Whoever read the answer has enough of it, which is no failure: under pipefail `sample | head -1` succeeds.
-        _drop_stdout()
-        return 0
-    if type(error).__name__ == "NoArgsIsHelpError":  # which typer does not export
-        display.comment(str(error))
-        return 2
-    if display.settings.debug:
-        for line in traceback.format_exception(error):
-            display.comment(line.rstrip("\n"))
-    code, message, hint = _verdict(error)
-    display.notice("error", message, "red")
-    if hint:
-        display.notice("hint", hint, "cyan")
-    return code
-
-
-def _verdict(error: BaseException) -> tuple[int, str, str]:
-    """Exit code, message and hint."""
-    match error:
-        case SeqvaeError():
-            return error.exit_code, error.message, error.hint
-        case typer.TyperException():
-            return _wrong_usage(error)
-        case Terminated():
-            return 128 + signal.SIGTERM, "stopped by SIGTERM", ""
-        case KeyboardInterrupt() | typer.Abort():
-            return 128 + signal.SIGINT, "interrupted", ""
-        case OSError():
-            return _refused(error)
-        case ImportError() if "failed to map segment" in str(error):  # what the loader of the C library says
-            return 5, str(error), "there is too little memory to load it, or its disk forbids to run programs"
-    if _out_of_memory(error):
-        return 5, f"out of memory: {error}" if str(error) else "out of memory", MEMORY_HINT
-    message = f"this is a bug in seqvae: {type(error).__name__}: {error}"
-    return 1, message, "--debug shows the traceback; please report it"
-
-
-def _wrong_usage(error: typer.TyperException) -> tuple[int, str, str]:
-    """typer's refusal of a command line in our words: one line with the value at fault, one that says what to do."""
-    help_command = f"{getattr(error, 'command_path', 'seqvae')} --help"
-    if possible := getattr(error, "possibilities", None):
-        return error.exit_code, _lower(error.message), f"did you mean {possible[0]}? see {help_command}"
-    return error.exit_code, _range_message(error) or _lower(error.format_message()), help_command
-
-
-def _range_message(error: typer.TyperException) -> str:
-    """For a refused number the option, what it takes and what was given; nothing for other errors."""
-    parameter, details = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
-    annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
-    what = {int: "a whole number", float: "a number"}.get(annotation) if isinstance(annotation, type) else None
-    if parameter is None or what is None or details is None:
-        return ""
-    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    if low is not None and high is not None:
-        what += f" from {low} to {high}"
-    elif low is not None or high is not None:
-        what += f" of at least {low}" if high is None else f" of at most {high}"
-    name = max(parameter.opts, key=len)
-    return f"{name} takes {what}, not {details()[0]['input']!r}"
-
-
-def _lower(message: str) -> str:
-    line = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
-    return line[:1].lower() + line[1:]
-
-
-def _refused(error: OSError) -> tuple[int, str, str]:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.filename is not None:
-        return MachineError.exit_code, f"{error.filename}: {reason}", ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):  # files have names: this is the answer
-        _drop_stdout()
-        return MachineError.exit_code, f"cannot write to standard output: {reason}", "write to a disk with free space"
-    return MachineError.exit_code, reason, ""
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    kind = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)  # torch is never imported for this
-    if kind is not None and isinstance(error, kind):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _open_streams() -> None:
-    """Makes both streams able to take any text. Raises `MachineError` where there is no stdout for the answer."""
-    if sys.stderr is None:  # then `print` would put what is meant for stderr on stdout
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if sys.stdin is None:  # closed: it has nothing to say
-        sys.stdin = open(os.devnull)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        raise MachineError("standard output is closed", "send it to a file, a pipe or the null device")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _drop_stdout() -> None:
-    """Points stdout at nothing, so that the interpreter's last flush does not complain as well."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError):  # a stdout without a file, as in tests
-        pass

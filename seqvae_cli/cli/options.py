@@ -1,30 +1,114 @@
-"""What the commands that read a model share: the run that is meant, on the device that is meant."""
+"""Options and arguments that several commands take, each declared once, and what they open: a device, a run."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-RUN_HELP = "A run's name, a unique prefix of it, latest or best."
+from seqvae_cli.cli.headings import DECODING, OUTPUT, RUNTIME
+
+RUN = "A run's name, a unique prefix of it, latest or best."
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """For the shell: names of runs."""
+    """For the shell: names of runs, and the aliases."""
     from seqvae_cli.runs import registry
 
-    return [name for name in [*registry.names(), *registry.MEANT] if name.startswith(incomplete)]
+    return [name for name in [*registry.names(), *registry.ALIASES] if name.startswith(incomplete)]
 
 
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="[RUN]", help=f"{RUN_HELP} [default: latest]", autocompletion=complete_run),
-]
+def complete_run_name(incomplete: str) -> list[str]:
+    """For the shell: names of runs alone, neither `latest` nor `best`."""
+    from seqvae_cli.runs import registry
+
+    return [name for name in registry.names() if name.startswith(incomplete)]
+
+
+def complete_corpus(incomplete: str) -> list[str]:
+    """For the shell: names of prepared corpora."""
+    from seqvae_cli.data import corpus
+
+    return [name for name in corpus.known_names() if name.startswith(incomplete)]
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """For the shell: names of presets."""
+    from seqvae_cli.config import presets
+
+    return [name for name in presets.names() if name.startswith(incomplete)]
+
+
+def run_argument(more: str = "") -> Any:
+    """An argument that names one run or several; its help ends with `more`, such as the default."""
+    return typer.Argument(metavar="RUN", help=f"{RUN} {more}".strip(), autocompletion=complete_run)
+
+
+# The run and the text.
+
+RunArgument = Annotated[str | None, run_argument("[default: latest]")]
+RequiredRun = Annotated[str, run_argument()]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", "-r", metavar="RUN", help=f"{RUN_HELP} [default: latest]", autocompletion=complete_run),
+    typer.Option("--run", "-r", metavar="RUN", help=f"{RUN} [default: latest]", autocompletion=complete_run),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=True)]
-Threads = Annotated[int, typer.Option(min=0, max=4096, help="CPU threads; 0: one a core.", show_default=True)]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.", show_default=True)]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+Text = Annotated[list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, a file of them, or stdin.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
+Start = Annotated[str, typer.Option(help="Words that every sentence begins with.")]
+
+# How words are chosen.
+
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always choose the most likely word.", rich_help_panel=DECODING)]
+Beam = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Search the most likely sentence with so many hypotheses.", rich_help_panel=DECODING
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        max=1000,
+        help="Below 1: more likely words, above 1: bolder ones [default: 1].",
+        rich_help_panel=DECODING,
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(min=0, max=10**9, help="Only the k most likely words; 0: all [default: 0].", rich_help_panel=DECODING),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        max=1,
+        help="Only the most likely words whose probabilities add up to p [default: 1].",
+        rich_help_panel=DECODING,
+    ),
+]
+NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never choose <unk>.", rich_help_panel=DECODING)]
+MaxLen = Annotated[
+    int,
+    typer.Option(
+        min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True, rich_help_panel=DECODING
+    ),
+]
+
+# The machine and the answer.
+
+BatchSize = Annotated[
+    int,
+    typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True, rich_help_panel=RUNTIME),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.", show_default=True, rich_help_panel=RUNTIME)
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=True, rich_help_panel=RUNTIME)
+]
+Threads = Annotated[
+    int,
+    typer.Option(min=0, max=4096, help="CPU threads; 0: one a core.", show_default=True, rich_help_panel=RUNTIME),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.", rich_help_panel=OUTPUT)]

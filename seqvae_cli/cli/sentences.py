@@ -6,9 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from seqvae_cli.cli import display
 from seqvae_cli.errors import UsageError
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     pass
 
 T = TypeVar("T")
-
-Text = Annotated[list[str], typer.Argument(metavar="TEXT...|FILE|-", help="Sentences, a file of them, or stdin.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
 
 
 def open_lines(text: list[str], encoding: str) -> Iterable[str]:

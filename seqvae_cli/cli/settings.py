@@ -8,17 +8,21 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from seqvae_cli.cli.options import complete_corpus
+
 KEY = "seqvae.settings"
+"""Where the settings that the command line gives wait in typer's context."""
+COMPLETIONS = {"data": complete_corpus}
 
 
 class SettingsCommand(TyperCommand):
-    """A command whose flags are completed from the schema when they are needed, so that the help of others is quick."""
+    """A command that adds its flags from the schema when they are needed: the schema is slow to import."""
 
     completed = False
 
     def complete(self) -> None:
         if not self.completed:
-            self.params.extend(_options())
+            self.params[:0] = _options()  # the corpus comes first in the help
             self.completed = True
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -34,16 +38,6 @@ def given(context: typer.Context) -> dict[str, Any]:
     """The settings that the command line gave, by dotted key."""
     values: dict[str, Any] = context.meta.get(KEY, {})
     return values
-
-
-def complete_corpus(incomplete: str) -> list[str]:
-    """For the shell: names of prepared corpora."""
-    from seqvae_cli.data import corpus
-
-    return [name for name in corpus.known_names() if name.startswith(incomplete)]
-
-
-COMPLETIONS = {"data": complete_corpus}
 
 
 def _options() -> list[Any]:
@@ -66,6 +60,7 @@ def _options() -> list[Any]:
             metavar=None if flag.kind == "BOOLEAN" else flag.kind,
             show_default=False,
             autocompletion=COMPLETIONS.get(flag.key),
+            rich_help_panel=flag.heading,
         )
         kind: Any = bool | None if flag.kind == "BOOLEAN" else str | None
 

@@ -1,30 +1,13 @@
-"""The options that say how words are chosen, shared by the commands that decode."""
+"""The decoding options of a command line as a strategy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from seqvae_cli.latent.generate import Strategy
-
-Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest word.")]
-Beam = Annotated[
-    int | None,
-    typer.Option(min=1, max=1000, help="Search the likeliest sentence, so many hypotheses at once."),
-]
-Temperature = Annotated[
-    float | None, typer.Option(min=0.001, max=1000, help="Below 1: likelier words, above 1: bolder [default: 1].")
-]
-TopK = Annotated[int | None, typer.Option(min=0, max=10**9, help="Only the k likeliest words; 0: all [default: 0].")]
-TopP = Annotated[
-    float | None, typer.Option(min=0.001, max=1, help="Only the likeliest words that reach p [default: 1].")
-]
-NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never choose <unk>: known words alone.")]
-MaxLen = Annotated[int, typer.Option(min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True)]
 
 
 def strategy(

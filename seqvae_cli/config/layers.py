@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +16,13 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from seqvae_cli.config import presets
 from seqvae_cli.config.options import fields, flag_name, kind_of, range_of
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
 
-BEFORE: dict[str, Any] = {
-    "model": {"pooling": "last", "shortlist": 0},
-    "train": {"pretrain": 0.0, "lr_schedule": "plateau"},
-}
-"""What a run means whose settings were written before these had names."""
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
-"""What the YAML library lets out besides its own errors, for `!!int ""` or `!!timestamp x` say."""
-
-
-def preset_names() -> list[str]:
-    return sorted(file.name[:-5] for file in _presets().iterdir() if file.name.endswith(".yaml"))
-
-
-def preset_text(name: str) -> str:
-    """The commented YAML of a preset. Raises `UsageError` for an unknown one."""
-    if name not in preset_names():
-        raise UsageError(f"no preset {name!r}", nearest(name, preset_names()))
-    return (_presets() / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def _presets() -> Traversable:
-    return resources.files("seqvae_cli.config") / "presets"
+"""What the YAML library raises besides its own errors, such as for `!!int ""` and `!!timestamp x`."""
 
 
 def resolve(preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -52,14 +31,14 @@ def resolve(preset: str = "default", file: Path | None = None, overrides: Mappin
     Raises `DataError` for a bad file, `UsageError` for a bad preset name or override.
     """
     values: dict[str, Any] = {}
-    values = _add(values, parse(preset_text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
+    values = _add(values, parse(presets.text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise DataError(f"{file}: no such settings file") from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{file} is no UTF-8 text: byte {error.start}") from error
+            raise DataError(f"{file} is not UTF-8: byte {error.start}") from error
         except OSError as error:
             raise MachineError(f"{file}: {error.strerror}") from error
         values = _add(values, parse(text, str(file)), DataError, f"{file}: ")
@@ -71,15 +50,15 @@ def resolve(preset: str = "default", file: Path | None = None, overrides: Mappin
 
 
 def _check_latent(settings: Settings) -> None:
-    """Raises `UsageError` where settings of the latent code cannot work together."""
+    """Raises `UsageError` where settings of the latent code contradict each other."""
     model, objective = settings.model, settings.objective
     if model.posterior == "vmf" and model.latent_size < 2:
-        raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or take model.posterior gaussian")
+        raise UsageError("model.latent_size: a sphere has at least 2 dimensions", "or choose model.posterior gaussian")
     if not model.latent_size and model.prior != "standard":
         raise UsageError(f"model.prior: a language model has no {model.prior} prior", "leave it at standard")
     ways = ("latent_state", "latent_input", "latent_output", "latent_rotary")
     if model.latent_size and not any(getattr(model, way) for way in ways):
-        raise UsageError("model: z reaches the decoder nowhere", f"set one of {', '.join(ways)}")
+        raise UsageError("model: z does not reach the decoder", f"set one of {', '.join(ways)}")
     constant = not model.latent_size or (
         model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
     )
@@ -93,9 +72,9 @@ _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which besides refuses a key that is given twice.
+    """YAML's safe loader that also refuses a key given twice.
 
-    Numbers are decimal, as the flags read them: `010` is ten, `1:30` and `0x10` are none.
+    Numbers are decimal, as the flags read them: `010` is ten; `1:30` and `0x10` are text.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -123,14 +102,14 @@ _Loader.add_constructor(_INT, lambda _, node: int(node.value))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what the loader would take for a number."""
+    """Quotes text that the loader would read as a number."""
 
 
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def scalar(text: str) -> Any:
-    """The value that a YAML file would have there. Raises `ValueError` where it cannot be read."""
+    """The value that `text` has in a YAML file. Raises `ValueError` where it cannot be read."""
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, *UNREADABLE) as error:
@@ -138,16 +117,16 @@ def scalar(text: str) -> Any:
 
 
 def parse(text: str, source: str) -> dict[str, Any]:
-    """YAML as a mapping. Python tags are refused. Raises `DataError` with the line."""
+    """YAML as a mapping; Python tags are refused. Raises `DataError` that names the line."""
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "no valid YAML"  # which may hold a name of any length
+        problem = getattr(error, "problem", None) or "not valid YAML"  # may quote a name of any length
         raise DataError(f"{source}{where}: {problem:.200}") from error
     except UNREADABLE as error:
-        raise DataError(f"{source}: no valid YAML") from error
+        raise DataError(f"{source}: not valid YAML") from error
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -156,15 +135,16 @@ def parse(text: str, source: str) -> dict[str, Any]:
 
 
 def load(path: Path) -> Settings:
-    """The resolved settings of a run. Raises `DataError`."""
+    """The resolved settings of a run: its `config.yaml`. Raises `DataError`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    return Settings.model_validate(_add(BEFORE, parse(text, str(path)), DataError, f"{path}: "))
+    return Settings.model_validate(_add({}, parse(text, str(path)), DataError, f"{path}: "))
 
 
 def dump(settings: Settings) -> str:
+    """All settings as YAML that `load` reads back."""
     return yaml.dump(settings.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -175,7 +155,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError], source: str) -> dict[str, Any]:
-    """`values` with `layer` over them, checked against the schema."""
+    """`values` overridden by `layer`, checked against the schema. Raises `kind`; the message begins with `source`."""
     known = dict(fields())
     merged = _merge(values, layer)
     try:
@@ -207,13 +187,13 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    # A long list or a nest of aliases is never written out in full.
+    # reprlib: YAML aliases can nest to a text that doubles at every level.
     text = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
-    """Also finds `lr` where `train.lr` is meant."""
+    """A hint for an unknown key; it also finds `train.lr` for `lr`."""
     if key in known:
         group, _, name = key.partition(".")
         return f"in a file groups are nested: `{group}: {{{name}: ...}}`"

@@ -22,14 +22,41 @@ class Flag:
     help: str
     kind: str
     """What a value looks like: INTEGER, FLOAT, TEXT, BOOLEAN or the choices."""
+    heading: str
+    """Where the flag stands in the help."""
 
 
 ALIASES = {"train.max_len": ("--bptt",)}
-"""Further names of a flag: what users of other implementations know it by."""
+"""Further names of a flag, which other implementations use."""
+
+HEADINGS = {
+    "data": "Data and run",
+    "train": "Training",
+    "train.lr": "Learning rate",
+    "train.lr_schedule": "Learning rate",
+    "train.lr_cycles": "Learning rate",
+    "train.lr_decay": "Learning rate",
+    "train.patience": "Learning rate",
+    "train.max_decays": "Learning rate",
+    "model": "Model",
+    "model.latent_size": "Latent code",
+    "model.posterior": "Latent code",
+    "model.concentration": "Latent code",
+    "model.prior": "Latent code",
+    "model.components": "Latent code",
+    "model.latent_state": "Latent code",
+    "model.latent_input": "Latent code",
+    "model.latent_output": "Latent code",
+    "model.latent_rotary": "Latent code",
+    "objective": "Objective",
+    "runtime": "Runtime",
+    "seed": "Runtime",
+}
+"""The heading of a setting in the help: its own, else that of its group."""
 
 
 def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting with its dotted key."""
+    """Every setting with its dotted key, in the order of the schema."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from fields(field.annotation, f"{prefix}{name}.")
@@ -42,8 +69,13 @@ def flag_name(key: str) -> str:
     return "--" + key.rpartition(".")[2].replace("_", "-")
 
 
+def heading_of(key: str) -> str:
+    """`train.lr` stands under Learning rate, `train.clip` under Training."""
+    return HEADINGS.get(key) or HEADINGS[key.partition(".")[0]]
+
+
 def flags() -> Iterator[Flag]:
-    """One flag a setting."""
+    """One flag for every setting; its help gives the range and the default."""
     for key, field in fields():
         name, kind = flag_name(key), kind_of(field)
         names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
@@ -53,10 +85,12 @@ def flags() -> Iterator[Flag]:
         if kind == "BOOLEAN":
             default = "on" if field.default else "off"
         ranges = range_of(field)
-        yield Flag(key, names, f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]", kind)
+        text = f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]"
+        yield Flag(key, names, text, kind, heading_of(key))
 
 
 def kind_of(field: FieldInfo) -> str:
+    """What a value looks like, as in `Flag.kind`."""
     if get_origin(field.annotation) is Literal:
         return "|".join(get_args(field.annotation))
     kinds: dict[Any, str] = {int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
@@ -64,6 +98,7 @@ def kind_of(field: FieldInfo) -> str:
 
 
 def range_of(field: FieldInfo) -> str:
+    """The allowed numbers, such as `above 0 to 10`; empty for a setting that is not a number."""
     bounds = {
         name: str(bound) if isinstance(bound, int) else f"{bound:.12g}"
         for item in field.metadata

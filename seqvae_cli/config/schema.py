@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 MAX_SEED = 2**63 - 1
 MAX_CONCENTRATION = 10_000
-"""Of a von Mises-Fisher distribution, given or learned: its density's constant takes terms in proportion."""
+"""Of a von Mises-Fisher distribution, given or learned: the terms that its log density sums grow in proportion."""
 
 
 class _Section(BaseModel):
@@ -16,10 +16,10 @@ class _Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_switch_for_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads `yes` as a switch: `word_dropout: yes` must not become a rate of 1."""
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
-            raise ValueError("a switch is no number")
+            raise ValueError("a switch is not a number")
         return value
 
 
@@ -36,11 +36,11 @@ class ModelSettings(_Section):
         80.0,
         ge=0,
         le=MAX_CONCENTRATION,
-        description="of a vmf posterior, the same for all sentences; 0: learned for each",
+        description="concentration of a vmf posterior, the same for all sentences; 0: learned for each",
     )
     prior: Literal["standard", "mixture", "vamp"] = Field(
         "standard",
-        description="p(z): N(0, I) or uniform on the sphere, a learned mixture, or one of posteriors of learned inputs",
+        description="p(z): N(0, I) or uniform on the sphere; a learned mixture; or posteriors of learned inputs",
     )
     components: int = Field(20, ge=1, le=10_000, description="components of a mixture or vamp prior")
     encoder_size: int = Field(
@@ -51,36 +51,36 @@ class ModelSettings(_Section):
     bidirectional: bool = Field(False, description="the encoder reads in both directions")
     pooling: Literal["last", "max", "mean", "rotary"] = Field(
         "max",
-        description="what the encoder makes of its states: the last one, each dimension's largest or mean, or the sum "
-        "of states and words, each turned by its position (rotary, made for latent_rotary)",
+        description="how the encoder summarizes its states: the last one, each dimension's maximum or mean, or the sum "
+        "of states and words, each rotated by its position (rotary, made for latent_rotary)",
     )
     latent_state: bool = Field(True, description="z sets the decoder's first state")
     latent_input: bool = Field(True, description="z is concatenated to every decoder input")
     latent_output: bool = Field(False, description="z also enters the output of the decoder LSTM, a skip connection")
     latent_rotary: bool = Field(
         False,
-        description="what z holds about each position enters the decoder's input and output there (made for pooling "
+        description="z, rotated back by each position, enters the decoder's input and output there (made for pooling "
         "rotary)",
     )
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
-        0.0, ge=0, lt=1, description="rate of recurrent weights of the decoder LSTM that are dropped, anew each step"
+        0.0, ge=0, lt=1, description="share of the decoder LSTM's recurrent weights dropped at each step"
     )
     word_dropout: float = Field(
-        0.0, ge=0, le=1, description="rate of decoder input words replaced by <unk>; 1 is the inputless decoder"
+        0.0, ge=0, le=1, description="share of decoder input words replaced by <unk>; 1 is the inputless decoder"
     )
     tied: bool = Field(True, description="the output weights are the word embeddings")
     shortlist: int = Field(
         500,
         ge=0,
         le=10_000_000,
-        description="commonest words, which one softmax picks; rarer ones take two; 0: all words",
+        description="most frequent words, predicted by one softmax; rarer ones take two; 0: one softmax for all words",
     )
 
     @property
     def summary_size(self) -> int:
-        """Dimensions of what the encoder makes of a sentence, before the posterior."""
+        """Dimensions of the encoder's summary of a sentence, the input of the posterior."""
         return (self.encoder_size or self.hidden_size) * (2 if self.bidirectional else 1)
 
 
@@ -99,17 +99,17 @@ class ObjectiveSettings(_Section):
         0.0,
         ge=0,
         le=100000,
-        description="nats at which the rate is held, by beta times its distance, without free bits; 0: none",
+        description="target of the rate in nats, held by beta times the distance, without free bits; 0: none",
     )
     min_rate: float = Field(
-        0.0, ge=0, le=100000, description="nats below which a Lagrange multiplier does not let the rate fall; 0: none"
+        0.0, ge=0, le=100000, description="lower limit of the rate in nats, kept by a Lagrange multiplier; 0: none"
     )
 
 
 class TrainSettings(_Section):
     epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training split")
     pretrain: float = Field(
-        3.0, ge=0, le=1e6, description="epochs as an autoencoder, without the KL, after which the decoder is reset"
+        3.0, ge=0, le=1e6, description="epochs as an autoencoder, without the KL; then the decoder is reset"
     )
     aggressive: bool = Field(
         False, description="the encoder is trained to its best before each step, while that raises mutual information"
@@ -122,9 +122,14 @@ class TrainSettings(_Section):
     lr_schedule: Literal["plateau", "cosine"] = Field(
         "cosine", description="lower the learning rate on plateaus, or along a cosine down to 0 in the last epoch"
     )
-    lr_cycles: int = Field(1, ge=1, le=10_000, description="cosines of the learning rate; each but the first a restart")
+    lr_cycles: int = Field(
+        1, ge=1, le=10_000, description="cosines of the learning rate; each after the first is a restart"
+    )
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay, a step, of the running mean of the weights that is validated; 0: none"
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the running mean of the weights, which is validated; 0: none",
     )
     clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0: no clipping")
     max_len: int = Field(

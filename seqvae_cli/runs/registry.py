@@ -35,9 +35,9 @@ from seqvae_cli.version import __version__
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
-MEANT = ("latest", "best")
-"""Names that stand for whichever run it is."""
-RESERVED = (*MEANT, "auto")
+ALIASES = ("latest", "best")
+"""Names that stand for a run: the one created last, and the one with the lowest validation -ELBO."""
+RESERVED = (*ALIASES, "auto")
 STATUSES = ("created", "running", "finished", "interrupted", "failed", "diverged")
 
 
@@ -301,7 +301,7 @@ def find(name: str = "latest", *, trained: bool = False) -> Run:
     `best` has the lowest validation -ELBO of all runs on the corpus of the latest one. `trained` passes over runs
     without a checkpoint in `latest`. Raises `NotFoundError`, `UsageError` for an ambiguous prefix.
     """
-    if name in MEANT:
+    if name in ALIASES:
         found = [run for run in runs()[0] if run.has_checkpoint() or not trained]
         if not found:
             raise NotFoundError("there is no run yet" if not names() else "no run has a checkpoint yet", "seqvae train")

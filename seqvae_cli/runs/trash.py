@@ -48,7 +48,7 @@ def removable(name: str) -> Path:
 
     Raises `UsageError`, `NotFoundError` (with the full name in the hint), `MachineError` where it is being trained.
     """
-    if name in registry.MEANT:
+    if name in registry.ALIASES:
         raise UsageError(f"{name!r} is no name of one run", "name it in full: seqvae runs list")
     if not registry.NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name of a run", registry.NAME_RULE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.cli import app
+from seqvae_cli.cli import app, boundary
 from tests.conftest import SMALL, Answer, Seqvae
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
@@ -23,12 +23,14 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "prepare": (["-", "--name", "piped"], TEXT * 50),
     "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
     "eval": (["tiny-run", "--samples", "2"], b""),
+    "corpora": ([], b""),
+    "presets": ([], b""),
     "sample": (["-n", "3"], b""),
+    "reconstruct": (["-"], TEXT),
+    "score": (["-"], TEXT),
     "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
-    "reconstruct": (["-"], TEXT),
-    "score": (["-"], TEXT),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),
@@ -44,7 +46,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
 }
 """A call of each command that works in the tests' home, and what it reads."""
 
-STREAMS = {"sample", "encode", "decode", "reconstruct", "score", "runs list"}
+STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "runs list"}
 """Commands whose JSON may be several lines, a document each."""
 
 
@@ -64,7 +66,7 @@ def ready_home(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQVAE_HOME", str(path))
         for arguments in (["export", "tiny-run", archive], ["import", archive, "--name", "gone"], ["rm", "gone"]):
-            assert app.main(["runs", *arguments, "-q"]) == 0
+            assert boundary.main(["runs", *arguments, "-q"]) == 0
     return path
 
 
@@ -146,7 +148,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
     with os.fdopen(writer, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        code = app.main([*command.split(), *arguments, "--json", "--quiet"])
+        code = boundary.main([*command.split(), *arguments, "--json", "--quiet"])
         monkeypatch.undo()
     assert code == 0
     assert capsys.readouterr().err == ""
@@ -176,6 +178,7 @@ def test_an_unknown_option_is_wrong_usage_in_two_lines(seqvae: Seqvae, command: 
         (["runs", "show", "tiny-rnu"], 3, "tiny-run"),
         (["runs", "best", "--by", "iw_pl"], 2, "iw_ppl"),
         (["prepare", "ptbb"], 4, "ptb"),
+        (["presets", "defualt"], 2, "default"),
     ],
 )
 def test_a_mistyped_name_is_answered_with_the_nearest(

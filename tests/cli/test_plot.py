@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.runs import registry
 
@@ -29,7 +29,7 @@ def plot(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch
     monkeypatch.chdir(folder)
 
     def call(*arguments: str) -> tuple[int, bytes, str]:
-        code = app.main(["runs", "plot", *arguments])
+        code = boundary.main(["runs", "plot", *arguments])
         captured = capsysbinary.readouterr()
         return code, captured.out, captured.err.decode()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli import api
-from seqvae_cli.cli.commands.runs import shown as _runs_shown
+from seqvae_cli.cli import options
 from seqvae_cli.cli.commands.runs import trash as _runs_trash
 from seqvae_cli.cli.commands.runs.group import app as runs_app
 from seqvae_cli.runs import registry
@@ -298,9 +298,9 @@ def test_the_trash_can_be_filtered_by_tag(seqvae: Seqvae) -> None:
 
 def test_completion_offers_only_what_can_be_meant(seqvae: Seqvae) -> None:
     copy("other")
-    assert _runs_shown.complete_name("") == ["other", "tiny-run"]
+    assert options.complete_run_name("") == ["other", "tiny-run"]
     ok(seqvae("runs", "rm", "other"))
-    assert _runs_shown.complete_name("l") == []
+    assert options.complete_run_name("l") == []
     assert _runs_trash._complete_trashed("o") == ["other"]
     assert _runs_trash._complete_trashed("t") == []
 
@@ -329,9 +329,9 @@ def test_a_run_goes_through_a_file_and_through_a_pipe(
     assert registry.find("piped").tags() == ["paper"]
     assert len(ok(seqvae("sample", "piped", "-n", "3")).lines) == 3
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw := io.BytesIO()))
-    from seqvae_cli.cli import app
+    from seqvae_cli.cli import boundary
 
-    assert app.main(["runs", "export", "tiny-run", "-"]) == 0
+    assert boundary.main(["runs", "export", "tiny-run", "-"]) == 0
     assert raw.getvalue() == file.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "home", "run.tar.gz"]
 
@@ -406,8 +406,8 @@ def test_a_read_only_run_folder_still_gets_its_figures(seqvae: Seqvae) -> None:
 
 TAGGING = """
 import sys
-from seqvae_cli.cli import app
-sys.exit(app.main(["runs", "tag", "tiny-run", *sys.argv[1:], "-q"]))
+from seqvae_cli.cli import boundary
+sys.exit(boundary.main(["runs", "tag", "tiny-run", *sys.argv[1:], "-q"]))
 """
 
 

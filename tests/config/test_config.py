@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-from seqvae_cli.config import layers, options, schema
+from seqvae_cli.cli import headings
+from seqvae_cli.config import layers, options, presets, schema
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError
 
@@ -208,7 +209,7 @@ TRIED += [str(value) for value in TRIED] + ["", " ", "one", "1,5", "0x10", "9" *
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default preset without a line: reading its YAML thousands of times would take most of the time."""
-    monkeypatch.setattr(layers, "preset_text", lambda _: "")
+    monkeypatch.setattr(presets, "text", lambda _: "")
 
 
 @pytest.mark.usefixtures("bare")
@@ -400,33 +401,14 @@ def test_files_that_cannot_be_read_say_so(tmp_path: Path) -> None:
         layers.resolve(file=tmp_path)
     with pytest.raises(DataError, match=r"missing\.yaml"):
         layers.load(tmp_path / "missing.yaml")
-    with pytest.raises(DataError, match=r"settings\.yaml is no UTF-8 text: byte 6"):
+    with pytest.raises(DataError, match=r"settings\.yaml is not UTF-8: byte 6"):
         layers.resolve(file=written(tmp_path, b"data: \xff"))
 
 
-# --- presets, dump and load
+# --- dump and load
 
 
-def test_there_are_presets() -> None:
-    assert {"default", "seed"} <= set(layers.preset_names())
-    with pytest.raises(UsageError, match="no preset 'defalt'") as caught:
-        layers.resolve("defalt")
-    assert caught.value.hint == "did you mean 'default'?"
-    with pytest.raises(UsageError):
-        layers.preset_text("../presets/default")
-
-
-@pytest.mark.parametrize("name", layers.preset_names())
-def test_a_preset_is_commented_and_means_what_it_says(name: str) -> None:
-    text = layers.preset_text(name)
-    assert text.startswith("# ")
-    settings = layers.resolve(name)
-    for group, values in layers.parse(text, name).items():
-        for key, value in values.items():
-            assert value_of(settings, f"{group}.{key}") == value
-
-
-@pytest.mark.parametrize("name", layers.preset_names())
+@pytest.mark.parametrize("name", presets.names())
 def test_settings_survive_dump_and_load(name: str, tmp_path: Path) -> None:
     settings = layers.resolve(
         name, overrides={"data": "naïve 日本: #x", "seed": schema.MAX_SEED, "train.lr": 1e-5, "objective.beta": 1e-7}
@@ -476,6 +458,13 @@ def test_bptt_is_another_name_of_max_len() -> None:
     assert set(options.ALIASES) <= set(FIELDS)
 
 
+def test_every_heading_of_a_setting_is_one_that_help_knows_and_uses() -> None:
+    used = {flag.heading for flag in options.flags()}
+    assert used == set(options.HEADINGS.values())
+    assert used == {headings.DATA_AND_RUN, *headings.SETTINGS, headings.RUNTIME}
+    assert {key for key in options.HEADINGS if "." in key} <= set(FIELDS)
+
+
 @pytest.mark.parametrize("flag", list(options.flags()), ids=lambda flag: flag.key)
 def test_help_shows_the_default_and_the_range(flag: options.Flag) -> None:
     field = FIELDS[flag.key]
@@ -504,22 +493,6 @@ def test_names_in_one_group_are_told_apart_by_their_last_part() -> None:
     last = [key.rpartition(".")[2] for key in FIELDS]
     assert len(last) == len(set(last))
     assert not [name for name in last if difflib.get_close_matches(name, set(last) - {name}, cutoff=0.97)]
-
-
-def test_settings_written_before_a_setting_existed_mean_what_they_meant(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    old = {
-        "model": {"hidden_size": 8, "tied": False},
-        "objective": {"kl_hold": 0.5, "kl_warmup": 1.5},
-        "train": {"epochs": 3},
-    }
-    path.write_text(yaml.safe_dump(old), encoding="utf-8")
-    settings = layers.load(path)
-    assert (settings.model.hidden_size, settings.model.pooling, settings.model.shortlist) == (8, "last", 0)
-    assert (settings.train.pretrain, settings.train.lr_schedule) == (0, "plateau")
-    assert (settings.model.posterior, settings.model.prior, settings.train.average) == ("gaussian", "standard", 0)
-    path.write_text(yaml.safe_dump(old | {"model": {"pooling": "mean"}}), encoding="utf-8")
-    assert layers.load(path).network.pooling == "mean"
 
 
 @pytest.mark.parametrize(

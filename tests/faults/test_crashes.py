@@ -76,7 +76,7 @@ def killed_in_epoch(process: subprocess.Popen[bytes], epochs: int) -> bool:
 
 WITHIN_A_SAVE = """
 import os, signal, sys
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 from seqvae_cli.runs import checkpoint, loading
 
 left = int(sys.argv[1])
@@ -108,7 +108,7 @@ def watched(*arguments, **options):
 checkpoint.write = watched
 for name in ("fsync", "replace", "unlink", "mkdir"):
     setattr(os, name, counted(name))
-sys.exit(app.main(["train", "--resume", "killed", "-q"]))
+sys.exit(boundary.main(["train", "--resume", "killed", "-q"]))
 """
 """A training that sends itself SIGKILL at the n-th step of its saves."""
 

@@ -323,16 +323,16 @@ def test_settings_of_a_giant_cost_nothing_where_the_weights_do_not_bear_them_out
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-from seqvae_cli.cli import app
+from seqvae_cli.cli import boundary
 
 def memory(key):
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)]
     return int(line.split()[1]) * 1024
 
-app.main(["score", "-r", "tiny-run", "it"])
+boundary.main(["score", "-r", "tiny-run", "it"])
 for name in sys.argv[1:]:
     before, began = memory("VmRSS"), time.process_time()
-    code = app.main(["score", "-r", name, "it"])
+    code = boundary.main(["score", "-r", name, "it"])
     print(json.dumps([name, code, time.process_time() - began, memory("VmHWM") - before]), flush=True)
 """
 

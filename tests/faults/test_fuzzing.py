@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from seqvae_cli.config import layers, options, schema
+from seqvae_cli.config import layers, options, presets, schema
 from seqvae_cli.data import corpus, prepare
 from seqvae_cli.data import tokenizer as tokenizers
 from seqvae_cli.data.corpus import Corpus
@@ -74,7 +74,7 @@ def test_random_yaml_is_settings_or_a_typed_error(tmp_path: Path, count_tries: C
         path.write_bytes(data)
         settings_or_typed(path, None)
 
-    whole = [layers.dump(schema.Settings()), layers.preset_text("default"), layers.preset_text("seed")]
+    whole = [layers.dump(schema.Settings()), presets.text("default"), presets.text("seed")]
     texts = NESTED.map(yaml.safe_dump) | YAML | YAML.map("data: {}".format) | YAML.map("train:\n  lr: {}".format)
     count_tries(
         survive(texts.map(lambda text: text.encode()) | st.one_of(*(mutated_bytes(t.encode()) for t in whole)), attempt)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from seqvae_cli.cli import app
+from seqvae_cli.cli import app, boundary
 from seqvae_cli.data import download
 from seqvae_cli.errors import MachineError
 from tests.faults.mutations import CountTries, content, fill, fuzzed_home, no_disk, survive
@@ -101,7 +101,7 @@ def run_program(words: list[str], stdin: bytes) -> tuple[int, str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
             patch.setattr(sys, name, stream)
-        code = app.main(words)
+        code = boundary.main(words)
         streams[2].flush()
         return code, streams[2].buffer.getvalue().decode()  # type: ignore[attr-defined]
 

@@ -10,8 +10,20 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
-from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk, Temperature, TopK, TopP
+from seqvae_cli.cli.options import (
+    BatchSize,
+    Beam,
+    Device,
+    Json,
+    MaxLen,
+    NoUnk,
+    RunOption,
+    Seed,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+)
 from seqvae_cli.cli.strategy import strategy as chosen
 
 app = typer.Typer()
@@ -19,14 +31,14 @@ app = typer.Typer()
 
 @app.command()
 def decode(
-    source: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Codes: JSON Lines or .npy; - is stdin.")] = "-",
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="Codes: JSON Lines or .npy; - is stdin.")] = "-",
     beam: Beam = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
     no_unk: NoUnk = False,
     max_len: MaxLen = 100,
-    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Codes at once.", show_default=True)] = 256,
+    batch_size: BatchSize = 256,
     seed: Seed = 0,
     run_option: RunOption = None,
     device: Device = "auto",

@@ -10,8 +10,8 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model, warn_of
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads
-from seqvae_cli.cli.sentences import Encoding, Text, names_a_file, open_lines
+from seqvae_cli.cli.options import BatchSize, Device, Encoding, Json, RunOption, Text, Threads
+from seqvae_cli.cli.sentences import names_a_file, open_lines
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def encode(
             "-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy; what is there is replaced [default: stdout]."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 128,
+    batch_size: BatchSize = 128,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",

@@ -9,6 +9,7 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli import eval_tables as _eval_tables
+from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
 from seqvae_cli.errors import MachineError, UsageError
@@ -26,18 +27,37 @@ def evaluate(
     run_option: RunOption = None,
     split: Annotated[str, typer.Option(help="train, valid or test.", show_default=True)] = "test",
     samples: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="K of the importance-weighted bound.", show_default=True)
+        int,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="K of the importance-weighted bound.",
+            show_default=True,
+            rich_help_panel=FIGURES,
+        ),
     ] = 500,
     elbo_samples: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Samples of z a sentence for the -ELBO.", show_default=True)
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Samples of z a sentence for the -ELBO.",
+            show_default=True,
+            rich_help_panel=FIGURES,
+        ),
     ] = 1,
     diagnose: Annotated[
-        bool, typer.Option("--diagnose", help="Also what the latent code is used for, and a verdict.")
+        bool,
+        typer.Option(
+            "--diagnose", help="Also what the latent code is used for, and a verdict.", rich_help_panel=FIGURES
+        ),
     ] = False,
     samples_quality: Annotated[
         bool,
         typer.Option(
-            "--samples-quality", help="Also how good 10,000 samples are beside real sentences, and 200 paths."
+            "--samples-quality",
+            help="Also how good 10,000 samples are beside real sentences, and 200 paths.",
+            rich_help_panel=FIGURES,
         ),
     ] = False,
     seed: Seed = 0,

@@ -8,9 +8,17 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model, warn_unknown
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
+from seqvae_cli.cli.options import (
+    Device,
+    Json,
+    MaxLen,
+    NoUnk,
+    RunOption,
+    Seed,
+    Start,
+    Threads,
+)
 from seqvae_cli.cli.sentences import check_sentences
-from seqvae_cli.cli.strategy import MaxLen, NoUnk
 from seqvae_cli.cli.strategy import strategy as chosen
 from seqvae_cli.errors import UsageError
 
@@ -19,9 +27,9 @@ app = typer.Typer()
 
 @app.command()
 def interpolate(
-    sentences: Annotated[list[str] | None, typer.Argument(metavar="[FIRST SECOND]", help="Two sentences.")] = None,
+    sentences: Annotated[list[str] | None, typer.Argument(metavar="FIRST SECOND", help="Two sentences.")] = None,
     random: Annotated[bool, typer.Option("--random", help="Between two draws from the prior instead.")] = False,
-    start: Annotated[str, typer.Option(help="Words that every sentence begins with.")] = "",
+    start: Start = "",
     steps: Annotated[
         int | None,
         typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; --random: 20]."),

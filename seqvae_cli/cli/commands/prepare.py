@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
+from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
+from seqvae_cli.cli.options import Encoding, Json
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -21,39 +23,87 @@ def prepare(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the corpus [default: that of the source].")] = None,
     from_dir: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="ptb: take the files of this folder, no network.")
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="ptb: take the files of this folder, no network.",
+            rich_help_panel=KNOWN_CORPORA,
+        ),
     ] = None,
-    verify: Annotated[bool, typer.Option(help="--from: check the files' SHA-256.")] = True,
-    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the validation split.")] = None,
-    test: Annotated[Path | None, typer.Option(metavar="FILE", help="Text of the test split.")] = None,
+    verify: Annotated[
+        bool, typer.Option(help="--from: check the files' SHA-256.", rich_help_panel=KNOWN_CORPORA)
+    ] = True,
+    valid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text of the validation split.", rich_help_panel=SPLITS)
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text of the test split.", rich_help_panel=SPLITS)
+    ] = None,
     valid_fraction: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the sentences cut off for validation, below 1 [default: 0.05]."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the sentences cut off for validation, below 1 [default: 0.05].",
+            rich_help_panel=SPLITS,
+        ),
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the sentences cut off for test, below 1 [default: 0.05]."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the sentences cut off for test, below 1 [default: 0.05].",
+            rich_help_panel=SPLITS,
+        ),
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="word (raw text), whitespace or char [default: word; ptb: whitespace].")
+        str | None,
+        typer.Option(
+            help="word (raw text), whitespace or char [default: word; ptb: whitespace].",
+            rich_help_panel=VOCABULARY,
+        ),
     ] = None,
-    lower: Annotated[bool, typer.Option(help="Lower-case the text.")] = False,
+    lower: Annotated[bool, typer.Option(help="Lower-case the text.", rich_help_panel=VOCABULARY)] = False,
     min_count: Annotated[
-        int, typer.Option(min=1, help="Words seen less often in training become <unk>.", show_default=True)
+        int,
+        typer.Option(
+            min=1,
+            help="Words seen less often in training become <unk>.",
+            show_default=True,
+            rich_help_panel=VOCABULARY,
+        ),
     ] = 1,
     max_len: Annotated[
         int | None,
-        typer.Option(min=1, help="Cut sentences, in every split, to so many tokens [default: never]."),
+        typer.Option(
+            min=1,
+            help="Cut sentences, in every split, to so many tokens [default: never].",
+            rich_help_panel=VOCABULARY,
+        ),
     ] = None,
     sentences: Annotated[
         int | None,
-        typer.Option(min=100, max=10_000_000, help="toy: training sentences [default: 20,000]."),
+        typer.Option(
+            min=100,
+            max=10_000_000,
+            help="toy: training sentences [default: 20,000].",
+            rich_help_panel=KNOWN_CORPORA,
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the cut, and of toy.", show_default=True)
+        int,
+        typer.Option(
+            min=0,
+            max=2**63 - 1,
+            help="Seed of the cut, and of toy.",
+            show_default=True,
+            rich_help_panel=SPLITS,
+        ),
     ] = 0,
-    encoding: Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)] = "utf-8",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
+    encoding: Encoding = "utf-8",
+    json: Json = False,
 ) -> None:
     """Prepare a corpus: text to token ids on disk.
 

@@ -6,9 +6,8 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model, warn_of
-from seqvae_cli.cli.options import Device, Json, RunOption, Threads
-from seqvae_cli.cli.sentences import Encoding, Text, open_lines
-from seqvae_cli.cli.strategy import Beam, MaxLen, NoUnk
+from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads
+from seqvae_cli.cli.sentences import open_lines
 from seqvae_cli.cli.strategy import strategy as chosen
 
 app = typer.Typer()

@@ -8,8 +8,23 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
-from seqvae_cli.cli.strategy import Beam, Greedy, MaxLen, NoUnk, Temperature, TopK, TopP
+from seqvae_cli.cli.options import (
+    BatchSize,
+    Beam,
+    Device,
+    Greedy,
+    Json,
+    MaxLen,
+    NoUnk,
+    RunArgument,
+    RunOption,
+    Seed,
+    Start,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+)
 from seqvae_cli.cli.strategy import strategy as chosen
 
 app = typer.Typer()
@@ -20,7 +35,7 @@ def sample(
     run: RunArgument = None,
     run_option: RunOption = None,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="Sentences; at least 1.", show_default=True)] = 10,
-    start: Annotated[str, typer.Option(help="Words that every sentence begins with.")] = "",
+    start: Start = "",
     greedy: Greedy = False,
     beam: Beam = None,
     temperature: Temperature = None,
@@ -28,7 +43,7 @@ def sample(
     top_p: TopP = None,
     no_unk: NoUnk = False,
     max_len: MaxLen = 100,
-    batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Sentences at once.", show_default=True)] = 256,
+    batch_size: BatchSize = 256,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,

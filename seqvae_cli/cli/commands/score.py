@@ -8,8 +8,8 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model, warn_of
-from seqvae_cli.cli.options import Device, Json, RunOption, Seed, Threads
-from seqvae_cli.cli.sentences import Encoding, Text, open_lines
+from seqvae_cli.cli.options import Device, Encoding, Json, RunOption, Seed, Text, Threads
+from seqvae_cli.cli.sentences import open_lines
 
 app = typer.Typer()
 

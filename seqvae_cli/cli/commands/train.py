@@ -12,25 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
+from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
-from seqvae_cli.cli.options import complete_run
+from seqvae_cli.cli.options import Json, complete_preset, complete_run
 from seqvae_cli.cli.settings import SettingsCommand, given
+from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
-
-PRESETS = (
-    *("default", "best", "autoencoder-like", "lm", "bowman", "bowman-inputless", "cyclical", "free-bits", "lagging"),
-    *("pretrain", "mdr", "beta", "vmf", "mixture", "vamp", "seed"),
-)
-"""As the help names them; `config`, which has them, is slow to import."""
-
-
-def complete_preset(incomplete: str) -> list[str]:
-    """For the shell: names of presets."""
-    from seqvae_cli.config import layers
-
-    return [name for name in layers.preset_names() if name.startswith(incomplete)]
 
 
 @app.command(cls=SettingsCommand, context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
@@ -38,22 +27,41 @@ def train(
     context: typer.Context,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"A recipe: {', '.join(PRESETS)} [default: default].", autocompletion=complete_preset),
+        typer.Option(
+            metavar="NAME",
+            help=f"Settings to start from: {', '.join(presets.names())}; `seqvae presets` says what each is for "
+            "[default: default].",
+            autocompletion=complete_preset,
+            rich_help_panel=DATA_AND_RUN,
+        ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML settings over the preset's.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML settings over the preset's.", rich_help_panel=DATA_AND_RUN),
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.lr=0.002.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, such as train.lr=0.002.",
+            rich_help_panel=DATA_AND_RUN,
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run [default: CORPUS-PRESET-N].")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the run [default: CORPUS-PRESET-N].", rich_help_panel=DATA_AND_RUN),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="RUN|auto",
             help="Go on with a run; auto: the last one that was interrupted.",
             autocompletion=complete_run,
+            rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document about the run at the end.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a sentence VAE on a prepared corpus.
 

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+from seqvae_cli.cli.options import Json, RequiredRun
 from seqvae_cli.errors import DataError, UsageError
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_run)],
+    run: RequiredRun,
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="The archive, .tar.gz; -: stdout.")],
     json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.commands.runs.shown import setting, tags
-from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+from seqvae_cli.cli.options import Json, run_argument
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation.figures import FIGURES, RANKED
 
@@ -41,14 +41,7 @@ SIDE_BY_SIDE = 5
 
 
 def compare(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RUN]...",
-            help=f"{RUN_HELP} [default: all on the corpus of the latest]",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    runs: Annotated[list[str] | None, run_argument("[default: all on the corpus of the latest]")] = None,
     json: Json = False,
 ) -> None:
     """Compare runs: the settings that differ, and what came of them at the best epoch.

@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+from seqvae_cli.cli.options import Json, run_argument
 
 
 def doctor(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUN]...", help=f"{RUN_HELP} [default: all]", autocompletion=complete_run),
-    ] = None,
+    runs: Annotated[list[str] | None, run_argument("[default: all]")] = None,
     json: Json = False,
 ) -> None:
     """Read every file of the runs and say what is damaged, missing or left over, and what to do. Changes nothing.
@@ -32,7 +29,7 @@ def doctor(
     from seqvae_cli.system import places
 
     if runs:
-        meant = [registry.find(name).path if name in registry.MEANT else registry.locate(name) for name in runs]
+        meant = [registry.find(name).path if name in registry.ALIASES else registry.locate(name) for name in runs]
         paths = list(dict.fromkeys(meant))
     else:
         paths = [places.runs() / name for name in registry.names()]

@@ -13,7 +13,7 @@ from seqvae_cli.cli.commands.runs.doctor import doctor
 from seqvae_cli.cli.commands.runs.plot import plot
 from seqvae_cli.cli.commands.runs.shown import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
-from seqvae_cli.cli.options import RUN_HELP, Json, RunArgument, complete_run
+from seqvae_cli.cli.options import Json, RequiredRun, RunArgument
 from seqvae_cli.evaluation.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def path(run: RunArgument = None, json: Json = False) -> None:
 
 
 def tag(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_run)],
-    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags to add, or to remove.")],
+    run: RequiredRun,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG", help="Tags to add, or to remove.")],
     remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     json: Json = False,
 ) -> None:

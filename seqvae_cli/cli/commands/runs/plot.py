@@ -12,7 +12,7 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import RUN_HELP, Json, complete_run
+from seqvae_cli.cli.options import Json, run_argument
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 def plot(
-    run: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN", help=f"{RUN_HELP} 8 at most [default: latest]", autocompletion=complete_run),
-    ] = None,
+    run: Annotated[list[str] | None, run_argument("8 at most [default: latest]")] = None,
     output: Annotated[
         Path | None,
         typer.Option(

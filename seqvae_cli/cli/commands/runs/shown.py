@@ -38,10 +38,3 @@ def table(columns: list[str], rows: list[list[Any]], *, optional: str) -> None:
     if not any(row[index] for row in rows):
         columns, *rows = ([*row[:index], *row[index + 1 :]] for row in (columns, *rows))
     display.table("", columns, rows)
-
-
-def complete_name(incomplete: str) -> list[str]:
-    """For the shell: names of runs alone, neither `latest` nor `best`."""
-    from seqvae_cli.runs import registry
-
-    return [name for name in registry.names() if name.startswith(incomplete)]

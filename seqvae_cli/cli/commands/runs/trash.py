@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.commands.runs.shown import complete_name, table, tags, when
-from seqvae_cli.cli.options import Json
+from seqvae_cli.cli.commands.runs.shown import table, tags, when
+from seqvae_cli.cli.options import Json, complete_run_name
 
 
 def rm(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Names of runs, written in full.", autocompletion=complete_name),
+        typer.Argument(metavar="RUN", help="Names of runs, written in full.", autocompletion=complete_run_name),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
     json: Json = False,

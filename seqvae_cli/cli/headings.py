@@ -1,0 +1,77 @@
+"""The sections of a help page: options under headings, commands in groups.
+
+An option names its heading as `rich_help_panel`, which is typer's own word for it; Rich itself is never loaded.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+OPTIONS = "Options"
+"""The heading of options that name none."""
+DATA_AND_RUN = "Data and run"
+VOCABULARY = "Tokens and vocabulary"
+SPLITS = "Splits"
+KNOWN_CORPORA = "Known corpora"
+FIGURES = "Figures"
+DECODING = "Decoding"
+RUNTIME = "Runtime"
+OUTPUT = "Output"
+
+SETTINGS = ("Training", "Learning rate", "Model", "Latent code", "Objective")
+"""Headings of the settings alone; `config.options` says which setting stands under which."""
+
+ORDER = (
+    *("Arguments", OPTIONS, DATA_AND_RUN, VOCABULARY, SPLITS, KNOWN_CORPORA, FIGURES, DECODING),
+    *SETTINGS,
+    *(RUNTIME, OUTPUT),
+)
+"""All headings, in the order in which a help page shows them."""
+
+COLUMN = 30
+"""Characters of an option's name at most; after a longer one the text starts on a line of its own."""
+
+Rows = list[tuple[str, str]]
+
+
+def options(command: Any, context: Any) -> dict[str, Rows]:
+    """The arguments and options of a command under their headings: names and help."""
+    sections: dict[str, Rows] = {heading: [] for heading in ORDER}
+    for parameter in command.get_params(context):
+        if record := parameter.get_help_record(context):
+            sections[heading(parameter)].append(record)
+    return sections
+
+
+def heading(parameter: Any) -> str:
+    """Where a parameter stands in the help of its command."""
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return str(parameter.rich_help_panel or OPTIONS)
+
+
+def commands(group: Any, context: Any, width: int) -> dict[str, Rows]:
+    """The commands of a group with the beginning of their help, under one heading."""
+    known = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    limit = width - 6 - max(map(len, known), default=0)
+    return {"Commands": [(name, command.get_short_help_str(limit)) for name, command in known.items()]}
+
+
+def write(formatter: Any, sections: dict[str, Rows]) -> None:
+    """Writes the sections that have rows. Their second column starts at the same place, and its words stay whole."""
+    lengths = [len(name) for rows in sections.values() for name, _ in rows]
+    indent = max((length for length in lengths if length <= COLUMN), default=0) + 4
+    for title, rows in sections.items():
+        if not rows:
+            continue
+        with formatter.section(title):
+            for name, text in rows:
+                # Not `write_dl`, which breaks names such as `free-bits` at their hyphens.
+                first, *more = textwrap.wrap(
+                    text, formatter.width - indent, break_long_words=False, break_on_hyphens=False
+                ) or [""]
+                head = f"  {name}"
+                formatter.write(f"{head:{indent}}{first}\n" if len(head) <= indent - 2 else f"{head}\n")
+                for line in more if len(head) <= indent - 2 else [first, *more]:
+                    formatter.write(f"{'':{indent}}{line}\n")
