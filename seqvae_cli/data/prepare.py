@@ -19,12 +19,8 @@ from typing import Any, BinaryIO
 
 from seqvae_cli.data import download, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
-from seqvae_cli.data.corpus import (
-    CORPORA,
-    FORMAT,
-    SPLITS,
-    check_name,
-)
+from seqvae_cli.data.catalog import CORPORA
+from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
 from seqvae_cli.data.sources import Progress, Text, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
@@ -169,7 +165,7 @@ def prepare_text(
         progress.start("hash", everything)
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
         recipe = {
-            "format": FORMAT,
+            "format": CORPUS_FORMAT,
             "sources": {split: text.digests() for split, text in texts.items()},
             "encoding": encoding,
             "tokenizer": tokenizer,
@@ -243,7 +239,7 @@ def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", wa
         raise UsageError(f"{sentences} sentences", "toy has 100 to 10,000,000")
     sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
     total = sum(sizes.values())
-    recipe = {"format": FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
+    recipe = {"format": CORPUS_FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
     recipe |= {"lower": False, "min_count": 1, "max_len": None}
 
     def stream(stage: str) -> Iterator[tuple[str, language.ToySentence]]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from seqvae_cli.data.corpus import CORPORA, SPLITS
+from seqvae_cli.data.catalog import CORPORA
+from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.download import Watch
 from seqvae_cli.data.text import read_lines
 from seqvae_cli.errors import DataError, UsageError, nearest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqvae_cli.data import corpus
-from seqvae_cli.data.corpus import CORPORA, Corpus, find, known_names, list_prepared
+from seqvae_cli.data.corpus import Corpus, find, known_names, list_prepared
 from seqvae_cli.data.prepare import prepare_text
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
@@ -169,13 +169,3 @@ def test_hashes_follow_the_content_alone(tmp_path: Path, made: Corpus) -> None:
     other = make(tmp_path, "one two three\ntwo three\ntwo\n", "small")
     assert other.hash != made.hash
     assert other.split("train").hash != made.split("train").hash
-
-
-def test_known_corpora_are_complete() -> None:
-    for name, known in CORPORA.items():
-        assert known.name == corpus.check_name(name)
-        assert set(known.files) == {"train", "valid", "test"}
-        assert all(len(digest) == 64 for _, digest in known.files.values())
-        assert known.mirrors
-        assert known.citation
-        assert all(mirror.members is not None or mirror.url.endswith("/") for mirror in known.mirrors)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.data.corpus import CORPORA, Mirror
-from seqvae_cli.data.download import fetch, licence_due, licence_shown, local
+from seqvae_cli.data.catalog import CORPORA, Mirror
+from seqvae_cli.data.download import fetch, licence_due, local, record_licence_shown
 from seqvae_cli.data.prepare import prepare_known
 from seqvae_cli.errors import DataError, MachineError
 from tests.lying_server import DATA, GOOD, PREFIX, Server, archive, known, mirrors, names, serving
@@ -188,7 +188,7 @@ def test_local_files_are_checked(tmp_path: Path) -> None:
 def test_a_notice_is_due_once() -> None:
     corpus = known()
     assert licence_due(corpus)
-    licence_shown(corpus)
+    record_licence_shown(corpus)
     assert not licence_due(corpus)
 
 
