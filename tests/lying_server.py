@@ -1,4 +1,4 @@
-"""A local server that behaves as badly as servers do, and a small corpus that it has."""
+"""A local server that misbehaves as real servers do, and the small corpus that it serves."""
 
 from __future__ import annotations
 
