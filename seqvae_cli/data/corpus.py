@@ -50,8 +50,8 @@ class Split:
     def __init__(self, folder: Path, name: str, dtype: str, sentences: int, words: int, digest: str) -> None:
         self.name = name
         self.hash = digest
-        self.tokens = _mapped(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
-        self.offsets = _mapped(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
+        self.tokens = _memory_map(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
+        self.offsets = _memory_map(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
         if self.offsets[0] != 0 or self.offsets[-1] != words:
             raise DataError(f"{folder / name}.offsets.bin is damaged", "prepare the corpus again")
 
@@ -125,7 +125,7 @@ class Corpus:
         """
         info = files.read_json(path / "corpus.json")
         try:
-            info = _validated(path, info)
+            info = _validate(path, info)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise DataError(f"{path / 'corpus.json'} is damaged: {error!r}", "prepare the corpus again") from error
         return cls(path, info)
@@ -266,7 +266,7 @@ def _has_json(path: Path) -> bool:
     return (path / "corpus.json").is_file()
 
 
-def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+def _memory_map(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
     if count == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     try:
@@ -277,7 +277,7 @@ def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
         raise DataError(f"{path} is too short", "prepare the corpus again") from error
 
 
-def _validated(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
+def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     """The content of corpus.json. Raises where it is damaged, or a file does not have the size that it states."""
     number = sealed["format"]
     if isinstance(number, int) and number > CORPUS_FORMAT:

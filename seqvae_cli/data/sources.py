@@ -86,8 +86,7 @@ class Text:
         self.split, self.encoding, self.progress = split, encoding, progress
         self.label = ", ".join(map(_label, items))
         self.paths = [
-            (item if isinstance(item, Path) and item.is_file() else _spooled(item, stack), _label(item))
-            for item in items
+            (item if isinstance(item, Path) and item.is_file() else _spool(item, stack), _label(item)) for item in items
         ]
         self.size = sum(path.stat().st_size for path, _ in self.paths)
         self._stamps = self._stamp()
@@ -129,7 +128,7 @@ class Text:
         return DataError(f"{self.label} changed while it was read", "start again when it is complete")
 
 
-def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
+def _spool(item: Path | BinaryIO, stack: ExitStack) -> Path:
     path = stack.enter_context(files.claimed(places.cache(), "text"))
     with files.machine_errors(path), open(path, "xb") as spool:
         if isinstance(item, Path):

@@ -59,7 +59,7 @@ def read_lines(
     dropped = Counter() if dropped is None else dropped
     rest, skipping = "", False
     label = label or (str(source) if isinstance(source, Path) else "standard input")
-    for block in _decoded(source, encoding, label, advance):
+    for block in _decode_blocks(source, encoding, label, advance):
         if skipping:
             _, newline, block = block.partition("\n")
             skipping = not newline
@@ -94,7 +94,7 @@ def _split_lines(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator
 
 
 @contextmanager
-def _opened(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
+def _open_reader(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
     """A function that reads the next bytes of a file; of a stream, as soon as some arrive."""
     with machine_errors(source if isinstance(source, Path) else Path(label)):
         if not isinstance(source, Path):
@@ -104,7 +104,7 @@ def _opened(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], byt
             yield file.read
 
 
-def _decoded(
+def _decode_blocks(
     source: Path | BinaryIO, encoding: str, label: str, advance: Callable[[int], None] | None
 ) -> Iterator[str]:
     """Yields the text of a file in blocks. Raises `DataError` for bytes invalid in the encoding."""
@@ -112,7 +112,7 @@ def _decoded(
     utf8 = encoding == "utf-8"
     decoder = codecs.getincrementaldecoder(encoding)()
     line, byte = 1, 0  # where the next block starts
-    with _opened(source, label) as read:
+    with _open_reader(source, label) as read:
         block = read(_BLOCK)
         if utf8:
             _reject_other_formats(block, label)
