@@ -1,4 +1,4 @@
-"""How a process becomes `seqvae`: the console script calls `main`, and so does `python -m seqvae_cli`."""
+"""The entry point: the console script `seqvae` and `python -m seqvae_cli` call `main`."""
 
 import signal
 import sys

@@ -1,9 +1,9 @@
-"""Everything that can go wrong, each kind with its exit code.
+"""The exception tree, each kind with its exit code.
 
     SeqvaeError
     ├── UsageError        2  a wrong flag, name or value
     ├── NotFoundError     3  no such run or corpus
-    ├── DataError         4  text, corpus, settings file or download that cannot be used
+    ├── DataError         4  unusable text, corpus, settings file or download
     │   └── CheckpointError  damaged, foreign or too new
     ├── MachineError      5  disk, permission, device, memory, lock
     └── DivergedError     6  the loss is not finite
@@ -17,11 +17,11 @@ import difflib
 from collections.abc import Iterable
 
 UPGRADE = "upgrade seqvae"
-"""The hint of a `DataError` about what a newer version wrote."""
+"""The hint for a file that a newer version wrote."""
 
 
 class SeqvaeError(Exception):
-    """What went wrong in one line (with the value at fault), and in `hint` what to do."""
+    """`message`: what went wrong, in one line, with the value at fault. `hint`: what to do."""
 
     exit_code = 1
 
@@ -56,7 +56,7 @@ class DivergedError(SeqvaeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the known name most like `name`, else all of them."""
+    """A hint with the known name most similar to `name`, else with the first eight."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

@@ -1,4 +1,4 @@
-"""A local server that behaves as badly as servers do, and a small corpus that it has."""
+"""A local server that misbehaves as real servers do, and the small corpus that it serves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from seqvae_cli.data.corpus import KnownCorpus, Mirror
+from seqvae_cli.data.catalog import KnownCorpus, Mirror
 
 DATA = {f"c.{split}.txt": f"{split} sentence\n".encode() * 5_000 for split in ("train", "valid", "test")}
 PREFIX = "./c/data/"

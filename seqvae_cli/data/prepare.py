@@ -1,8 +1,8 @@
-"""Text becomes a prepared corpus: a vocabulary from the training split, and token ids on disk.
+"""Text -> a prepared corpus: a vocabulary from the training split, and token ids on disk.
 
-Text is streamed, never held: one pass counts words, one encodes them (and one before them counts sentences, where the
-splits have to be cut). The folder is written under a temporary name and renamed whole, so that a crash leaves nothing
-that looks like a corpus. The same text with the same settings gives the same folder, and is done at once.
+Text is streamed, never held in memory: one pass counts words, one encodes them. Where splits are cut from the training
+text, a pass before them counts sentences. The same text with the same settings gives the same folder; the second time
+it is only hashed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,9 @@ from typing import Any, BinaryIO
 
 from seqvae_cli.data import download, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
-from seqvae_cli.data.corpus import (
-    CORPORA,
-    FORMAT,
-    SPLITS,
-    check_name,
-)
-from seqvae_cli.data.sources import Progress, Text, TextSource
+from seqvae_cli.data.catalog import CORPORA
+from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
+from seqvae_cli.data.sources import StageProgress, Text, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
@@ -42,18 +38,18 @@ KEYWORDS = {
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
     | {"seed", "encoding"},
 }
-"""The options of `prepare` that go with each kind of source."""
+"""The options of `prepare` that apply to each kind of source."""
 
 
 def kind_of_source(source: str | Path | BinaryIO) -> str:
-    """toy, known or text."""
+    """The kind of a source: "toy", "known" (in the catalog) or "text"."""
     if isinstance(source, str) and source in ("toy", *CORPORA):
         return "toy" if source == "toy" else "known"
     return "text"
 
 
 def refused_options(source: str | Path | BinaryIO, given: Iterable[str]) -> list[str]:
-    """Those of the `given` options that do not go with the source, sorted."""
+    """The `given` options that do not apply to the source, sorted."""
     return sorted(set(given) - KEYWORDS[kind_of_source(source)])
 
 
@@ -78,12 +74,12 @@ def prepare(
 ) -> Prepared:
     """Prepares `toy`, a known corpus such as `ptb`, or text: a file, a folder or a stream.
 
-    sentences: training sentences of toy; None: 20,000.
-    from_folder: of a known corpus, the folder with its files; None: they are downloaded.
-    tokenizer: None: `word` for text, `whitespace` for a known corpus, whose words are separated already.
-    All else: see `prepare_text`, `prepare_known` and `prepare_toy`.
+    sentences: number of training sentences of toy; None: 20,000.
+    from_folder: folder with the files of a known corpus; None: they are downloaded.
+    tokenizer: None: `word` for text, `whitespace` for a known corpus, whose words are already separated.
+    Other options: see `prepare_text`, `prepare_known` and `prepare_toy`.
 
-    Raises `UsageError` for an option that does not go with the source, else what these functions raise.
+    Raises `UsageError` for an option that does not apply to the source, else what these functions raise.
     """
     defaults = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
     values = {
@@ -113,7 +109,7 @@ def prepare(
     if kind_of_source(source) == "known":
         folder = None if from_folder is None else Path(from_folder)
         if not verify and folder is None:
-            raise UsageError("files are taken unverified from a folder alone", "name it in from_folder")
+            raise UsageError("verify=False applies only to files in a folder", "give from_folder")
         return prepare_known(str(source), from_dir=folder, verify=verify, tokenizer=tokenizer or "whitespace", **shared)
     for split, (file, fraction) in {"valid": (valid, valid_fraction), "test": (test, test_fraction)}.items():
         if file is not None and fraction is not None:
@@ -147,29 +143,29 @@ def prepare_text(
     encoding: str = "utf-8",
     watch: Watch | None = None,
 ) -> Prepared:
-    """Prepares text, a sentence a line; blank lines are skipped, lines over 1 MiB dropped, and both counted.
+    """Prepares text with one sentence a line; blank lines and lines over 1 MiB are dropped and counted.
 
-    tokenizer: the kind, see `Tokenizer`. The vocabulary is that of the training split.
-    min_count: words seen less often in the training split become `<unk>`.
-    max_len: tokens kept of a sentence, in every split; None cuts none.
-    valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source has no such split;
+    tokenizer: the kind, see `Tokenizer`. The vocabulary comes from the training split.
+    min_count: words that occur less often in the training split become `<unk>`.
+    max_len: tokens kept of a sentence, in every split; None keeps all.
+    valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
         0 leaves the split empty.
-    watch: told (stage, bytes done, bytes in all).
+    watch: called with (stage, bytes done, bytes in all).
 
-    Raises `UsageError` for a setting out of range, before anything is read; `DataError` for text that cannot be used,
-    with file and line; `MachineError` where the machine refuses.
+    Raises `UsageError` for a setting out of range, before anything is read; `DataError` for unusable text, with file
+    and line; `MachineError` where the disk fails or a permission is missing.
     """
     check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
     encoding = check_encoding(encoding)
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
-        progress = Progress(watch)
+        progress = StageProgress(watch)
         texts = {split: Text(split, items, encoding, progress, stack) for split, items in source.files.items()}
-        everything = sum(text.size for text in texts.values())
-        progress.start("hash", everything)
+        total_size = sum(text.size for text in texts.values())
+        progress.start("hash", total_size)
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
         recipe = {
-            "format": FORMAT,
+            "format": CORPUS_FORMAT,
             "sources": {split: text.digests() for split, text in texts.items()},
             "encoding": encoding,
             "tokenizer": tokenizer,
@@ -179,16 +175,16 @@ def prepare_text(
             "fractions": cut,
             "seed": seed if cut else None,
         }
-        shares: dict[str, int] = {}
+        sizes: dict[str, int] = {}
 
         def sentences(stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
             train = texts["train"]
-            if cut and not shares:
+            if cut and not sizes:
                 progress.start("lines", train.size)
-                shares.update(_shares(sum(1 for _ in train.lines(Counter())), cut, train.label))
-            progress.start(stage, everything if stage == "encode" else train.size)
-            labels = itertools.chain(_labels(shares, seed) if cut else (), itertools.repeat("train"))
-            for line, split in zip(train.lines(dropped["train"]), labels, strict=False):
+                sizes.update(_split_sizes(sum(1 for _ in train.lines(Counter())), cut, train.label))
+            progress.start(stage, total_size if stage == "encode" else train.size)
+            splits = itertools.chain(_draw_splits(sizes, seed) if cut else (), itertools.repeat("train"))
+            for line, split in zip(train.lines(dropped["train"]), splits, strict=False):
                 yield split, line
             if stage == "encode":
                 for split in list(texts)[1:]:
@@ -209,9 +205,9 @@ def prepare_known(
     timeout: float = 30.0,
     watch: Watch | None = None,
 ) -> Prepared:
-    """Prepares a corpus of `CORPORA` from its mirrors or, without network, from the files in `from_dir`.
+    """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_dir`.
 
-    verify: False takes the files of `from_dir` even where their SHA-256 is another.
+    verify: False accepts files in `from_dir` whose SHA-256 differs.
     timeout: seconds without progress after which a mirror is given up.
 
     Raises `NotFoundError` for an unknown name, else what `prepare_text` and `download.fetch` raise.
@@ -233,22 +229,24 @@ def prepare_known(
 def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", watch: Watch | None = None) -> Prepared:
     """Prepares the built-in corpus: one stream of sentences, cut into `sentences` for training and 2 × `HELD_OUT`.
 
-    Beside every split lie SPLIT.factors.jsonl, what the grammar chose for each sentence, and SPLIT.logprob.bin,
-    float64, log p(x) in nats. watch: told (stage, sentences done, sentences in all).
+    Two more files a split: SPLIT.factors.jsonl, the hidden factors of each sentence, and SPLIT.logprob.bin, log p(x) in
+    nats as float64. watch: called with (stage, sentences done, sentences in all).
+
+    Raises `UsageError` for a number of sentences outside 100 to 10,000,000.
     """
     from seqvae_cli.data.toy import language
 
     check_settings(name, "whitespace", 1, None)
     if not 100 <= sentences <= 10_000_000:
-        raise UsageError(f"{sentences} sentences", "toy has 100 to 10,000,000")
+        raise UsageError(f"toy cannot have {sentences} training sentences", "choose 100 to 10,000,000")
     sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
     total = sum(sizes.values())
-    recipe = {"format": FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
+    recipe = {"format": CORPUS_FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
     recipe |= {"lower": False, "min_count": 1, "max_len": None}
 
     def stream(stage: str) -> Iterator[tuple[str, language.ToySentence]]:
-        labels = itertools.chain.from_iterable(itertools.repeat(split, size) for split, size in sizes.items())
-        for done, pair in enumerate(zip(labels, language.generate(total, seed), strict=True)):
+        splits = itertools.chain.from_iterable(itertools.repeat(split, size) for split, size in sizes.items())
+        for done, pair in enumerate(zip(splits, language.generate(total, seed), strict=True)):
             if watch and done % 1000 == 0:
                 watch(stage, done, total)
             yield pair
@@ -286,44 +284,44 @@ def check_settings(
     valid_fraction: float = 0.0,
     test_fraction: float = 0.0,
 ) -> None:
-    """Raises `UsageError` with the range for what cannot be prepared with."""
+    """Raises `UsageError` with the allowed range for an invalid setting."""
     check_name(name)
     if tokenizer not in KINDS:
         raise UsageError(f"unknown tokenizer {tokenizer[:40]!r}", nearest(tokenizer, KINDS))
     if min_count < 1:
-        raise UsageError(f"a minimal count of {min_count}", "it is 1 or more")
+        raise UsageError(f"min_count is {min_count}", "it must be at least 1")
     if max_len is not None and max_len < 1:
-        raise UsageError(f"a longest sentence of {max_len} tokens", "it is 1 or more")
+        raise UsageError(f"max_len is {max_len}", "it must be at least 1")
     for split, fraction in (("valid", valid_fraction), ("test", test_fraction)):
         if not 0 <= fraction < 1:
-            raise UsageError(f"a {split} fraction of {fraction}", "it lies in [0, 1)")
+            raise UsageError(f"{split}_fraction is {fraction}", "it must lie in [0, 1)")
     if valid_fraction + test_fraction >= 1:
-        raise UsageError(f"fractions of {valid_fraction} and {test_fraction} leave no training text", "lower them")
+        raise UsageError(f"fractions {valid_fraction} and {test_fraction} leave no training text", "lower them")
 
 
-def _shares(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:
-    """Sentences of each split: one at least, and one at least for training."""
-    shares = {split: max(1, round(total * fraction)) for split, fraction in fractions.items()}
-    while sum(shares.values()) >= total:
-        largest = max(shares, key=lambda split: shares[split])
-        if shares[largest] == 1:
+def _split_sizes(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:
+    """The number of sentences of each split, at least one each, "train" included."""
+    sizes = {split: max(1, round(total * fraction)) for split, fraction in fractions.items()}
+    while sum(sizes.values()) >= total:
+        largest = max(sizes, key=lambda split: sizes[split])
+        if sizes[largest] == 1:
             empty = ("train", *fractions)[total]
             raise DataError(
                 f"{label} has only {total} sentence{'s' * (total > 1)}: the {empty} split is empty",
                 "add sentences, or give files with --valid and --test",
             )
-        shares[largest] -= 1
-    return shares | {"train": total - sum(shares.values())}
+        sizes[largest] -= 1
+    return sizes | {"train": total - sum(sizes.values())}
 
 
-def _labels(shares: dict[str, int], seed: int) -> Iterator[str]:
-    """A split for each sentence in turn, all ways to fill the `shares` being equally likely.
+def _draw_splits(sizes: dict[str, int], seed: int) -> Iterator[str]:
+    """Yields the split of each sentence in turn; every assignment with these `sizes` is equally likely.
 
     References: Knuth, The Art of Computer Programming 2, section 3.4.2, algorithm S (selection sampling).
     """
     draw = random.Random(seed).random
-    valid, test = shares.get("valid", 0), shares.get("test", 0)
-    for left in range(shares["train"] + valid + test, 0, -1):
+    valid, test = sizes.get("valid", 0), sizes.get("test", 0)
+    for left in range(sizes["train"] + valid + test, 0, -1):
         point = draw() * left
         if point < valid:
             valid -= 1

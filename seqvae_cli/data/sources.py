@@ -1,4 +1,4 @@
-"""Where text comes from: files, folders and streams, and the splits that they are meant for."""
+"""Text sources: files, folders and streams, and the split that each belongs to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from seqvae_cli.data.corpus import CORPORA, SPLITS
+from seqvae_cli.data.catalog import CORPORA
+from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.download import Watch
 from seqvae_cli.data.text import read_lines
 from seqvae_cli.errors import DataError, UsageError, nearest
@@ -24,9 +25,9 @@ _ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
 
 @dataclass(frozen=True)
 class TextSource:
-    """Where text comes from: for each split its files, read one after another; "train" is always there.
+    """The files of each split, read one after another; "train" is always present.
 
-    A split that is missing is cut from "train". Streams, and paths that cannot be read twice (pipes), are spooled.
+    A missing split is cut from "train". Streams, and paths that can be read only once (pipes), are spooled.
     """
 
     files: dict[str, tuple[Path | BinaryIO, ...]]
@@ -34,11 +35,11 @@ class TextSource:
 
 
 def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | None = None) -> TextSource:
-    """A file, a stream or a folder as a source.
+    """The source of a file, a stream or a folder.
 
-    A folder holds train.txt (or NAME.train.txt), perhaps with valid, val or dev and test beside it; else all its .txt
-    files in sorted order are one text. Raises `DataError` for a path that is not there, and `UsageError` where two
-    files are meant for one split.
+    A folder holds train.txt (or NAME.train.txt) and optionally valid (val, dev) and test files; otherwise all its .txt
+    files, in sorted order, are one text. Raises `DataError` for a missing path, `UsageError` where two files belong to
+    one split.
     """
     found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
     if isinstance(text, Path) and _is_folder(text):
@@ -50,19 +51,19 @@ def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | N
                 if not path.exists():
                     raise DataError(f"{path} does not exist", nearest(str(path), ("toy", *CORPORA)))
                 if _is_folder(path):
-                    raise DataError(f"{path} is a folder", "name a file of text")
+                    raise DataError(f"{path} is a folder", "give a text file")
     ordered = {split: found[split] for split in SPLITS if split in found}
     return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
 
 
 def name_of(source: str) -> str:
-    """A corpus name made of a path: news for dir/News.txt, stdin for "-"."""
+    """A corpus name derived from a path: news for dir/News.txt, stdin for "-"."""
     name = "stdin" if source == "-" else Path(source).absolute().name.lower().removesuffix(".txt")
     return re.sub(r"[^a-z0-9._-]+", "-", name).lstrip("._-")[:64] or "text"
 
 
-class Progress:
-    """Adds up what the steps of a stage report."""
+class StageProgress:
+    """Sums the bytes that the steps of a stage report."""
 
     def __init__(self, watch: Watch | None) -> None:
         self._watch, self._stage, self._done, self._total = watch, "", 0, 0
@@ -77,16 +78,15 @@ class Progress:
 
 
 class Text:
-    """The files of one split, those spooled that can be read only once."""
+    """The files of one split; those that can be read only once are spooled."""
 
     def __init__(
-        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: Progress, stack: ExitStack
+        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: StageProgress, stack: ExitStack
     ) -> None:
         self.split, self.encoding, self.progress = split, encoding, progress
         self.label = ", ".join(map(_label, items))
         self.paths = [
-            (item if isinstance(item, Path) and item.is_file() else _spooled(item, stack), _label(item))
-            for item in items
+            (item if isinstance(item, Path) and item.is_file() else _spool(item, stack), _label(item)) for item in items
         ]
         self.size = sum(path.stat().st_size for path, _ in self.paths)
         self._stamps = self._stamp()
@@ -96,22 +96,23 @@ class Text:
         return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
 
     def digests(self) -> list[str]:
-        advance = self._bounded()
+        advance = self._checked_advance()
         return [files.sha256(path, advance) for path, _ in self.paths]
 
     def lines(self, dropped: Counter[str]) -> Iterator[str]:
-        none, advance = True, self._bounded()
+        """Yields the sentences. Raises `DataError` where there are none, or a file changed since the start."""
+        empty, advance = True, self._checked_advance()
         for path, label in self.paths:
             for line in read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
-                none = False
+                empty = False
                 yield line
-        if none:
+        if empty:
             raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
         if self._stamp() != self._stamps:
             raise self._changed()
 
-    def _bounded(self) -> Callable[[int], None]:
-        """Passes progress on, but not that of a file that grows as fast as it is read."""
+    def _checked_advance(self) -> Callable[[int], None]:
+        """Reports progress; raises `DataError` beyond the initial size, since a growing file could be read forever."""
         left = self.size
 
         def advance(count: int) -> None:
@@ -127,7 +128,7 @@ class Text:
         return DataError(f"{self.label} changed while it was read", "start again when it is complete")
 
 
-def _spooled(item: Path | BinaryIO, stack: ExitStack) -> Path:
+def _spool(item: Path | BinaryIO, stack: ExitStack) -> Path:
     path = stack.enter_context(files.claimed(places.cache(), "text"))
     with files.machine_errors(path), open(path, "xb") as spool:
         if isinstance(item, Path):
@@ -157,7 +158,7 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
         if match := _SPLIT_FILE.fullmatch(path.name.lower()):
             split = _ALIASES.get(match[1], match[1])
             if split in found:
-                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid, --test")
+                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid or --test")
             found[split] = path
     if "train" not in found:
         yield "train", tuple(texts)

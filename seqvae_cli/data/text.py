@@ -1,4 +1,4 @@
-"""Text as lines: decoding, line ends, and what is no text."""
+"""Text as lines: decoding, line ends, and errors for files that are not text."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.system.files import machine_errors
 
 MAX_LINE = 1 << 20
-"""Bytes; a longer line is no sentence, and is dropped without being held."""
+"""Bytes; a longer line is dropped without being kept in memory."""
 _BLOCK = 1 << 18
-_NO_TEXT = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
-"""Encodings of Python that are for its own literals and for host names, not for text."""
+_NON_TEXT_CODECS = {"unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"}
+"""Python codecs for string literals and host names."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_encoding(encoding: str) -> str:
-    """One spelling of an encoding's name. Raises `UsageError` where Python knows no such encoding of text."""
+    """The canonical name of a text encoding. Raises `UsageError` for one that Python does not know."""
     try:
         with suppress(UnicodeError):
             b"    ".decode(encoding)
         codecs.getincrementaldecoder(encoding)
         name = codecs.lookup(encoding).name.removesuffix("-sig")
-        if name in _NO_TEXT:
+        if name in _NON_TEXT_CODECS:
             raise LookupError(name)
         return name
     except (LookupError, ValueError) as error:
@@ -45,27 +45,27 @@ def read_lines(
     dropped: Counter[str] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
-    """The lines of a file or stream that hold more than white space, one at a time, without their ends.
+    """Yields the lines of a file or stream without their line ends; blank and over-long lines are dropped.
 
-    Lines end at LF or CRLF and nowhere else; a lone CR is a space, a byte order mark is dropped.
+    Lines end at LF or CRLF only; a lone CR becomes a space, a byte order mark is dropped.
 
-    keep_blank: gives blank and over-long lines too, as empty ones, so that every line has its place.
-    label: what messages call the text; its path by default.
-    dropped: counts what is left out, under "empty" and "too_long".
-    advance: told the bytes of each block read.
+    keep_blank: yields an empty line for each one dropped, so that line numbers stay.
+    label: the name of the text in messages; its path by default.
+    dropped: counts the dropped lines, under "empty" and "too_long".
+    advance: called with the bytes of each block read.
 
-    Raises `DataError` with line and byte (counted from 0) where the text has a NUL or is not in the encoding.
+    Raises `DataError` with line and byte (counted from 0) for a NUL or a byte invalid in the encoding.
     """
     dropped = Counter() if dropped is None else dropped
     rest, skipping = "", False
     label = label or (str(source) if isinstance(source, Path) else "standard input")
-    for block in _decoded(source, encoding, label, advance):
+    for block in _decode_blocks(source, encoding, label, advance):
         if skipping:
             _, newline, block = block.partition("\n")
             skipping = not newline
         whole, newline, after = block.rpartition("\n")
         if newline:
-            yield from _sentences(rest + whole + newline, dropped, keep_blank)
+            yield from _split_lines(rest + whole + newline, dropped, keep_blank)
             rest = ""
         rest += after
         if len(rest) > MAX_LINE:
@@ -74,11 +74,11 @@ def read_lines(
             if keep_blank:
                 yield ""
     if rest:
-        yield from _sentences(rest + "\n", dropped, keep_blank)
+        yield from _split_lines(rest + "\n", dropped, keep_blank)
 
 
-def _sentences(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator[str]:
-    """The lines of a text that ends with a line end."""
+def _split_lines(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator[str]:
+    """The lines of `text`, whose last character is a newline."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", " ")
     for line in text[:-1].split("\n"):
@@ -94,8 +94,8 @@ def _sentences(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator[s
 
 
 @contextmanager
-def _opened(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
-    """How to read the next bytes of a file, or of a stream as soon as it has any."""
+def _open_reader(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
+    """A function that reads the next bytes of a file; of a stream, as soon as some arrive."""
     with machine_errors(source if isinstance(source, Path) else Path(label)):
         if not isinstance(source, Path):
             yield getattr(source, "read1", source.read)
@@ -104,18 +104,18 @@ def _opened(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], byt
             yield file.read
 
 
-def _decoded(
+def _decode_blocks(
     source: Path | BinaryIO, encoding: str, label: str, advance: Callable[[int], None] | None
 ) -> Iterator[str]:
-    """The text of a file in blocks; refuses what cannot be text in this encoding."""
+    """Yields the text of a file in blocks. Raises `DataError` for bytes invalid in the encoding."""
     encoding = check_encoding(encoding)
     utf8 = encoding == "utf-8"
     decoder = codecs.getincrementaldecoder(encoding)()
     line, byte = 1, 0  # where the next block starts
-    with _opened(source, label) as read:
+    with _open_reader(source, label) as read:
         block = read(_BLOCK)
         if utf8:
-            _refuse_foreign(block, label)
+            _reject_other_formats(block, label)
             byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
         at_start = True
         while True:
@@ -134,14 +134,14 @@ def _decoded(
             if not utf8:
                 text = text.removeprefix("\ufeff") if at_start else text
                 if _SURROGATE.search(text):
-                    raise DataError(f"{label}: half a surrogate pair", "name the encoding with --encoding")
+                    raise DataError(f"{label}: unpaired surrogate", "name the encoding with --encoding")
             if "\0" in text:
                 before = text[: text.index("\0")]
                 mark = 0 if at_start else len("".encode(encoding))
                 byte += len(before.encode(encoding)) - mark - pending
                 raise DataError(
-                    f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, which no text has",
-                    "take it out, or name the encoding of the text with --encoding",
+                    f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, so this is not text",
+                    "remove it, or name the encoding of the text with --encoding",
                 )
             yield text
             if advance:
@@ -154,8 +154,8 @@ def _decoded(
             block = read(_BLOCK)
 
 
-def _refuse_foreign(start: bytes, label: str) -> None:
-    """Names the kinds of files that are taken for text most often."""
+def _reject_other_formats(start: bytes, label: str) -> None:
+    """Raises `DataError` for UTF-16, UTF-32 and gzip, which are mistaken for UTF-8 text most often."""
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32"),
         (codecs.BOM_UTF32_BE, "utf-32"),
@@ -163,6 +163,6 @@ def _refuse_foreign(start: bytes, label: str) -> None:
         (codecs.BOM_UTF16_BE, "utf-16"),
     ):
         if start.startswith(mark):
-            raise DataError(f"{label}, line 1: byte 0 starts {name.upper()}, not UTF-8", f"--encoding {name}")
+            raise DataError(f"{label}, line 1: byte 0 starts {name.upper()} text, not UTF-8", f"--encoding {name}")
     if start.startswith(b"\x1f\x8b"):
         raise DataError(f"{label}, line 1: byte 0 starts a gzip archive, not text", "gzip -dc FILE | seqvae prepare -")

@@ -172,7 +172,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         with files.machine_errors(path):
             text = path.read_bytes() if path.exists() else b""
         lines = [
-            json.loads(line, parse_constant=files.no_number, parse_float=files.finite_number)
+            json.loads(line, parse_constant=files.reject_constant, parse_float=files.finite_number)
             for line in text.decode().splitlines()
         ]
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""Files: durable ones are written and verified here, and lines are read here from texts that nobody vetted.
+"""Durable files: atomic writes, JSON, SHA-256 checks, and temporary paths for work in progress.
 
-A file appears under its name whole or not at all: it is written beside its place under a temporary name, synced,
-renamed, and the rename is synced too. A crash leaves the old file or the new one.
+A file appears under its name complete or not at all: it is written under a temporary name in the same folder, synced
+and renamed, and the rename is synced too. A crash leaves the old file or the new one.
 """
 
 from __future__ import annotations
@@ -23,41 +23,42 @@ from seqvae_cli.system import places
 from seqvae_cli.system.progress import Advance
 
 TEMPORARY = ".tmp-"
-"""Prefix of files that are not finished: a sweep may delete them."""
+"""Prefix of unfinished files; `sweep` deletes them."""
 
 
 @contextmanager
 def machine_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (disk full, no permission, …) into a `MachineError` with the path."""
+    """Turns errors of the operating system (disk full, no permission, …) into a `MachineError` with the path."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        named = _known(Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path, path)
+        failed = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+        named = _reported_path(failed, path)
         hint = {
             errno.ENOSPC: "free some space",
             errno.EACCES: "give yourself permission",
-            errno.EROFS: "this disk takes nothing",
+            errno.EROFS: "the disk is read-only",
         }.get(error.errno or 0, "")
         if hint and named.is_relative_to(places.home()):
             hint += ", or move the home with SEQVAE_HOME"
         raise MachineError(f"{named}: {reason}", hint) from error
 
 
-def _known(path: Path, meant: Path) -> Path:
-    """`path`, else `meant`, else the folder of what is temporary: nobody has heard of a temporary name."""
-    for named in (path, meant):
+def _reported_path(path: Path, requested: Path) -> Path:
+    """`path`, else `requested`, else the folder of the temporary one: users do not know temporary names."""
+    for named in (path, requested):
         if not any(part.startswith(TEMPORARY) for part in named.parts):
             return named
-    return next(folder.parent for folder in [meant, *meant.parents] if folder.name.startswith(TEMPORARY))
+    return next(folder.parent for folder in [requested, *requested.parents] if folder.name.startswith(TEMPORARY))
 
 
 class DurableFile:
-    """A file that is written piece by piece and appears under its name whole, or not at all.
+    """A file that is written piece by piece and appears under its name complete, or not at all.
 
-    The only place where durable files are written. `commit` gives it its name; `close`, which is due whatever happens,
-    drops what was not committed. Raises `MachineError` where the machine refuses; what stood under `path` before is
-    then untouched. With `new` something that stands there by then is such a refusal.
+    All durable files are written here. `commit` renames the file to `path`; `close`, required in any case, deletes it
+    if it was not committed. Raises `MachineError` where writing fails; an existing file at `path` is then unchanged.
+    With `new`, an existing file at `path` makes `commit` fail.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
@@ -74,9 +75,9 @@ class DurableFile:
         self._digest.update(data)
 
     def commit(self, expected: str | None = None) -> str:
-        """Syncs the file, gives it its name and syncs that; returns the SHA-256 in hex.
+        """Syncs the file, renames it and syncs the rename; returns the SHA-256 in hex.
 
-        Raises `DataError` where something else was `expected`; the file then never appears.
+        Raises `DataError` where the SHA-256 is not the `expected` one; the file then never appears.
         """
         assert self._temporary is not None, "committed or closed already"
         found = self._digest.hexdigest()
@@ -92,7 +93,7 @@ class DurableFile:
             else:
                 self._temporary.replace(self.path)
             self._temporary = None
-            with suppress(PermissionError):  # a folder may be written and not be read
+            with suppress(PermissionError):  # a folder may be writable but not readable
                 sync_directory(self.path.parent)
         return found
 
@@ -106,7 +107,7 @@ class DurableFile:
 
 
 def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
-    """Writes `path` as a `DurableFile`; returns the SHA-256 of what was written, in hex."""
+    """Writes `path` as a `DurableFile`; returns its SHA-256 in hex."""
     with closing(DurableFile(path, new=new)) as file:
         for block in [data] if isinstance(data, bytes) else data:
             file.write(block)
@@ -114,18 +115,18 @@ def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expec
 
 
 def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
-    """`write` of indented JSON; NaN is refused, since JSON has none. See `unseal` for `sealed`."""
+    """`write` of indented JSON; raises `ValueError` for NaN. `sealed` adds the digest that `unseal` checks."""
     if sealed:
         value = {**value, "digest": _seal(value)}
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    # No line end where the last brace is to be the last byte: that it is cut off would not be found.
+    # A sealed file ends with its last brace: the loss of a line end would not be detected.
     return write(path, (text if sealed else f"{text}\n").encode())
 
 
 def unseal(value: Any, path: Path) -> dict[str, Any]:
-    """What `write_json` sealed in `path`, without the SHA-256 of itself that it carries. Raises `DataError`."""
+    """The value that `write_json` sealed in `path`. Raises `DataError` where its digest is missing or differs."""
     if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
-        raise DataError(f"{path} has no SHA-256 of itself: it is damaged, or of an early development version")
+        raise DataError(f"{path} has no digest: it is damaged, or from an early development version")
     body = {key: item for key, item in value.items() if key != "digest"}
     _compare(path, _seal(body), value["digest"])
     return body
@@ -136,30 +137,31 @@ def _seal(value: dict[str, Any]) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in `path`. Raises `DataError` where it is missing, unreadable or no JSON."""
+    """The JSON in `path`. Raises `DataError` for a missing or invalid file, `MachineError` for an unreadable one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=no_number, parse_float=finite_number)
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=reject_constant, parse_float=finite_number)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except OSError as error:
         raise MachineError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no valid JSON: {error}") from error
+        raise DataError(f"{path} is not valid JSON: {error}") from error
 
 
-def no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+def reject_constant(name: str) -> Any:
+    """For `json`: NaN and Infinity are not part of the standard."""
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def finite_number(text: str) -> float:
-    """For `json`: what overflows could not be written again."""
+    """For `json`: raises `ValueError` for a number that overflows, since infinity could not be written again."""
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text[:20]} is too large a number")
+        raise ValueError(f"{text[:20]} is too large for a float")
     return number
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing where it is not there. Raises `MachineError` where it cannot be read."""
+    """The paths in a folder, sorted; none where it is missing. Raises `MachineError` where it is unreadable."""
     with machine_errors(folder):
         try:
             return sorted(folder.iterdir())
@@ -179,7 +181,7 @@ def sha256(path: Path, watch: Advance | None = None) -> str:
 
 
 def verify(folder: Path, digests: dict[str, str]) -> None:
-    """Checks each named file of `folder` against its SHA-256. Raises `DataError` naming the first that differs."""
+    """Checks each named file of `folder` against its SHA-256. Raises `DataError` with the first that differs."""
     for name, expected in digests.items():
         path = folder / name
         if not path.is_file():
@@ -188,7 +190,7 @@ def verify(folder: Path, digests: dict[str, str]) -> None:
 
 
 def is_whole(folder: Path, digests: dict[str, str]) -> bool:
-    """`verify` as a question."""
+    """Whether `verify` passes."""
     try:
         verify(folder, digests)
     except DataError:
@@ -197,13 +199,13 @@ def is_whole(folder: Path, digests: dict[str, str]) -> bool:
 
 
 def _compare(path: Path, found: str, expected: object) -> None:
-    """The one place where a file is found to be what it should be, or not; `expected` may come from a stranger."""
+    """Raises `DataError` where the digests differ; `expected` may come from an untrusted file."""
     if found != expected:
         raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what interrupted writes left in `folder`."""
+    """Deletes the unfinished files that interrupted writes left in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
             leftover.unlink()
@@ -211,10 +213,10 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path, stem: str) -> Iterator[Path]:
-    """A free path in `folder` under a temporary name, for a file or a folder that takes long to make.
+    """An unused temporary path in `folder`, for a file or a folder that takes long to make.
 
-    A lock beside it tells others that it is being worked on; what a crash has left, lock free, is swept here. Whatever
-    still lies under the path at the end is deleted: rename it away to keep it.
+    A lock file beside it marks work in progress. Leftovers of a crash, whose lock is free, are deleted first. What is
+    still at the path on exit is deleted: rename it to keep it.
     """
     from filelock import FileLock, Timeout
 
@@ -223,7 +225,7 @@ def claimed(folder: Path, stem: str) -> Iterator[Path]:
             lock.acquire(timeout=0)
         except Timeout:
             return False
-        return Path(lock.lock_file).exists()  # else a sweep was faster, and nobody sees this lock
+        return Path(lock.lock_file).exists()  # else another process deleted the file: the lock is invisible
 
     def drop(lock: FileLock) -> None:
         _remove(Path(lock.lock_file.removesuffix(".lock")))
@@ -254,7 +256,7 @@ def _remove(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those that it lies in, and syncs what is new of them."""
+    """Makes a folder and its missing parents, and syncs each new entry."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -262,12 +264,12 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
-    with suppress(PermissionError):  # a folder may be written and not be read
+    with suppress(PermissionError):  # a folder may be writable but not readable
         sync_directory(path.parent)
 
 
 def sync_directory(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a directory cannot be opened, and the rename alone has to do
+    if os.name != "posix":  # Windows cannot open a directory: the rename alone must suffice
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Where things lie: one home for corpora and runs, one cache for downloads."""
+"""Folders of the program: one home for corpora and runs, one cache for downloads."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from seqvae_cli.errors import MachineError
 
 
 def home() -> Path:
-    """`SEQVAE_HOME` where it is set, else the platform's data directory. Raises `MachineError` where it is a file."""
+    """`SEQVAE_HOME` if set, else the platform's data directory. Raises `MachineError` for a file or unknown user."""
     if moved := os.environ.get("SEQVAE_HOME"):
         try:
             path = Path(moved).expanduser().absolute()
         except RuntimeError as error:
-            raise MachineError(f"SEQVAE_HOME is {moved}, and nobody has that name", "name a folder") from error
-        if os.path.isfile(path):  # noqa: PTH113 - which never raises
-            raise MachineError(
-                f"SEQVAE_HOME is {path}, which is a file", "name a folder; it is made where there is none"
-            )
+            raise MachineError(f"SEQVAE_HOME is {moved}, but no user has that name", "name a folder") from error
+        if os.path.isfile(path):  # noqa: PTH113 - os.path.isfile never raises
+            raise MachineError(f"SEQVAE_HOME is {path}, which is a file", "name a folder; a missing one is made")
         return path
     import platformdirs
 
@@ -34,7 +32,7 @@ def runs() -> Path:
 
 
 def cache() -> Path:
-    """Downloads and spooled input; inside the home where `SEQVAE_HOME` is set."""
+    """Folder of downloads and spooled input; inside the home if `SEQVAE_HOME` is set."""
     if os.environ.get("SEQVAE_HOME"):
         return home() / "cache"
     import platformdirs

@@ -1,4 +1,4 @@
-"""Device, precision, threads and seeds."""
+"""Device, precision, threads and random streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seqvae_cli.errors import CheckpointError, MachineError, UsageError
 def resolve_device(name: str) -> torch.device:
     """`auto` is the first CUDA device, else MPS, else the CPU.
 
-    Raises `MachineError` where the device is absent, `UsageError` for what names none.
+    Raises `MachineError` for an absent device, `UsageError` for an unknown name.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -24,16 +24,16 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"{name!r} is no device", f"devices: {', '.join(devices())}") from error
+        raise UsageError(f"unknown device {name!r}", f"devices: {', '.join(devices())}") from error
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
     if str(device) not in devices():
-        raise MachineError(f"no device {name!r} here", f"devices: {', '.join(devices())}")
+        raise MachineError(f"this machine has no device {name!r}", f"devices: {', '.join(devices())}")
     return device
 
 
 def devices() -> list[str]:
-    """The devices of this machine."""
+    """The devices of this machine: cpu, cuda:0, cuda:1, …, mps."""
     found = ["cpu"]
     if torch.cuda.is_available():
         found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -43,18 +43,18 @@ def devices() -> list[str]:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 only where the device has a unit for it: elsewhere it is emulated, many times slower.
+    """`auto` is bfloat16 only where the hardware computes it: emulation is many times slower.
 
-    Raises `MachineError` where the device cannot do it at all.
+    Raises `MachineError` where the CPU cannot even emulate it.
     """
     if name == "auto":
-        return torch.bfloat16 if _fast_bfloat16(device) else torch.float32
-    if name == "bfloat16" and device.type == "cpu" and not _any_bfloat16():
+        return torch.bfloat16 if _has_bfloat16_hardware(device) else torch.float32
+    if name == "bfloat16" and device.type == "cpu" and not _supports_bfloat16():
         raise MachineError("this CPU cannot compute an LSTM in bfloat16", "--precision float32")
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def _has_bfloat16_hardware(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -63,13 +63,13 @@ def _fast_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def _any_bfloat16() -> bool:
-    """The CPU's LSTM can run in bfloat16 at all, however slowly."""
+def _supports_bfloat16() -> bool:
+    """Whether the CPU can run an LSTM in bfloat16, in hardware or emulated."""
     return bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def set_threads(count: int) -> int:
-    """Uses `count` CPU threads, or one a core where `count` is 0; returns how many."""
+    """Uses `count` CPU threads, 0 for one a core; returns their number."""
     if count == 0:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if torch.get_num_threads() != count:
@@ -85,7 +85,7 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
 
 
 def sum_type(device: torch.device) -> torch.dtype:
-    """float64, where the device has it."""
+    """The type for sums over many values: float64 where the device has it, else float32."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -94,7 +94,7 @@ def precision_name(precision: torch.dtype) -> str:
 
 
 def stream(seed: int, index: int) -> np.random.Generator:
-    """The random stream of sentence `index`: it depends on the two numbers alone, so not on batches or devices."""
+    """The random stream of sentence `index`: it depends on `seed` and `index` alone, not on batch or device."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
 
 
@@ -109,9 +109,9 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Undoes what happened since `random_state`; a stream of a device that is absent now is left alone.
+    """Restores what `random_state` returned; the stream of an absent device is ignored.
 
-    Raises `CheckpointError` for what is no state.
+    Raises `CheckpointError` for an invalid state.
     """
     try:
         torch.set_rng_state(state["cpu"])
@@ -120,4 +120,4 @@ def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -
         if device.type == "mps" and "mps" in state:
             torch.mps.set_rng_state(state["mps"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"the state of the random streams is damaged: {error}") from error
+        raise CheckpointError(f"the random state is damaged: {error}") from error

@@ -1,4 +1,4 @@
-"""Sentences of like length -> batches of padded tensors."""
+"""Sentences of similar length -> batches of padded tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def some_lengths(count: int = 500, longest: int = 40) -> Indices:
 
 
 def numbered(lengths: Indices) -> list[NDArray[np.int64]]:
-    """Sentences that tell where they stand: sentence i consists of words 10 + i."""
+    """Sentences that show their position: sentence i consists of words 10 + i."""
     return [np.full(int(length), 10 + i, dtype=np.int64) for i, length in enumerate(lengths)]
 
 
@@ -43,7 +43,7 @@ def test_sentences_end_with_eos_and_are_padded_on_the_right() -> None:
 
 
 @pytest.mark.parametrize("max_len", [1, 2, 3, 4, 2**31])
-def test_max_len_cuts_words_and_keeps_eos(max_len: int) -> None:
+def test_max_len_truncates_words_and_keeps_eos(max_len: int) -> None:
     batch = collate([sentence(7, 8, 9), sentence(4), sentence()], max_len)
     for row, ids in enumerate([[7, 8, 9], [4], []]):
         kept = [*ids[:max_len], EOS]
@@ -53,7 +53,7 @@ def test_max_len_cuts_words_and_keeps_eos(max_len: int) -> None:
     assert batch.tokens.size(1) == min(3, max_len) + 1
 
 
-def test_max_len_zero_cuts_nothing() -> None:
+def test_max_len_zero_keeps_all_words() -> None:
     assert collate([np.arange(4, 10_004)]).tokens.shape == (1, 10_001)
 
 
@@ -61,26 +61,26 @@ def test_max_len_zero_cuts_nothing() -> None:
     ("lengths", "ragged"),
     [([3, 3], False), ([3], False), ([0, 0], False), ([0], False), ([3, 2], True), ([0, 1], True)],
 )
-def test_ragged_says_whether_there_is_padding(lengths: list[int], ragged: bool) -> None:
+def test_ragged_tells_whether_a_batch_has_padding(lengths: list[int], ragged: bool) -> None:
     batch = collate(numbered(np.array(lengths)))
     assert batch.ragged is ragged
     assert bool((batch.tokens == PAD).any()) is ragged
 
 
-def test_cutting_can_make_a_batch_even() -> None:
+def test_truncation_can_remove_the_padding() -> None:
     assert collate([sentence(4, 5, 6), sentence(7, 8)]).ragged
     assert not collate([sentence(4, 5, 6), sentence(7, 8)], max_len=2).ragged
 
 
 def test_collating_copies_its_sentences() -> None:
     ids = sentence(4, 5, 6)
-    ids.flags.writeable = False  # as a memory map is
+    ids.flags.writeable = False  # like a memory map
     batch = collate([ids])
     batch.tokens[0, 0] = 9
     assert ids.tolist() == [4, 5, 6]
 
 
-def test_a_batch_moves_with_all_it_has() -> None:
+def test_a_batch_moves_as_a_whole() -> None:
     batch = collate([sentence(4, 5), sentence(6)])
     moved = batch.to(torch.device("meta"))
     assert moved.tokens.device.type == moved.lengths.device.type == moved.mask.device.type == "meta"
@@ -90,13 +90,13 @@ def test_a_batch_moves_with_all_it_has() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(0, 5))
-def test_the_mask_is_of_all_that_is_no_padding(lengths: list[int], further: int) -> None:
+def test_the_mask_is_true_at_all_tokens_and_false_at_padding(lengths: list[int], further: int) -> None:
     batch = collate(numbered(np.array(lengths, dtype=np.int64)))
     assert batch.mask.dtype == torch.bool
     assert torch.equal(batch.mask, batch.tokens != PAD)  # no sentence has a word of that id
     assert batch.mask.sum(1).tolist() == batch.lengths.tolist() == [length + 1 for length in lengths]
     assert bool(batch.mask.all()) is not batch.ragged
-    # It goes by the lengths, not by what stands there.
+    # The mask follows the lengths, not the tokens.
     wider = Batch(torch.nn.functional.pad(batch.tokens, (0, further), value=9), batch.lengths, ragged=True)
     assert torch.equal(wider.mask, torch.nn.functional.pad(batch.mask, (0, further)))
 
@@ -106,7 +106,7 @@ def test_the_mask_is_of_all_that_is_no_padding(lengths: list[int], further: int)
 
 @settings(max_examples=150, deadline=None)
 @given(LENGTHS, st.integers(1, 20), st.integers(0, 200), st.integers(0, 2**63 - 1), st.integers(0, 50))
-def test_every_sentence_comes_exactly_once_an_epoch(
+def test_every_sentence_occurs_exactly_once_an_epoch(
     lengths: Indices, batch_size: int, batch_tokens: int, seed: int, epoch: int
 ) -> None:
     batches = epoch_order(lengths, batch_size, batch_tokens, seed=seed, epoch=epoch)
@@ -121,13 +121,13 @@ def test_no_batch_exceeds_its_tokens_unless_one_sentence_does(lengths: Indices, 
     costs = [collate([np.zeros(lengths[i], np.int64) for i in rows]).tokens.numel() for rows in batches]
     assert all(cost <= batch_tokens or len(rows) == 1 for rows, cost in zip(batches, costs, strict=True))
     for rows, following in pairwise(batches):
-        # As many as fit: the next sentence by length would have been too much.
+        # As many as fit: the next longer sentence would exceed the tokens.
         assert (len(rows) + 1) * (int(lengths[following[0]]) + 1) > batch_tokens
 
 
 @settings(max_examples=100, deadline=None)
 @given(LENGTHS, st.integers(1, 20))
-def test_batches_by_sentences_are_full_but_for_one(lengths: Indices, batch_size: int) -> None:
+def test_all_batches_but_one_have_batch_size_sentences(lengths: Indices, batch_size: int) -> None:
     sizes = sorted(len(rows) for rows in epoch_order(lengths, batch_size, seed=0, epoch=0))
     assert all(size == batch_size for size in sizes[1:])
     assert all(0 < size <= batch_size for size in sizes)
@@ -143,15 +143,17 @@ def test_seed_and_epoch_decide_the_order(batch_tokens: int) -> None:
     assert order(1, 1) == order(1, 1)
     np.random.default_rng(1).random(5)
     torch.manual_seed(9)
-    assert order(1, 1) == order(1, 1)  # no other stream has a say
+    assert order(1, 1) == order(1, 1)  # other random streams have no effect
     others = [order(1, 2), order(2, 1), order(0, 1), order(1, 0)]
     for other in others:
         assert other != order(1, 1)
-        assert sorted(map(sorted, other)) != sorted(map(sorted, order(1, 1)))  # other company, not only another order
+        assert sorted(map(sorted, other)) != sorted(
+            map(sorted, order(1, 1))
+        )  # other batches, not only another order of them
     assert order(1, 2) != order(2, 1)
 
 
-def test_sentences_of_like_length_come_together() -> None:
+def test_sentences_of_similar_length_share_a_batch() -> None:
     lengths = some_lengths(1000)
     batches = epoch_order(lengths, 25, seed=0, epoch=1)
     spans = sorted((int(lengths[rows].min()), int(lengths[rows].max())) for rows in batches)
@@ -161,7 +163,7 @@ def test_sentences_of_like_length_come_together() -> None:
     assert padded < 1.05 * (lengths.sum() + len(lengths))
 
 
-def test_batches_do_not_come_by_length() -> None:
+def test_the_order_of_batches_does_not_follow_length() -> None:
     lengths = some_lengths(1000)
     means = [float(lengths[rows].mean()) for rows in epoch_order(lengths, 25, seed=0, epoch=1)]
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.4
@@ -180,7 +182,7 @@ def test_a_subset_may_be_ordered() -> None:
     assert [rows.tolist() for rows in by_length(np.array([5, 4, 3, 2]), 10, order=np.array([2, 0]))] == [[2, 0]]
 
 
-def test_no_sentences_make_no_batches() -> None:
+def test_an_empty_split_has_no_batches() -> None:
     empty = np.array([], dtype=np.int64)
     assert epoch_order(empty, 4, seed=0, epoch=0) == []
     assert epoch_order(empty, 4, 100, seed=0, epoch=0) == []
@@ -191,7 +193,7 @@ def test_no_sentences_make_no_batches() -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "window"), [(1, 1), (3, 7), (4, 8), (64, 5), (7, 8192), (5, 50), (5, 49)])
-def test_every_position_of_a_stream_comes_once_with_its_sentence(batch_size: int, window: int) -> None:
+def test_every_position_of_a_stream_occurs_once_with_its_sentence(batch_size: int, window: int) -> None:
     sentences = numbered(some_lengths(50, 9))
     seen: list[int] = []
     for rows, batch in length_sorted(iter(sentences), batch_size, window):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqvae_cli.data import corpus
-from seqvae_cli.data.corpus import CORPORA, Corpus, find, known_names, list_prepared
+from seqvae_cli.data.corpus import Corpus, find, known_names, list_prepared
 from seqvae_cli.data.prepare import prepare_text
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
@@ -33,7 +33,7 @@ def make(folder: Path, text: str, name: str, **settings: object) -> Corpus:
     return prepare_text(source, name, valid_fraction=0.0, test_fraction=0.0, **settings).corpus  # type: ignore[arg-type]
 
 
-def test_sentences_come_back_as_they_were(made: Corpus) -> None:
+def test_sentences_survive_a_round_trip(made: Corpus) -> None:
     train = made.split("train")
     sentences = ["one two three", "two three", "four"]
     assert [made.tokenizer.decode(ids) for ids in train] == sentences
@@ -45,14 +45,14 @@ def test_sentences_come_back_as_they_were(made: Corpus) -> None:
         train[3]
 
 
-def test_splits_are_mapped_and_never_loaded(made: Corpus) -> None:
+def test_splits_are_memory_mapped(made: Corpus) -> None:
     train = made.split("train")
     assert isinstance(train.tokens, np.memmap)
     assert isinstance(train.offsets, np.memmap)
     assert train.tokens.dtype == np.uint16
 
 
-def test_large_vocabularies_take_four_bytes(tmp_path: Path) -> None:
+def test_large_vocabularies_take_four_bytes_a_token(tmp_path: Path) -> None:
     made = make(tmp_path, "\n".join(f"w{i} x{i}" for i in range(33_000)), "large")
     train = made.split("train")
     assert train.tokens.dtype.itemsize == 4
@@ -67,13 +67,13 @@ def test_an_empty_split_works(made: Corpus) -> None:
     assert valid.lengths.shape == (0,)
 
 
-def test_an_unknown_split_names_the_others(made: Corpus) -> None:
+def test_an_unknown_split_lists_the_known_ones(made: Corpus) -> None:
     with pytest.raises(UsageError) as caught:
         made.split("dev")
     assert "train, valid, test" in caught.value.hint
 
 
-def test_find_takes_the_folder_or_the_corpus_prepared_last(tmp_path: Path) -> None:
+def test_find_takes_a_folder_name_or_the_corpus_prepared_last(tmp_path: Path) -> None:
     first = make(tmp_path, "a b\n", "news")
     second = make(tmp_path, "a b\n", "news", lower=True)
     assert first.path != second.path
@@ -84,7 +84,7 @@ def test_find_takes_the_folder_or_the_corpus_prepared_last(tmp_path: Path) -> No
     assert known_names() == ["news", *sorted([first.path.name, second.path.name])]
 
 
-def test_find_helps_where_there_is_no_such_corpus(made: Corpus) -> None:
+def test_find_hints_at_the_nearest_corpus_and_at_prepare(made: Corpus) -> None:
     with pytest.raises(NotFoundError) as caught:
         find("smal")
     assert "'small'" in caught.value.hint
@@ -93,7 +93,7 @@ def test_find_helps_where_there_is_no_such_corpus(made: Corpus) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a\0b", "a\nb", "-x", "x" * 300, "\x1b[31mred", "", "Upper"])
-def test_impossible_names_are_refused_with_the_rule(name: str) -> None:
+def test_invalid_names_are_rejected_with_the_rule(name: str) -> None:
     for refuse in (find, corpus.check_name):
         with pytest.raises(UsageError) as caught:
             refuse(name)
@@ -101,7 +101,7 @@ def test_impossible_names_are_refused_with_the_rule(name: str) -> None:
         assert "\x1b" not in caught.value.message + caught.value.hint
 
 
-def test_half_written_folders_are_no_corpora(made: Corpus) -> None:
+def test_half_written_folders_are_ignored(made: Corpus) -> None:
     (places.corpora() / "half-0123456789ab").mkdir()
     (places.corpora() / "stray.txt").touch()
     assert list_prepared() == [made.path]
@@ -109,7 +109,7 @@ def test_half_written_folders_are_no_corpora(made: Corpus) -> None:
         find("half")
 
 
-def test_there_may_be_no_corpora_at_all() -> None:
+def test_an_empty_home_has_no_corpora() -> None:
     assert list_prepared() == []
     with pytest.raises(NotFoundError, match="ptb"):
         find("ptb")
@@ -123,14 +123,14 @@ def test_missing_files_are_named(made: Corpus, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["train.tokens.bin", "train.offsets.bin"])
-def test_truncated_files_are_found_on_opening(made: Corpus, part: str) -> None:
+def test_truncated_files_are_detected_on_opening(made: Corpus, part: str) -> None:
     (made.path / part).write_bytes((made.path / part).read_bytes()[:-1])
     with pytest.raises(DataError, match=part):
         find("small")
 
 
 @pytest.mark.parametrize("part", ["train.tokens.bin", "train.offsets.bin", "tokenizer.json"])
-def test_every_flipped_bit_is_found_by_verify(made: Corpus, part: str) -> None:
+def test_verify_detects_every_flipped_bit(made: Corpus, part: str) -> None:
     data = bytearray((made.path / part).read_bytes())
     for position in (0, len(data) // 2, len(data) - 1):
         data[position] ^= 4
@@ -148,7 +148,7 @@ def test_every_flipped_bit_is_found_by_verify(made: Corpus, part: str) -> None:
         ("vocabulary", None),
     ],
 )
-def test_a_damaged_description_is_refused(made: Corpus, key: str, value: object) -> None:
+def test_a_damaged_corpus_json_is_rejected(made: Corpus, key: str, value: object) -> None:
     (made.path / "corpus.json").write_text(json.dumps(made.info | {key: value}))
     with pytest.raises(DataError) as caught:
         find("small")
@@ -161,7 +161,7 @@ def test_a_damaged_corpus_does_not_hide_a_good_one(tmp_path: Path, made: Corpus)
     assert find("small").path == made.path
 
 
-def test_hashes_follow_the_content_alone(tmp_path: Path, made: Corpus) -> None:
+def test_hashes_depend_on_the_content_alone(tmp_path: Path, made: Corpus) -> None:
     same = make(tmp_path, "one two three\r\n\r\ntwo three\r\nfour", "other")
     assert same.path != made.path
     assert same.hash == made.hash
@@ -169,13 +169,3 @@ def test_hashes_follow_the_content_alone(tmp_path: Path, made: Corpus) -> None:
     other = make(tmp_path, "one two three\ntwo three\ntwo\n", "small")
     assert other.hash != made.hash
     assert other.split("train").hash != made.split("train").hash
-
-
-def test_known_corpora_are_complete() -> None:
-    for name, known in CORPORA.items():
-        assert known.name == corpus.check_name(name)
-        assert set(known.files) == {"train", "valid", "test"}
-        assert all(len(digest) == 64 for _, digest in known.files.values())
-        assert known.mirrors
-        assert known.citation
-        assert all(mirror.members is not None or mirror.url.endswith("/") for mirror in known.mirrors)

@@ -1,4 +1,4 @@
-"""Downloads against a local server that behaves as badly as servers do."""
+"""Downloads from a local server that misbehaves as real servers do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.data.corpus import CORPORA, Mirror
-from seqvae_cli.data.download import fetch, licence_due, licence_shown, local
+from seqvae_cli.data.catalog import CORPORA, Mirror
+from seqvae_cli.data.download import fetch, licence_due, local, record_licence_shown
 from seqvae_cli.data.prepare import prepare_known
 from seqvae_cli.errors import DataError, MachineError
 from tests.lying_server import DATA, GOOD, PREFIX, Server, archive, known, mirrors, names, serving
@@ -40,7 +40,7 @@ def check(paths: dict[str, Path], cache: Path) -> None:
     assert names(cache) == sorted(DATA)
 
 
-def test_a_good_mirror_is_asked_once(server: Server, cache: Path) -> None:
+def test_a_good_mirror_is_asked_once_a_file(server: Server, cache: Path) -> None:
     seen = []
     corpus = mirrors(server, "good", "missing")
     check(fetch(corpus, cache, watch=lambda *args: seen.append(args)), cache)
@@ -70,7 +70,7 @@ def test_a_bad_mirror_gives_way_to_the_next(server: Server, cache: Path, mode: s
         assert names(cache) == []
 
 
-def test_no_server_at_all(cache: Path, server: Server) -> None:
+def test_an_unreachable_mirror_is_tried_once(cache: Path, server: Server) -> None:
     closed = Mirror("http://127.0.0.1:1/")
     with pytest.raises(DataError, match="no connection") as caught:
         fetch(known(closed), cache, timeout=1)
@@ -78,7 +78,7 @@ def test_no_server_at_all(cache: Path, server: Server) -> None:
     check(fetch(known(closed, Mirror(f"{server.address}/good/")), cache, timeout=1), cache)
 
 
-def test_a_part_is_resumed(server: Server, cache: Path) -> None:
+def test_a_partial_file_is_resumed(server: Server, cache: Path) -> None:
     cache.mkdir()
     (cache / "c.train.txt.part").write_bytes(DATA["c.train.txt"][:12_345])
     check(fetch(mirrors(server, "good"), cache), cache)
@@ -86,27 +86,27 @@ def test_a_part_is_resumed(server: Server, cache: Path) -> None:
     assert server.requests[1][1] is None
 
 
-def test_what_one_mirror_broke_off_another_resumes(server: Server, cache: Path) -> None:
+def test_another_mirror_resumes_an_interrupted_download(server: Server, cache: Path) -> None:
     check(fetch(mirrors(server, "short", "good"), cache), cache)
     assert ("/good/c.train.txt", f"bytes={len(DATA['c.train.txt']) // 3}-") in server.requests
 
 
 @pytest.mark.parametrize("size", [100, 12_345, 10_000_000])
 @pytest.mark.parametrize("mode", ["good", "no-ranges"])
-def test_a_bad_part_is_thrown_away(server: Server, cache: Path, mode: str, size: int) -> None:
+def test_a_damaged_partial_file_is_discarded(server: Server, cache: Path, mode: str, size: int) -> None:
     cache.mkdir()
     (cache / "c.train.txt.part").write_bytes(b"?" * size)
     check(fetch(mirrors(server, mode), cache), cache)
 
 
-def test_a_complete_part_needs_no_server(cache: Path) -> None:
+def test_a_complete_partial_file_needs_no_server(cache: Path) -> None:
     cache.mkdir()
     for name, data in DATA.items():
         (cache / f"{name}.part").write_bytes(data)
     check(fetch(known(Mirror("http://127.0.0.1:1/")), cache), cache)
 
 
-def test_a_bad_file_in_the_cache_is_replaced(server: Server, cache: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(server: Server, cache: Path) -> None:
     cache.mkdir()
     (cache / "c.test.txt").write_bytes(b"damaged")
     check(fetch(mirrors(server, "good"), cache), cache)
@@ -124,7 +124,7 @@ def test_two_downloads_at_once_share_one(server: Server, cache: Path) -> None:
     assert len(server.requests) == 3
 
 
-def test_a_cache_that_cannot_be_written(server: Server, cache: Path) -> None:
+def test_an_unwritable_cache_is_a_machine_error(server: Server, cache: Path) -> None:
     cache.write_bytes(b"")
     with pytest.raises(MachineError, match="cache"):
         fetch(mirrors(server, "good"), cache)
@@ -138,19 +138,19 @@ def from_archive(server: Server, cache: Path, data: bytes) -> dict[str, Path]:
     return fetch(known(Mirror(f"{server.address}/archive/c.tgz", PREFIX)), cache, timeout=2)
 
 
-def test_an_archive_gives_its_members(server: Server, cache: Path) -> None:
+def test_members_are_extracted_from_an_archive(server: Server, cache: Path) -> None:
     check(from_archive(server, cache, archive(("./c/README", b"x" * 5000, None), *GOOD)), cache)
     assert len(server.requests) == 1
 
 
-def test_an_archive_comes_after_its_mirrors(server: Server, cache: Path) -> None:
+def test_mirrors_are_asked_in_order_an_archive_last(server: Server, cache: Path) -> None:
     server.archives["c.tgz"] = archive(*GOOD)
     bad, last = Mirror(f"{server.address}/missing/"), Mirror(f"{server.address}/archive/c.tgz", PREFIX)
     check(fetch(known(bad, last), cache), cache)
     assert len(server.requests) == 4
 
 
-def test_archives_without_the_file_or_with_another_one(server: Server, cache: Path) -> None:
+def test_archives_with_a_missing_or_differing_file_are_errors(server: Server, cache: Path) -> None:
     with pytest.raises(DataError, match=r"no c\.train\.txt"):
         from_archive(server, cache, archive(*GOOD[1:]))
     assert names(cache) == ["c.test.txt", "c.valid.txt"]
@@ -159,7 +159,7 @@ def test_archives_without_the_file_or_with_another_one(server: Server, cache: Pa
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", archive(*GOOD)[:500], archive(*GOOD, mode="w")], ids=len)
-def test_broken_archives_are_unusable(server: Server, cache: Path, data: bytes) -> None:
+def test_broken_archives_are_data_errors(server: Server, cache: Path, data: bytes) -> None:
     with pytest.raises(DataError, match=r"c\.tgz: "):
         from_archive(server, cache, data)
     assert set(names(cache)) <= set(DATA)
@@ -185,10 +185,10 @@ def test_local_files_are_checked(tmp_path: Path) -> None:
         local(corpus, tmp_path, verify=False)
 
 
-def test_a_notice_is_due_once() -> None:
+def test_the_licence_notice_is_due_once() -> None:
     corpus = known()
     assert licence_due(corpus)
-    licence_shown(corpus)
+    record_licence_shown(corpus)
     assert not licence_due(corpus)
 
 

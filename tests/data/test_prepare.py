@@ -1,4 +1,4 @@
-"""Text becomes a prepared corpus, whatever the text is like."""
+"""Text -> a prepared corpus: splits, settings, damaged text, crashes and concurrency."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqvae_cli.data import build, sources
 from seqvae_cli.data import prepare as library
-from seqvae_cli.data import sources
 from seqvae_cli.data.corpus import Corpus, SplitWriter, find
 from seqvae_cli.data.prepare import Prepared, prepare_known, prepare_text, prepare_toy
 from seqvae_cli.data.sources import text_source
@@ -65,7 +65,7 @@ def left_behind() -> list[str]:
 # Splits
 
 
-def test_every_sentence_goes_to_one_split_in_its_order(text: Path) -> None:
+def test_every_sentence_is_in_one_split_in_text_order(text: Path) -> None:
     corpus = prepared(text, valid_fraction=0.1, test_fraction=0.2).corpus
     parts = {split: sentences(corpus, split) for split in corpus.splits}
     assert {split: len(part) for split, part in parts.items()} == {"train": 70, "valid": 10, "test": 20}
@@ -74,7 +74,7 @@ def test_every_sentence_goes_to_one_split_in_its_order(text: Path) -> None:
     assert all(part == sorted(part) for part in parts.values())  # the text is in sorted order
 
 
-def test_the_vocabulary_is_that_of_training(tmp_path: Path) -> None:
+def test_the_vocabulary_comes_from_the_training_split(tmp_path: Path) -> None:
     for name, content in {"train.txt": "a b\n", "valid.txt": "a c\n", "test.txt": "d\n"}.items():
         (tmp_path / name).write_text(content)
     corpus = prepared(tmp_path).corpus
@@ -102,14 +102,14 @@ def test_too_few_sentences_name_the_empty_split(tmp_path: Path, total: int, empt
         prepared(path)
 
 
-def test_the_cut_depends_on_the_seed_alone(text: Path) -> None:
+def test_the_split_depends_on_the_seed_alone(text: Path) -> None:
     first = prepared(text, seed=1).corpus
     assert sentences(prepared(text, seed=2).corpus, "valid") != sentences(first, "valid")
     assert prepared(text, seed=1).corpus.hash == first.hash
 
 
-def test_all_cuts_are_equally_likely() -> None:
-    counts = Counter(tuple(library._labels({"train": 2, "valid": 1, "test": 1}, seed)) for seed in range(6000))
+def test_all_splits_are_equally_likely() -> None:
+    counts = Counter(tuple(library._draw_splits({"train": 2, "valid": 1, "test": 1}, seed)) for seed in range(6000))
     assert len(counts) == 12
     assert all(abs(count - 500) < 110 for count in counts.values())  # 5 standard deviations
 
@@ -120,7 +120,7 @@ def test_a_missing_split_is_cut_from_training(tmp_path: Path, text: Path) -> Non
     assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [95, 1, 5]
 
 
-def test_folders_are_understood(tmp_path: Path) -> None:
+def test_split_files_in_a_folder_are_recognized(tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()
     for name in ("c.train.txt", "c.dev.txt", "c-test.txt", "notes.md", ".hidden.txt"):
@@ -150,22 +150,22 @@ def test_min_count_max_len_and_lower(tmp_path: Path) -> None:
     assert sentences(corpus) == ["the the", "the <unk>", "<unk>"]
     counts = corpus.info["splits"]["train"]
     assert (counts["truncated"], counts["unknown"], counts["words"], counts["tokens"]) == (2, 2, 5, 8)
-    assert corpus.info["types"] == 3  # what is cut off is never seen
+    assert corpus.info["types"] == 3  # truncated words are not counted
     lengths = counts["lengths"]
     assert (lengths["min"], lengths["p50"], lengths["max"]) == (1, 2, 2)
 
 
-def test_chars_keep_their_spaces(tmp_path: Path) -> None:
+def test_the_char_tokenizer_keeps_spaces(tmp_path: Path) -> None:
     corpus = whole(tmp_path / "t", "C1=CC (é)\r\n  日本 x \n".encode(), tokenizer="char")
     assert sentences(corpus) == ["C1=CC (é)", "日本 x"]
     assert corpus.split("train").lengths.tolist() == [9, 4]
 
 
-def test_a_huge_max_len_costs_nothing(text: Path) -> None:
+def test_a_huge_max_len_changes_nothing(text: Path) -> None:
     assert prepared(text, max_len=10**9).corpus.hash == prepared(text).corpus.hash
 
 
-def test_percentiles_are_those_of_numpy(tmp_path: Path) -> None:
+def test_percentiles_equal_those_of_numpy(tmp_path: Path) -> None:
     lengths = [1 + (i * i) % 37 for i in range(500)]
     corpus = whole(tmp_path / "t", "\n".join("w " * length for length in lengths).encode())
     found = corpus.info["splits"]["train"]["lengths"]
@@ -183,13 +183,13 @@ def test_percentiles_are_those_of_numpy(tmp_path: Path) -> None:
         {"encoding": "a\0b"},
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_read(options: dict[str, object]) -> None:
+def test_invalid_settings_are_rejected_before_reading(options: dict[str, object]) -> None:
     source = sources.TextSource({"train": (Path("nowhere.txt"),)}, "nothing")
     with pytest.raises(UsageError):
         prepare_text(source, "given", **options)  # type: ignore[arg-type]
 
 
-def test_names_are_checked_and_made(text: Path) -> None:
+def test_names_are_checked_and_derived_from_paths(text: Path) -> None:
     with pytest.raises(UsageError, match="'Bad Name'"):
         prepare_text(text_source(text), "Bad Name")
     assert sources.name_of("dir/My News.txt") == "my-news"
@@ -198,7 +198,7 @@ def test_names_are_checked_and_made(text: Path) -> None:
     assert sources.name_of("日本.txt") == "text"
 
 
-# Faults of the text
+# Damaged text
 
 CLEAN = "ein Satz\nnoch einer mit ü\ndrei\n".encode()
 
@@ -215,11 +215,11 @@ CLEAN = "ein Satz\nnoch einer mit ü\ndrei\n".encode()
         CLEAN.replace(b"ein Satz", b" ein\f \vSatz"),
     ],
 )
-def test_line_ends_and_marks_do_not_change_an_id(tmp_path: Path, data: bytes) -> None:
+def test_line_ends_and_byte_order_marks_do_not_change_ids(tmp_path: Path, data: bytes) -> None:
     assert whole(tmp_path / "a", data).hash == whole(tmp_path / "b", CLEAN).hash
 
 
-def test_nothing_but_a_line_end_ends_a_line(tmp_path: Path) -> None:
+def test_only_lf_and_crlf_end_a_line(tmp_path: Path) -> None:
     corpus = whole(tmp_path / "t", "a\u2028b c\u0085d\fe\rf\x1cg\n\u2029\n".encode())
     assert sentences(corpus) == ["a\u2028b c\u0085d e f\x1cg"]
     assert corpus.info["splits"]["train"]["empty"] == 1
@@ -254,7 +254,7 @@ PAD = b"x" * 99 + b"\n"
         (b"\x1f\x8b\x08\x00", "gzip", "gzip -dc"),
     ],
 )
-def test_what_is_no_text_is_named_with_line_and_byte(tmp_path: Path, data: bytes, message: str, hint: str) -> None:
+def test_invalid_text_is_reported_with_line_and_byte(tmp_path: Path, data: bytes, message: str, hint: str) -> None:
     with pytest.raises(DataError) as caught:
         whole(tmp_path / "t.txt", data)
     assert str(tmp_path / "t.txt") in caught.value.message
@@ -264,30 +264,30 @@ def test_what_is_no_text_is_named_with_line_and_byte(tmp_path: Path, data: bytes
 
 
 @pytest.mark.parametrize(("data", "encoding"), [(b"+2AA-", "utf-7"), (b"ab", "utf-16")])
-def test_odd_encodings_fail_as_data(tmp_path: Path, data: bytes, encoding: str) -> None:
+def test_text_invalid_in_its_encoding_is_a_data_error(tmp_path: Path, data: bytes, encoding: str) -> None:
     with pytest.raises(DataError):
         whole(tmp_path / "t.txt", data, encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", ["unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"])
-def test_encodings_that_are_not_for_text_are_refused(tmp_path: Path, encoding: str) -> None:
+def test_codecs_that_are_not_for_text_are_rejected(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UsageError, match=encoding):
         whole(tmp_path / "t.txt", b"a\nb\nc\n", encoding=encoding)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n\t\n", b"\xef\xbb\xbf", b"\xc2\xa0\n"])
-def test_text_without_sentences_says_so(tmp_path: Path, data: bytes) -> None:
+def test_text_without_sentences_is_a_data_error(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(DataError, match=r"no sentences in .*t\.txt: the train split is empty"):
         whole(tmp_path / "t.txt", data)
 
 
-def test_an_empty_validation_file_says_so(tmp_path: Path, text: Path) -> None:
+def test_an_empty_validation_file_is_a_data_error(tmp_path: Path, text: Path) -> None:
     (tmp_path / "v.txt").write_text("\n")
     with pytest.raises(DataError, match=r"v\.txt: the valid split is empty"):
         prepare_text(text_source(text, valid=tmp_path / "v.txt"), "given")
 
 
-def test_paths_that_are_no_text(tmp_path: Path) -> None:
+def test_missing_paths_and_folders_are_data_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         text_source(tmp_path / "none.txt")
     (tmp_path / "a.txt").touch()
@@ -295,7 +295,7 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
         text_source(tmp_path, valid=tmp_path)
 
 
-def test_lines_too_long_are_counted_and_not_held(tmp_path: Path) -> None:
+def test_overlong_lines_are_counted_and_not_kept_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     limit = MAX_LINE
     path.write_bytes(b"a\n" + b"x" * 10_000_000 + b"\nb\n" + "ü".encode() * (limit // 2 + 1) + b"\n" + b"y" * limit)
@@ -326,13 +326,13 @@ def test_blocks_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert dropped == {"empty": 1, "too_long": 1}
 
 
-# Once, and whole
+# Reuse, crashes and concurrency
 
 
-def test_the_second_time_nothing_is_done(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preparing_again_only_hashes_the_text(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepared(text)
     stages = set()
-    monkeypatch.setattr(library, "_encode", None)
+    monkeypatch.setattr(build, "_encode", None)
     second = prepared(text, watch=lambda stage, _done, _total: stages.add(stage))
     assert (first.fresh, second.fresh) == (True, False)
     assert second.corpus.path == first.corpus.path
@@ -350,7 +350,7 @@ def test_the_same_text_gives_the_same_bytes(text: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no json", "bad json", "no tokenizer"])
-def test_a_damaged_corpus_is_made_again(text: Path, damage: str) -> None:
+def test_a_damaged_corpus_is_rebuilt(text: Path, damage: str) -> None:
     first = prepared(text).corpus
     tokens = first.path / "train.tokens.bin"
     data = tokens.read_bytes()
@@ -403,7 +403,7 @@ prepare.prepare_text(sources.text_source(Path(sys.argv[1])), "given")
 """
 
 
-def test_what_a_crash_leaves_is_ignored_and_swept(text: Path) -> None:
+def test_leftovers_of_a_crash_are_ignored_and_swept(text: Path) -> None:
     assert subprocess.run([sys.executable, "-c", CRASH, text], check=False).returncode == 9
     assert left_behind()
     with pytest.raises(NotFoundError):
@@ -451,7 +451,7 @@ def test_two_prepares_at_once_both_succeed(tmp_path: Path) -> None:
     assert len(list(places.corpora().iterdir())) == 1
 
 
-def test_a_full_disk_is_the_machines_fault(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_machine_error(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -478,23 +478,23 @@ except MachineError as error:
 """
 
 
-def test_a_file_that_may_not_grow_is_the_machines_fault(tmp_path: Path) -> None:
+def test_a_file_size_limit_is_a_machine_error(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("a b c d e f g h\n" * 20_000)
     found = subprocess.run([sys.executable, "-c", LIMITED, path], capture_output=True, text=True, check=True)
     assert "File too large" in found.stdout
-    assert found.stdout.partition(":")[0].endswith("corpora")  # no temporary name, which nobody has heard of
+    assert found.stdout.partition(":")[0].endswith("corpora")  # not a temporary name
     assert left_behind() == []
 
 
-def test_a_file_where_the_home_should_be(text: Path, home: Path) -> None:
+def test_a_file_in_place_of_the_home_is_a_machine_error(text: Path, home: Path) -> None:
     home.write_text("")
     with pytest.raises(MachineError, match="home"):
         prepared(text)
 
 
 @pytest.mark.parametrize("stage", ["hash", "count"])
-def test_text_that_changes_while_it_is_read(text: Path, stage: str) -> None:
+def test_text_that_changes_while_it_is_read_is_a_data_error(text: Path, stage: str) -> None:
     def watch(current: str, _done: int, _total: int | None) -> None:
         if current == stage:
             with text.open("a") as file:
@@ -550,14 +550,14 @@ def test_ptb_has_the_published_counts() -> None:
 
 
 @needs_ptb
-def test_ptb_honours_settings() -> None:
+def test_ptb_follows_the_settings() -> None:
     corpus = prepare_known("ptb", from_dir=PTB, min_count=5, max_len=40).corpus
     assert len(corpus.tokenizer) < 10_002
     assert corpus.split("test").lengths.max() == 40
     assert corpus.info["splits"]["test"]["truncated"] > 0
 
 
-def test_unknown_corpora_and_wrong_settings_need_no_network() -> None:
+def test_unknown_corpora_and_invalid_settings_fail_without_network() -> None:
     with pytest.raises(NotFoundError) as caught:
         prepare_known("ptp")
     assert "ptb" in caught.value.hint

@@ -1,3 +1,5 @@
+"""The toy corpus: the grammar engine, exact log-probabilities and entropy, factors, and unambiguity."""
+
 from __future__ import annotations
 
 import itertools
@@ -18,7 +20,7 @@ SETTINGS = [
 ]
 
 STRIDE = 4
-"""The proof of unambiguity takes every fourth case, to be quick; set it to 1 whenever the grammar changes."""
+"""The proof of unambiguity checks every fourth case, to save time; set it to 1 when the grammar changes."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def log_probs(sentences: list[language.ToySentence]) -> list[float]:
     return [language.log_prob(sentence.words) for sentence in sentences]
 
 
-# The engine, on grammars small enough to do by hand.
+# The engine, on grammars small enough to check by hand.
 
 
 def test_engine_on_a_grammar_of_known_entropy() -> None:
@@ -63,7 +65,7 @@ def test_log_prob_sums_over_the_root_and_a_repeated_word() -> None:
     assert grammar.log_prob(["a"]) == pytest.approx(math.log(0.75))
 
 
-def test_samples_of_a_tiny_grammar_have_its_probabilities() -> None:
+def test_samples_follow_the_probabilities_of_the_grammar() -> None:
     grammar = Grammar(Choice((1, ["a"]), (2, ["b"]), (5, ["c"])))
     rng = random.Random(0)
     counts = Counter(grammar.sample(rng)[0] for _ in range(8000))
@@ -104,7 +106,7 @@ def test_nearly_all_word_types_occur(sentences: list[language.ToySentence]) -> N
     assert len(seen) > 0.98 * len(vocabulary)
 
 
-def test_log_prob_is_that_of_the_derivation() -> None:
+def test_log_prob_equals_that_of_the_derivation() -> None:
     grammar, rng = language.grammar(), random.Random(11)
     for _ in range(1000):
         words, probability, index = grammar.sample(rng)
@@ -120,7 +122,7 @@ def test_mean_negative_log_prob_is_the_entropy(log_probs: list[float]) -> None:
     assert abs(mean - language.entropy()) < 4 * math.sqrt(variance / count)
 
 
-def test_log_prob_outside_of_the_language(sentences: list[language.ToySentence]) -> None:
+def test_log_prob_is_minus_infinity_outside_the_language(sentences: list[language.ToySentence]) -> None:
     rng = random.Random(2)
     assert language.log_prob(()) == -math.inf
     assert language.log_prob(("zebra", "fell", "sharply", ".")) == -math.inf
@@ -145,11 +147,11 @@ def test_log_prob_outside_of_the_language(sentences: list[language.ToySentence])
         "the senator will reject the bill last week .",
     ],
 )
-def test_errors_of_grammar_have_no_probability(text: str) -> None:
+def test_ungrammatical_sentences_have_probability_zero(text: str) -> None:
     assert language.log_prob(text.split()) == -math.inf
 
 
-def test_known_sentences() -> None:
+def test_grammatical_sentences_have_positive_probability() -> None:
     for text in (
         "the shares fell sharply .",
         "did the senators not reject a new budget last week ?",
@@ -158,7 +160,7 @@ def test_known_sentences() -> None:
         assert math.isfinite(language.log_prob(text.split()))
 
 
-def test_seeds() -> None:
+def test_the_seed_decides_the_sentences() -> None:
     first = list(language.generate(50, seed=1))
     assert list(language.generate(80, seed=1))[:50] == first
     assert list(language.generate(50, seed=2)) != first
@@ -220,11 +222,11 @@ def test_noun_forms_and_articles() -> None:
     ]
 
 
-# Unambiguity, from the structure of the grammar: a proof for the whole language where STRIDE is 1.
+# Unambiguity from the structure of the grammar; a proof for the whole language if STRIDE is 1.
 
 
 class Paths:
-    """Chains of symbols still to be read, shared so that equal chains are one object."""
+    """Chains of symbols left to read; equal chains are one shared object."""
 
     def __init__(self) -> None:
         self._links: dict[tuple[str | Choice, int], tuple[str | Choice, Path]] = {}
@@ -237,7 +239,7 @@ class Paths:
         return rest
 
     def heads(self, path: Path) -> list[tuple[frozenset[str], Path]]:
-        """First words, each set with what is left after them; the word "" stands for the end."""
+        """Sets of first words, each with the chain left after them; the word "" stands for the end."""
         if path is None:
             return [(frozenset({""}), None)]
         known = self._heads.get(id(path))
@@ -257,9 +259,9 @@ class Paths:
         return known
 
     def meet(self, one: Path, other: Path) -> frozenset[str]:
-        """What the longer goes on with, wherever a string of one path is the start of a string of the other.
+        """The next words of the longer string, where a string of one path is a prefix of a string of the other.
 
-        Empty if that never happens; "" is among it if the paths have a string in common.
+        Empty if there is no such prefix; contains "" if the paths share a string.
         """
         if one is None or other is None:
             left = other if one is None else one
@@ -311,11 +313,11 @@ def following(root: Choice) -> dict[Choice, set[str]]:
 
 
 def find_ambiguity(root: Choice, within: Iterable[Choice] | None = None) -> list[str] | None:
-    """Where two alternatives of a choice could begin the same sentence, as far as one word of context tells.
+    """Two alternatives of a choice that could derive the same sentence, given one word of context; else None.
 
-    Two derivations of one sentence part at a first choice, at the same word. One string that they read from
-    there starts the other, which goes on with a word that may follow the choice: where no choice has such a pair, no
-    sentence has two derivations.
+    Two derivations of a sentence first differ at one choice. There the string of one alternative is a prefix of the
+    other's, which continues with a word that may follow the choice. If no choice has such a pair, no sentence has two
+    derivations.
     """
     follow, paths = following(root), Paths()
     for choice in follow if within is None else within:
@@ -368,7 +370,7 @@ def test_form_polarity_and_future_show_in_single_words() -> None:
 
 
 def test_no_sentence_has_two_settings_of_factors() -> None:
-    """The pairs of settings that the test before leaves: either shared words do not suffice, or no string is shared."""
+    """Pairs that the previous test leaves open: their shared words do not suffice, or they share no string."""
 
     def group(setting: dict[str, str]) -> tuple[str, str, bool]:
         return setting["form"], setting["polarity"], setting["tense"] == "future"

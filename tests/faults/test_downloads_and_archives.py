@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.data import corpus, download, prepare
-from seqvae_cli.data.corpus import CORPORA, KnownCorpus, Mirror
+from seqvae_cli.data.catalog import CORPORA, KnownCorpus, Mirror
 from seqvae_cli.runs import archive, registry
 from seqvae_cli.runs.registry import Run
 from tests import lying_server

@@ -1,4 +1,4 @@
-"""Durable files: whole or not at all, verified, and refusals of the machine that name the path."""
+"""Durable files: complete or absent, verified; machine errors name the path."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def names(folder: Path) -> list[str]:
 # Writing
 
 
-def test_write_gives_the_digest_of_what_it_wrote(tmp_path: Path) -> None:
+def test_write_returns_the_digest_of_the_file(tmp_path: Path) -> None:
     blocks = [b"one", b"", b"two" * 100_000]
     for data in (b"".join(blocks), iter(blocks)):
         path = tmp_path / "new" / "folder" / "file"
@@ -51,7 +51,7 @@ def test_a_failing_source_leaves_the_old_file_and_nothing_else(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("place", ["open", "write", "fsync", "replace"])
-def test_a_refusal_at_any_place_leaves_the_old_file_and_names_the_path(
+def test_a_failure_at_any_step_leaves_the_old_file_and_names_the_path(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -85,7 +85,7 @@ def test_a_refusal_at_any_place_leaves_the_old_file_and_names_the_path(
     assert names(tmp_path) == ["file"]
 
 
-def test_what_the_source_of_the_bytes_raises_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+def test_errors_of_the_data_source_are_not_attributed_to_the_file(tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
         raise OSError(errno.EIO, "the source is broken")
@@ -95,7 +95,7 @@ def test_what_the_source_of_the_bytes_raises_is_not_blamed_on_the_file(tmp_path:
     assert names(tmp_path) == []
 
 
-def test_a_message_never_speaks_of_a_temporary_name(tmp_path: Path) -> None:
+def test_messages_never_contain_a_temporary_name(tmp_path: Path) -> None:
     draft = tmp_path / f"{files.TEMPORARY}run-01"
     for named in (draft, draft / "best" / "1" / "file", draft / "best" / f"{files.TEMPORARY}file-02"):
         with pytest.raises(MachineError) as caught, files.machine_errors(draft / "best" / "file"):
@@ -103,13 +103,13 @@ def test_a_message_never_speaks_of_a_temporary_name(tmp_path: Path) -> None:
         assert caught.value.message.startswith(f"{tmp_path}: ")
 
 
-def test_a_home_that_is_full_can_be_moved(home: Path) -> None:
+def test_a_full_home_hints_at_seqvae_home(home: Path) -> None:
     with pytest.raises(MachineError) as caught, files.machine_errors(home / "runs" / "a"):
         raise OSError(errno.ENOSPC, "full")
     assert caught.value.hint == "free some space, or move the home with SEQVAE_HOME"
 
 
-def test_the_file_is_synced_before_it_gets_its_name_and_the_name_after(
+def test_the_file_is_synced_before_its_rename_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -137,7 +137,7 @@ def test_a_link_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     assert link.read_bytes() == b"new"
 
 
-def test_a_file_where_a_folder_should_be_is_a_machine_error_with_the_path(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_a_machine_error_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "below", tmp_path / "file" / "far" / "below", tmp_path / "folder"):
@@ -208,14 +208,14 @@ def test_no_permission_is_a_machine_error_with_the_path(tmp_path: Path) -> None:
 # JSON
 
 
-def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_json_survives_a_round_trip(tmp_path: Path) -> None:
     value = {"text": "naïve \u2028 ☃", "number": 0.1 + 0.2, "none": None, "list": [1, True]}
     digest = files.write_json(tmp_path / "file.json", value)
     assert files.read_json(tmp_path / "file.json") == value
     assert digest == files.sha256(tmp_path / "file.json")
 
 
-def test_json_has_no_nan(tmp_path: Path) -> None:
+def test_nan_is_rejected_in_json(tmp_path: Path) -> None:
     files.write_json(tmp_path / "file.json", 1)
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "file.json", {"loss": float("nan")})
@@ -227,7 +227,7 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"1 2", b"9" * 5000, b'{"a": 1} \0'],
     ids=lambda data: repr(data[:6]),
 )
-def test_what_is_no_json_is_a_data_error_with_the_path(data: bytes, tmp_path: Path) -> None:
+def test_invalid_json_is_a_data_error_with_the_path(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(data)
     with pytest.raises(DataError) as caught:
@@ -260,7 +260,7 @@ def test_verify_names_the_file_that_differs(tmp_path: Path) -> None:
         files.verify(tmp_path, digests)
 
 
-def test_sha256_tells_of_every_byte(tmp_path: Path) -> None:
+def test_sha256_reports_every_byte(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * (3 << 20))
     heard: list[int] = []
     assert files.sha256(tmp_path / "file", heard.append) == hashlib.sha256(b"x" * (3 << 20)).hexdigest()
@@ -269,7 +269,7 @@ def test_sha256_tells_of_every_byte(tmp_path: Path) -> None:
         files.sha256(tmp_path / "none")
 
 
-def test_sweep_takes_unfinished_files_alone(tmp_path: Path) -> None:
+def test_sweep_deletes_unfinished_files_alone(tmp_path: Path) -> None:
     for name in (".tmp-file-1", ".tmp-", "file", "tmp-file", ".hidden"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / ".tmp-folder").mkdir()
@@ -280,7 +280,7 @@ def test_sweep_takes_unfinished_files_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == [".hidden", ".tmp-folder", "file", "tmp-file"]
 
 
-def test_a_durable_file_is_there_once_it_is_committed(tmp_path: Path) -> None:
+def test_a_durable_file_appears_on_commit(tmp_path: Path) -> None:
     data = [b"a" * 7, b"b" * (1 << 19), b"", b"c"]
     path = tmp_path / "file"
     digest = hashlib.sha256(b"".join(data)).hexdigest()
@@ -298,7 +298,7 @@ def test_a_durable_file_is_there_once_it_is_committed(tmp_path: Path) -> None:
         assert names(tmp_path) == (["file"] if end == "committed" else [])
 
 
-def test_a_sealed_file_tells_when_any_of_its_values_changed(tmp_path: Path) -> None:
+def test_unseal_detects_any_changed_value(tmp_path: Path) -> None:
     path, value = tmp_path / "file", {"b": [1, 2.5, None], "a": {"text": "ü"}}
     files.write_json(path, value, sealed=True)
     sealed = files.read_json(path)
@@ -321,7 +321,7 @@ def test_new_folders_are_synced_one_by_one(tmp_path: Path, monkeypatch: pytest.M
 # Claims
 
 
-def test_a_claim_leaves_nothing_unless_it_was_renamed_away(tmp_path: Path) -> None:
+def test_a_claimed_path_is_deleted_unless_it_was_renamed(tmp_path: Path) -> None:
     with files.claimed(tmp_path, "draft") as path:
         path.mkdir()
         (path / "part").write_bytes(b"")
@@ -333,7 +333,7 @@ def test_a_claim_leaves_nothing_unless_it_was_renamed_away(tmp_path: Path) -> No
     assert names(tmp_path / "kept") == ["part"]
 
 
-def test_a_claim_sweeps_what_a_crash_left_but_not_what_is_being_made(tmp_path: Path) -> None:
+def test_a_claim_sweeps_leftovers_of_a_crash_but_not_work_in_progress(tmp_path: Path) -> None:
     (tmp_path / ".tmp-dead-1").mkdir()
     (tmp_path / ".tmp-dead-1.lock").write_bytes(b"")
     with files.claimed(tmp_path, "alive") as alive:

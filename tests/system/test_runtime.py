@@ -41,14 +41,14 @@ def test_an_absent_device_is_a_machine_error_that_lists_the_devices(name: str) -
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "", "cuda:-1", "meta", "cpu cpu"])
-def test_what_names_no_device_is_a_typed_error_that_lists_the_devices(name: str) -> None:
+def test_an_unknown_device_is_an_error_that_lists_the_devices(name: str) -> None:
     with pytest.raises(SeqvaeError) as caught:
         runtime.resolve_device(name)
     assert "cpu" in caught.value.hint
 
 
 @pytest.mark.usefixtures("no_accelerator")
-def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
+def test_auto_is_the_cpu_without_an_accelerator() -> None:
     assert runtime.resolve_device("auto") == runtime.resolve_device("cpu") == CPU
 
 
@@ -74,7 +74,7 @@ def test_cuda_without_a_number_is_the_first() -> None:
         ({"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
     ],
 )
-def test_auto_precision_is_bfloat16_only_where_the_cpu_has_a_unit(
+def test_auto_precision_is_bfloat16_only_with_cpu_hardware_for_it(
     capabilities: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
@@ -82,28 +82,28 @@ def test_auto_precision_is_bfloat16_only_where_the_cpu_has_a_unit(
     assert runtime.resolve_precision("float32", CPU) == torch.float32
 
 
-def test_bfloat16_is_refused_where_the_cpu_cannot_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_any_bfloat16", lambda: True)
+def test_bfloat16_is_an_error_on_a_cpu_without_support(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_supports_bfloat16", lambda: True)
     assert runtime.resolve_precision("bfloat16", CPU) == torch.bfloat16
-    monkeypatch.setattr(runtime, "_any_bfloat16", lambda: False)
+    monkeypatch.setattr(runtime, "_supports_bfloat16", lambda: False)
     with pytest.raises(MachineError, match="bfloat16"):
         runtime.resolve_precision("bfloat16", CPU)
 
 
-def test_auto_precision_is_float32_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_precision_is_float32_if_capabilities_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert runtime.resolve_precision("auto", CPU) == torch.float32
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
-def test_auto_precision_of_a_gpu_is_that_of_its_generation(
+def test_auto_precision_of_a_gpu_depends_on_its_compute_capability(
     capability: tuple[int, int], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert runtime.resolve_precision("auto", CUDA) == expected
 
 
-def test_autocast_makes_matrix_products_bfloat16_only_when_asked() -> None:
+def test_autocast_computes_matrix_products_in_the_given_precision() -> None:
     a = torch.ones(2, 2)
     with runtime.autocast(CPU, torch.bfloat16):
         assert (a @ a).dtype == torch.bfloat16
@@ -115,7 +115,7 @@ def test_autocast_makes_matrix_products_bfloat16_only_when_asked() -> None:
     assert runtime.precision_name(torch.float32) == "float32"
 
 
-def test_threads_are_as_many_as_asked_or_one_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_set_threads_uses_the_given_count_or_one_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
@@ -143,7 +143,7 @@ def test_a_stream_depends_on_seed_and_index_alone() -> None:
         assert tuple(runtime.stream(seed, index).random(4)) == draw
 
 
-def test_streams_of_neighbours_are_not_correlated() -> None:
+def test_streams_of_neighbouring_sentences_are_uncorrelated() -> None:
     noise = normal_noise(0, range(100), (200,)).double()
     correlation = torch.corrcoef(noise).fill_diagonal_(0)
     assert float(correlation.abs().max()) < 0.4  # 5.7 standard deviations of 1 / sqrt(200)
@@ -151,7 +151,7 @@ def test_streams_of_neighbours_are_not_correlated() -> None:
     assert float(noise.var()) == pytest.approx(1, abs=0.05)
 
 
-def test_noise_of_a_sentence_depends_neither_on_the_others_nor_on_how_much_is_drawn() -> None:
+def test_noise_of_a_sentence_does_not_depend_on_other_sentences_or_on_its_size() -> None:
     noise = normal_noise(3, [5, 0, 9], (4, 2))
     assert noise.dtype == torch.float32
     assert noise.shape == (3, 4, 2)
@@ -159,7 +159,7 @@ def test_noise_of_a_sentence_depends_neither_on_the_others_nor_on_how_much_is_dr
     assert torch.equal(normal_noise(3, [0], (400, 2))[0, :4], noise[1])
 
 
-def test_the_random_state_comes_back() -> None:
+def test_the_random_state_is_restored() -> None:
     state = runtime.random_state(CPU)
     assert state.keys() == {"cpu"}
     assert state["cpu"].dtype == torch.uint8
@@ -168,7 +168,7 @@ def test_the_random_state_comes_back() -> None:
     assert torch.equal(torch.rand(5), first)
 
 
-def test_a_stream_of_an_absent_device_is_left_alone() -> None:
+def test_the_stream_of_an_absent_device_is_ignored() -> None:
     state = runtime.random_state(CPU) | {"cuda": torch.zeros(16, dtype=torch.uint8)}
     first = torch.rand(5)
     runtime.restore_random_state(state, CPU)

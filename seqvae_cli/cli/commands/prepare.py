@@ -163,11 +163,11 @@ def _check_options(source: str, given: dict[str, Any]) -> None:
 def _licence(name: str) -> None:
     """Shown once: later calls would only train people to skip it."""
     from seqvae_cli.data import download
-    from seqvae_cli.data.corpus import CORPORA
+    from seqvae_cli.data.catalog import CORPORA
 
     if download.licence_due(CORPORA[name]):
         display.comment(CORPORA[name].licence)
-        download.licence_shown(CORPORA[name])
+        download.record_licence_shown(CORPORA[name])
 
 
 class _Watch:

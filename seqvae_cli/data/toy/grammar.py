@@ -1,4 +1,4 @@
-"""An engine for finite probabilistic grammars: sampling, exact probabilities, exact entropy. It knows no English."""
+"""An engine for finite probabilistic grammars of any language: sampling, exact probabilities, exact entropy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from itertools import accumulate
 class Choice:
     """A nonterminal: a weighted choice between sequences of terminals (`str`) and further choices.
 
-    Weights are normalised. A terminal with blanks in it stands for several. Since its parts must exist before it, a
-    grammar of choices cannot recur: its language is finite.
+    Weights are normalised. A terminal with blanks stands for several. A choice is built from existing parts, so a
+    grammar has no recursion and its language is finite.
     """
 
     def __init__(self, *alternatives: tuple[float, Sequence[str | Choice]]) -> None:
@@ -22,7 +22,7 @@ class Choice:
         self.alternatives = tuple((weight / total, symbols) for weight, symbols in used)
         self.cumulative = list(accumulate(probability for probability, _ in self.alternatives))[:-1]
         self._starting: dict[str, tuple[tuple[float, tuple[str | Choice, ...]], ...]] = {}
-        # A choice between single words is most of parsing: it gets a table of its own.
+        # Most of parsing is choices between single words, so these get a lookup table.
         self.words: dict[str, float] | None = {}
         for probability, symbols in self.alternatives:
             if len(symbols) != 1 or not isinstance(symbols[0], str):
@@ -64,7 +64,7 @@ def _can_start(symbols: Sequence[str | Choice], word: str) -> bool:
 
 
 class Grammar:
-    """A distribution over sentences; the language of `root`, each of whose alternatives is one setting of factors."""
+    """A distribution over the sentences of `root`; each alternative of `root` is one setting of the factors."""
 
     def __init__(self, root: Choice) -> None:
         self.root = root
@@ -123,12 +123,12 @@ class Grammar:
         return found
 
     def log_prob(self, words: Sequence[str]) -> float:
-        """Exact log p(words) in nats, over all derivations; -inf outside of the language."""
+        """Exact log p(words) in nats, over all derivations; -inf outside the language."""
         probability = math.fsum(self.parse(words).values())
         return math.log(probability) if probability > 0 else -math.inf
 
     def derivation_entropy(self) -> float:
-        """Entropy of derivations in nats: of sentences, too, where the grammar is unambiguous.
+        """Entropy of derivations in nats; that of sentences, too, where the grammar is unambiguous.
 
         H(choice) = sum over alternatives of p (-log p + sum over their symbols of H).
         """

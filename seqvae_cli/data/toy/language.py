@@ -4,10 +4,10 @@ A sentence is drawn in two steps: its hidden factors (`FACTORS`), then its words
 unambiguous: every sentence has one derivation, so that the entropy of derivations is the entropy of sentences. No model
 of the corpus can have a lower mean negative log-likelihood than `entropy()`.
 
-Sentiment is that of the words, before any negation: "did not collapse" is negative. Number is the subject's.
+Sentiment ignores negation: "did not collapse" is negative. Number is that of the subject.
 
-The engine is in `toy_grammar`, the words are in `toy_lexicon`. Change `VERSION` with every change of what sentences
-there are or how likely they are, for then old corpora are no longer of this source.
+The engine is in `grammar`, the words are in `lexicon`. Raise `VERSION` with every change to the sentences or their
+probabilities: corpora of another version come from another source.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class _Setting(NamedTuple):
         return lexicon.TOPICS[self.topic]
 
 
-# The weights of topics, and how topic and form lean on the other factors; in the order of `FACTORS`.
+# Percentages of the factors' values, in the order of `FACTORS`: of topics; of sentiment, tense and number given the
+# topic; of form given the tense; of polarity given the form.
 _TOPIC = {"politics": 20, "markets": 22, "sport": 18, "weather": 14, "science": 12, "courts": 14}
 _SENTIMENT = {
     "politics": (30, 32, 38), "markets": (20, 38, 42), "sport": (26, 42, 32),
@@ -76,13 +77,13 @@ _NUMBER = {
 _FORM = {"past": (84, 16), "present": (82, 18), "future": (74, 26)}
 _POLARITY = {"statement": (86, 14), "question": (80, 20)}
 
-# Shares of clauses: transitive, passive, intransitive, copular, with an infinitive.
+# Percentages of clauses: transitive, passive, intransitive, copular, with an infinitive.
 _CLAUSES = {
     "politics": (36, 16, 18, 14, 16), "markets": (26, 12, 40, 12, 10), "sport": (34, 10, 28, 14, 14),
     "weather": (34, 10, 30, 14, 12), "science": (32, 18, 24, 14, 12), "courts": (34, 18, 24, 12, 12),
 }  # fmt: skip
 
-# Besides the indefinite article and none.
+# Weights of determiners; the indefinite article and the bare noun are added in `_noun_phrase`.
 _DETERMINERS = {
     "singular": {"the": 6.0, "another": 0.6, "one": 0.4},
     "plural": {"the": 5.0, "some": 0.6, "many": 0.5, "several": 0.5, "two": 0.4, "most": 0.4, "three": 0.3},
@@ -155,7 +156,7 @@ def _object(text: str, adjectives: tuple[str, ...] = ()) -> Choice:
 
 @cache
 def _time(tense: str, short: bool) -> Choice:
-    """When: at most 2 tokens if short, else at most 3."""
+    """An adverbial of time: at most 2 tokens if short, else at most 3."""
     listed = _phrase((lexicon.SHORT_TIMES if short else lexicon.LONG_TIMES)[tense])
     if tense == "present":
         return listed
@@ -167,14 +168,14 @@ def _time(tense: str, short: bool) -> Choice:
 
 @cache
 def _cause(topic: str, sentiment: str) -> Choice:
-    """Why, in at most 4 tokens."""
+    """An adverbial of cause: at most 4 tokens."""
     nouns = _phrase(getattr(lexicon.TOPICS[topic].causes, sentiment))
     return Choice((5, ["after", nouns]), (3, ["following", nouns]), (2, ["amid", nouns]))
 
 
 @cache
 def _reporter(topic: str, number: str) -> Choice:
-    """Who is quoted: a group (1 token), or a person by name (2 tokens)."""
+    """The person or group quoted: a group (1 token), or a person by name (2 tokens)."""
     if number == "plural":
         return _phrase(lexicon.TOPICS[topic].reporters)
     name = _phrase(lexicon.SURNAMES)
@@ -183,9 +184,9 @@ def _reporter(topic: str, number: str) -> Choice:
 
 def _clause(s: _Setting, which: bool, subject: Sequence[str | Choice], predicate: dict[str, Sequence[str | Choice]],
             copula: bool = False) -> list[str | Choice]:  # fmt: skip
-    """Subject and predicate with the auxiliaries that tense, number, form and polarity ask for.
+    """Subject and predicate with the auxiliaries that tense, number, form and polarity require.
 
-    `predicate` gives the words after the auxiliaries by the form of their verb, under "" if the copula comes before.
+    `predicate` maps the form of the verb to the words after the auxiliaries; after a copula the form is "".
     """
     singular = s.number == "singular"
     negation = ["not"] if s.polarity == "negated" else []
@@ -206,7 +207,7 @@ def _clause(s: _Setting, which: bool, subject: Sequence[str | Choice], predicate
 
 @cache
 def _body(s: _Setting, which: bool, copular: bool = True) -> Choice:
-    """A main clause without its adjuncts, at most 13 tokens; `which` makes its subject the thing asked for."""
+    """A main clause without its adjuncts, at most 13 tokens; with `which` it asks for its subject."""
     words, tone = s.words, s.sentiment
 
     def toned(texts: lexicon.Toned) -> tuple[str, ...]:
@@ -312,7 +313,7 @@ def _settings() -> tuple[_Setting, ...]:
 
 
 def generate(count: int, seed: int) -> Iterator[ToySentence]:
-    """Draw `count` independent sentences, lazily; the same seed gives the same sentences everywhere."""
+    """Draws `count` independent sentences, lazily; the same seed gives the same sentences everywhere."""
     source, settings, rng = grammar(), _settings(), random.Random(seed)
     for _ in range(count):
         words, _, index = source.sample(rng)
@@ -320,7 +321,7 @@ def generate(count: int, seed: int) -> Iterator[ToySentence]:
 
 
 def log_prob(words: Sequence[str]) -> float:
-    """Exact log p(words) in nats; -inf for what is no sentence of the corpus."""
+    """Exact log p(words) in nats; -inf outside the language."""
     return grammar().log_prob(words)
 
 
@@ -330,6 +331,6 @@ def entropy() -> float:
 
 
 def infer_factors(words: Sequence[str]) -> dict[str, str] | None:
-    """The most probable factors of a sentence, or None if it is none of the corpus."""
+    """The most probable factors of a sentence, or None outside the language."""
     found = grammar().parse(words)
     return _settings()[max(found, key=lambda index: found[index])]._asdict() if found else None

@@ -1,4 +1,4 @@
-"""Words of the built-in corpus: the vocabulary behind `toy`, no grammar.
+"""Words of the built-in corpus: the vocabulary of `toy`, without its grammar.
 
 Entries are separated by commas, the most frequent first. Nouns are written in the singular, with an irregular plural
 after a slash (`fisherman/fishermen`); verbs in the base form, with an irregular past, and a participle where it differs
@@ -23,19 +23,19 @@ class Toned(NamedTuple):
 class Topic(NamedTuple):
     """The vocabulary of one topic."""
 
-    agents: str  # nouns: who acts
+    agents: str  # nouns: subjects of actions
     agent_adjectives: Toned
-    themes: str  # nouns: what is acted on
+    themes: str  # nouns: objects of actions
     theme_adjectives: Toned
     actions: Toned  # transitive verbs, agent -> theme
-    movers: str  # nouns: what happens by itself
+    movers: str  # nouns: subjects of events
     mover_adjectives: Toned
     events: Toned  # intransitive verbs of movers
     manners: Toned  # adverbials of events, at most 4 tokens
     causes: Toned  # noun phrases, at most 3 tokens
     concerns: str  # noun phrases, at most 2 tokens: what people talk and feel about
-    reporters: str  # plural nouns, 1 token: who says so
-    bystanders: str  # plural nouns, 1 token: who looks on
+    reporters: str  # plural nouns, 1 token: groups that are quoted
+    bystanders: str  # plural nouns, 1 token: groups that react
     titles: str  # nouns, 1 token, before a surname
 
 
@@ -429,7 +429,7 @@ SAYING = {
     "present": "say/said, believe, think/thought, report, insist, note, claim, argue, admit/admitted",
     "future": "predict, say/said, expect, believe, forecast, think/thought, hope, suspect",
 }
-"""Verbs of reporting, by the tense of what is reported; a future is foretold in the present."""
+"""Verbs of reporting, by the tense of what is reported; a future is reported in the present tense."""
 
 PLACES = (
     "london, washington, tokyo, new york, california, texas, paris, chicago, germany, florida, moscow, canada, boston, "
