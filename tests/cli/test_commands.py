@@ -471,29 +471,6 @@ def test_wrong_use_of_the_streams(seqvae: Seqvae, arguments: list[str], stdin: b
     assert answer.out == ""
 
 
-def test_empty_lines_are_counted_not_kept() -> None:
-    from seqvae_cli.cli.sentences import Sentences
-    from seqvae_cli.data.tokenizer import Tokenizer
-
-    class Nothing(Tokenizer):
-        def __init__(self) -> None:
-            pass
-
-        def encode(self, text: str) -> list[int]:
-            return [5] if text else []
-
-        def unknown(self, _: str) -> list[str]:
-            return []
-
-    sentences = Sentences([*[""] * 1000, "a", "", "", "b", ""], Nothing())
-    rows = list(sentences.joined([len(ids) for ids in sentences.ids()]))
-    assert [line for line, _ in rows] == [*[""] * 1000, "a", "", "", "b", ""]
-    assert [result for _, result in rows if result is not None] == [1, 1]
-    sentences = Sentences([""] * 1000, Nothing())
-    assert list(sentences.ids()) == []
-    assert len(sentences.waiting) == 1
-
-
 @pytest.mark.parametrize("command", ["encode", "reconstruct", "score"])
 def test_standard_input_goes_with_nothing_else(seqvae: Seqvae, command: str) -> None:
     answer = seqvae(command, "-", "the cat")

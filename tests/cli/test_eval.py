@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import partialmethod
 
 import pytest
 
 from seqvae_cli import api
-from seqvae_cli.data import corpus
-from seqvae_cli.evaluation import samples as quality
 from tests.conftest import SMALL, Seqvae
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -20,7 +18,7 @@ FAST = ["--samples", "2", "--threads", "1"]
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """300 samples say as much here."""
-    monkeypatch.setattr(quality, "quality", partial(quality.quality, count=300))
+    monkeypatch.setattr(api.Model, "sample_quality", partialmethod(api.Model.sample_quality, count=300))
 
 
 def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
@@ -57,7 +55,7 @@ def test_a_language_model_gets_figures_of_its_samples_alone(seqvae: Seqvae) -> N
 def test_the_tables_put_samples_beside_real_sentences_with_the_numbers_of_sentences(seqvae: Seqvae) -> None:
     answer = seqvae("eval", *FAST, "--samples-quality", "--diagnose")
     assert answer.code == 0, answer.err
-    found = quality.quality(api.load("tiny-run"), corpus.find("tiny"))
+    found = api.load("tiny-run").sample_quality()
     lines = {" ".join(line.split()) for line in answer.lines}
     samples, real = found.samples, found.real
     assert f"distinct-2 of 10 {100 * samples.distinct_2:.2f} {100 * real.distinct_2:.2f} %" in lines

@@ -120,8 +120,8 @@ def test_the_path_is_straight_or_on_the_sphere(
     def stay(first: torch.Tensor, _: torch.Tensor, steps: int) -> torch.Tensor:
         return first.expand(steps, -1)
 
-    model = lively.model.settings.model_copy(update={"posterior": posterior})
-    monkeypatch.setattr(lively.model, "settings", model)
+    model = lively.network.settings.model_copy(update={"posterior": posterior})
+    monkeypatch.setattr(lively.network, "settings", model)
     monkeypatch.setitem(KINDS, name, stay)
     for found in lively.path_quality(pairs=4):
         assert (found.distinct, found.unchanged) == (1, 4)

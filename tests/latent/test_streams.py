@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,15 +46,19 @@ def test_unknown_words_are_named_once_and_not_without_end() -> None:
     assert len(many.unknown) == UNKNOWN_KEPT
 
 
-def test_a_million_empty_lines_are_counted_not_kept() -> None:
+def test_many_empty_lines_are_counted_not_kept() -> None:
     def endless() -> Iterator[str]:
         yield "a"
-        for _ in range(10**6):
+        for _ in range(10**5):
             yield ""
         yield "b"
 
     tally = Tally()
     found = through(endless(), WORDS, lengths, tally)
-    assert next(found) == ("a", 1)
-    assert sum(1 for _ in found) == 10**6 + 1
-    assert tally.empty == 10**6
+    tracemalloc.start()
+    assert next(found) == ("a", 1)  # the pair that `lengths` reads has its other end behind the empty lines
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
+    assert sum(1 for _ in found) == 10**5 + 1
+    assert tally.empty == 10**5
