@@ -45,10 +45,11 @@ def decode(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Decode codes, a row each, in order: what `seqvae encode` writes, or what you made of it.
+    """Decode codes into sentences, one for each row, in order.
 
-    A row is a list of numbers, or an object with one under "z" or "mean". The likeliest word is taken each time, unless
-    --beam, --temperature, --top-k or --top-p is given. A row without a code (null, NaN) keeps its place, empty.
+    The input is what `seqvae encode` writes. A row is a list of numbers, or an object that has one under "z" or "mean".
+    Decoding is greedy unless --beam, --temperature, --top-k or --top-p is given. A row without a code (null, NaN)
+    gives an empty line.
 
     Examples:
 

@@ -36,10 +36,10 @@ def encode(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Encode sentences, a line each, in order: the mean and the scale of q(z|x).
+    """Encode sentences, one a line, in order: the mean and the scale of q(z|x).
 
-    A single argument that names a file is read as one. An empty line keeps its row: null in JSON Lines, empty in TSV,
-    NaN in .npy (which holds the means alone, float32, sentences x latent dimensions).
+    A single argument that is the name of a file stands for the lines of that file. An empty line keeps its row: null in
+    JSON Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions.
 
     Examples:
 

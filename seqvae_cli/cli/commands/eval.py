@@ -1,4 +1,4 @@
-"""`seqvae eval`: what a model is worth on a split."""
+"""`seqvae eval`: every figure of a model on a split."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run: -ELBO, importance-weighted bound, mutual information, active units, reconstruction.
 
-    The result is kept in the run folder, for `runs compare` and `runs best`.
+    The result is stored in the run folder, for `runs compare` and `runs best`.
 
     Examples:
 
@@ -94,7 +94,7 @@ def evaluate(
         try:
             model.store(result)
         except MachineError as error:  # a run of somebody else, say: the figures are as good
-            display.warn(f"the result is not kept: {error.message}")
+            display.warn(f"the result is not stored: {error.message}")
         found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
         sampled = walked = evenly = None
         if samples_quality:

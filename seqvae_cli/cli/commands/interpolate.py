@@ -50,9 +50,9 @@ def interpolate(
 ) -> None:
     """Interpolate between two sentences, or between two random codes; every code is decoded greedily.
 
-    Between sentences the path leads from one posterior mean to the other. The answer shows both originals (from, to)
-    and the sentence at each step, 0 and 1 being what the model makes of the originals. With --even four times as many
-    codes are tried, and those are shown between which about equally many words change.
+    The path between two sentences leads from one posterior mean to the other. The answer shows both originals (from,
+    to) and the sentence at each step; 0 and 1 are the reconstructions of the originals. --even decodes four times as
+    many codes and shows those between which about the same number of words changes.
 
     Examples:
 

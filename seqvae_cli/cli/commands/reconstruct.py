@@ -1,4 +1,4 @@
-"""`seqvae reconstruct`: sentences -> what the model makes of them."""
+"""`seqvae reconstruct`: sentences -> codes -> sentences."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def reconstruct(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Reconstruct sentences, a line each, in order: the decoding of the posterior mean, greedy or by --beam.
+    """Reconstruct sentences, one a line, in order: encode each one and decode its posterior mean.
 
-    An empty line stays one; in JSON its reconstruction is null.
+    Decoding is greedy, or a beam search with --beam. An empty line stays empty; in JSON its reconstruction is null.
 
     Examples:
 

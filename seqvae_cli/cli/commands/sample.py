@@ -49,10 +49,10 @@ def sample(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Sample sentences: a code from the prior, decoded word by word.
+    """Sample sentences: draw codes from the prior and decode them word by word.
 
-    A seed gives the same sentences at any batch size. --beam compares sentences by log p a token. --json adds
-    log p(x|z) of each sentence under the model itself (nats, the end counted), whatever the temperature.
+    A seed gives the same sentences at any batch size. --beam compares sentences by log p per token. --json adds
+    log p(x|z) of each sentence under the model itself, in nats, <eos> counted, whatever the temperature.
 
     Examples:
 

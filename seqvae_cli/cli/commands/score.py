@@ -30,11 +30,11 @@ def score(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Score sentences, a line each, in order: an upper bound on -log p(x), in nats. High ones are outliers.
+    """Score sentences, one a line, in order: an upper bound on -log p(x), in nats. Outliers score high.
 
-    Columns, by tabs: the bound, the same a token (the end counted), the rate (KL), unknown words, the sentence. The
-    bound is the -ELBO, or with --samples K the tighter importance-weighted one; its noise is small when K is large.
-    An empty line keeps its row: no numbers, in JSON null.
+    The columns, separated by tabs: the bound, the bound per token (<eos> counted), the rate (KL), the number of unknown
+    words, the sentence. The bound is the -ELBO, or with --samples K the tighter importance-weighted bound, whose noise
+    falls as K grows. An empty line keeps its row, without numbers; in JSON they are null.
 
     Examples:
 

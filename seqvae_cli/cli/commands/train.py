@@ -65,8 +65,8 @@ def train(
 ) -> None:
     """Train a sentence VAE on a prepared corpus.
 
-    Settings are layered: defaults (those of preset default) < preset < --config < --set < flags. Ctrl-C saves and says
-    how to go on.
+    Later layers of settings win: preset default, --preset, --config, --set, flags. Ctrl-C saves a checkpoint and prints
+    the command that goes on.
 
     Examples:
 
