@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import Batch, collate
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
-from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
+from seqvae_cli.model import Encoder, RecurrentDecoder, SentenceVAE, Terms
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,
@@ -25,7 +25,8 @@ from seqvae_cli.nn.distributions import (
     VonMisesFisher,
     kl,
 )
-from seqvae_cli.nn.rotary import turn
+from seqvae_cli.nn.dropout import LockedDropout
+from seqvae_cli.nn.rotary import rotate
 
 VOCABULARY = 13
 LATENT = 3
@@ -221,7 +222,7 @@ def test_stepwise_decoding_equals_teacher_forcing(name: str) -> None:
             order, state = order[moves[position]], decoder.reorder(state, moves[position])
         logits, state = decoder.step(inputs[order, position], state)
         torch.testing.assert_close(logits, forced[order, position], rtol=1e-5, atol=1e-5)
-    assert all(isinstance(part, Tensor) for part in state)
+    assert all(isinstance(part, Tensor) for part in (state.z, state.position, *state.hidden))
 
 
 @every_variant
@@ -465,7 +466,7 @@ def test_the_summary_is_made_of_the_states_at_the_words_of_a_sentence(bidirectio
         expected = {"last": torch.cat([outputs[-1, :5], outputs[0, 5:]])}
         expected |= {"max": outputs.max(0).values, "mean": outputs.mean(0)}
         if encoder.words is not None:
-            bound = turn(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
+            bound = rotate(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
             expected["rotary"] = bound.sum(0) / len(outputs) ** 0.5
         torch.testing.assert_close(summary[i], expected[pooling])
 
@@ -558,15 +559,16 @@ def test_the_first_state_is_the_one_documented() -> None:
     decoder = build(decoder_layers=2).decoder
     assert decoder.first_cell is not None
     z = noise_for(4)
-    h, c, kept, read = decoder.start(z)
+    state = decoder.start(z)
+    h, c = state.hidden
     assert h.shape == c.shape == (2, 4, 5)
-    assert kept is z
-    assert read == 0
+    assert state.z is z
+    assert state.position == 0
     flat = decoder.first_cell(z)
     torch.testing.assert_close(c[0], flat[:, :5])
     torch.testing.assert_close(c[1], flat[:, 5:])
     torch.testing.assert_close(h, c.tanh())
-    h, c, *_ = variant("z in the inputs alone").decoder.start(z)
+    h, c = variant("z in the inputs alone").decoder.start(z).hidden
     assert not h.any()
     assert not c.any()
 
@@ -819,6 +821,6 @@ def test_a_seed_gives_the_same_model() -> None:
 def test_the_model_knows_its_device_and_the_decoder_is_one() -> None:
     model = build()
     assert model.device == torch.device("cpu")
-    assert isinstance(model.decoder, Decoder)
+    assert isinstance(model.decoder, RecurrentDecoder)
     with torch.device("meta"):
         assert SentenceVAE(ModelSettings(), VOCABULARY).device.type == "meta"

@@ -43,6 +43,7 @@ class ModelSettings(_Section):
         description="p(z): N(0, I) or uniform on the sphere, a learned mixture, or one of posteriors of learned inputs",
     )
     components: int = Field(20, ge=1, le=10_000, description="components of a mixture or vamp prior")
+    cell: Literal["lstm"] = Field("lstm", description="recurrent cell of encoder and decoder")
     encoder_size: int = Field(
         0, ge=0, le=65536, description="dimensions of an LSTM state of the encoder; 0: as many as hidden_size"
     )
