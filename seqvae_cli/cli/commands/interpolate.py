@@ -54,8 +54,8 @@ def interpolate(
     """
     from seqvae_cli.latent import generate, paths
 
-    if path is not None and path not in paths.KINDS:
-        raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
+    if path is not None and path not in paths.PATHS:
+        raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
     originals = sentences or []
     if random and originals:
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
@@ -69,7 +69,7 @@ def interpolate(
     bundle.need_latent()
     model, tokenizer = bundle.model, bundle.tokenizer
     precision = bundle.precision
-    path = path or paths.usual(model)
+    path = path or paths.default_path(model)
     if random:
         first, last = generate.prior_codes(model, [stream(seed, 0), stream(seed, 1)]).unbind(0)
     else:
