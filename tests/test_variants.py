@@ -1,4 +1,4 @@
-"""Every entry of the tables of variants, and their combinations: each trains, is saved and loaded, and keeps its bounds."""
+"""Every entry of the tables of variants, alone and combined: it trains, is saved and loaded, and its bounds hold."""
 
 from __future__ import annotations
 
@@ -288,6 +288,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "mixture": ("mixture", {"model.components": 5}),
     "vamp": ("vamp", {"model.components": 5}),
     "vamp on the sphere": ("vmf", {"model.concentration": 0, "model.prior": "vamp", "model.components": 5}),
+    "gru": ("mixture", {"model.components": 5, "model.cell": "gru", "model.weight_drop": 0.2}),
 }
 
 
@@ -352,3 +353,11 @@ def test_the_commands_work_on_every_kind(tiny_corpus: Corpus, seqvae: Seqvae, ki
     assert len(figures["diagnosis"]["rate_by_dimension"]) == 1
     assert figures["diagnosis"]["verdict"]
     assert f"{figures['iw_nll']:.2f}" in call("eval", "--samples", "5", "--diagnose").out
+
+
+def test_settings_without_a_cell_are_those_of_an_lstm(tmp_path: Path) -> None:
+    text = layers.dump(layers.resolve("vmf"))
+    assert text.count("  cell: lstm\n") == 1
+    path = tmp_path / "config.yaml"
+    path.write_text(text.replace("  cell: lstm\n", ""), encoding="utf-8")
+    assert layers.load(path) == layers.resolve("vmf")

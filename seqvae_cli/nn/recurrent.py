@@ -7,7 +7,7 @@ Shapes: B sentences, T tokens, I dimensions of an input, H of a state.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,9 +25,22 @@ class LSTM(nn.LSTM):
         return values.tanh(), values
 
 
-Recurrent = LSTM
+class GRU(nn.GRU):
+    """Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder". Its hidden state is (h,)."""
 
-CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM}
+    @staticmethod
+    def first(values: Tensor) -> Hidden:
+        """The first hidden state from values [layers, B, H] of any size: h = tanh(values)."""
+        return (values.tanh(),)
+
+    def forward(self, inputs: Any, hidden: Hidden | None = None) -> tuple[Any, Hidden]:  # type: ignore[override]
+        outputs, h = super().forward(inputs, None if hidden is None else hidden[0])
+        return outputs, (h,)
+
+
+Recurrent = LSTM | GRU
+
+CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
 """By `model.cell`."""
 
 
