@@ -98,7 +98,7 @@ def greedy(model: SentenceVAE, z: Tensor, longest: int) -> list[int]:
         inputs = decoder.embedding(torch.tensor([[word]]))
         if decoder.latent_input:
             inputs = torch.cat([inputs, z[None, None]], -1)
-        outputs, state = decoder.lstm(inputs, state)
+        outputs, state = decoder.recurrent(inputs, state)
         logits = decoder.vocabulary(decoder.projection(outputs[0, 0]))
         logits[[PAD, BOS]] = -torch.inf
         word = int(logits.argmax())
@@ -113,6 +113,6 @@ def encode(model: SentenceVAE, words: np.typing.NDArray[np.int64]) -> Tensor:
     """The posterior mean [L] of one sentence, with the weights of our model."""
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
-    outputs, _ = encoder.lstm(encoder.embedding(torch.tensor([[*words, EOS]])))
-    mean: Tensor = encoder.mean(outputs[0, -1])
+    outputs, _ = encoder.recurrent(encoder.embedding(torch.tensor([[*words, EOS]])))
+    mean: Tensor = encoder.get_submodule("mean")(outputs[0, -1])
     return mean

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import Batch, collate
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
-from seqvae_cli.model import Decoder, Encoder, LockedDropout, SentenceVAE, Terms
+from seqvae_cli.model import Encoder, RecurrentDecoder, SentenceVAE, Terms
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,
@@ -25,7 +25,8 @@ from seqvae_cli.nn.distributions import (
     VonMisesFisher,
     kl,
 )
-from seqvae_cli.nn.rotary import turn
+from seqvae_cli.nn.dropout import LockedDropout
+from seqvae_cli.nn.rotary import rotate
 from tests.trainings import changed, copied
 
 VOCABULARY = 13
@@ -68,6 +69,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rotary": {"pooling": "rotary", "latent_rotary": True, "hidden_size": 6},
     "rotary alone": {"pooling": "rotary", "latent_rotary": True, "latent_state": False, "latent_input": False},
     "rotary, both directions": {"pooling": "rotary", "latent_rotary": True, "bidirectional": True},
+    "gru": {"cell": "gru"},
+    "gru, two layers": {"cell": "gru", "decoder_layers": 2, "encoder_layers": 2, "weight_drop": 0.4},
+    "gru, both directions": {"cell": "gru", "bidirectional": True, "pooling": "last"},
+    "gru, z in the inputs alone": {"cell": "gru", "latent_state": False},
+    "gru, vamp": {"cell": "gru", "prior": "vamp", "components": 3},
     "everything": {
         **{"bidirectional": True, "encoder_layers": 2, "decoder_layers": 2, "tied": True, "hidden_size": 7},
         **{"dropout": 0.4, "word_dropout": 0.3, "locked_dropout": True, "weight_drop": 0.4, "latent_output": True},
@@ -222,7 +228,7 @@ def test_stepwise_decoding_equals_teacher_forcing(name: str) -> None:
             order, state = order[moves[position]], decoder.reorder(state, moves[position])
         logits, state = decoder.step(inputs[order, position], state)
         torch.testing.assert_close(logits, forced[order, position], rtol=1e-5, atol=1e-5)
-    assert all(isinstance(part, Tensor) for part in state)
+    assert all(isinstance(part, Tensor) for part in (state.z, state.position, *state.hidden))
 
 
 @every_variant
@@ -287,6 +293,32 @@ def lstm_by_hand(lstm: nn.LSTM, inputs: list[Tensor], h: Tensor, c: Tensor, reve
     return outputs
 
 
+def gru_by_hand(gru: nn.GRU, inputs: list[Tensor], h: Tensor, reverse: bool = False) -> list[Tensor]:
+    """One direction of the GRU of Cho et al. as torch documents it, a step and a layer at a time."""
+    assert not (reverse and gru.num_layers > 1)
+    outputs = inputs[::-1] if reverse else inputs
+    for layer in range(gru.num_layers):
+        suffix = f"l{layer}" + ("_reverse" if reverse else "")
+        w, u, b, d = (getattr(gru, f"{kind}_{suffix}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        state, layer_outputs = h[layer], []
+        for x in outputs:
+            (r, update, new), (r_state, update_state, new_state) = (w @ x + b).chunk(3), (u @ state + d).chunk(3)
+            update = (update + update_state).sigmoid()
+            new = (new + (r + r_state).sigmoid() * new_state).tanh()
+            state = (1 - update) * new + update * state
+            layer_outputs.append(state)
+        outputs = layer_outputs
+    return outputs
+
+
+def states_by_hand(network: nn.Module, inputs: list[Tensor], values: Tensor, reverse: bool = False) -> list[Tensor]:
+    """The outputs of one direction, from the first state that `values` stand for: tanh of them, and they themselves."""
+    if isinstance(network, nn.GRU):
+        return gru_by_hand(network, inputs, values.tanh(), reverse)
+    assert isinstance(network, nn.LSTM)
+    return lstm_by_hand(network, inputs, values.tanh(), values, reverse)
+
+
 def turned_by_hand(vector: Tensor, position: int) -> Tensor:
     """Pair k, dimensions k and K + k, turned by position times π (k + 1/2) / K, as complex numbers."""
     pairs = len(vector) // 2
@@ -296,11 +328,12 @@ def turned_by_hand(vector: Tensor, position: int) -> Tensor:
 
 
 def summary_by_hand(encoder: Encoder, embedded: list[Tensor], pooling: str) -> Tensor:
-    """What the encoder's LSTM makes of one sentence, a row a token."""
-    zeros = torch.zeros(encoder.lstm.num_layers, encoder.lstm.hidden_size)
-    directions = [lstm_by_hand(encoder.lstm, embedded, zeros, zeros)]
-    if encoder.lstm.bidirectional:
-        directions.append(lstm_by_hand(encoder.lstm, embedded, zeros, zeros, reverse=True))
+    """The summary of one sentence, a row a token."""
+    network = encoder.recurrent
+    zeros = torch.zeros(network.num_layers, network.hidden_size)
+    directions = [states_by_hand(network, embedded, zeros)]
+    if network.bidirectional:
+        directions.append(states_by_hand(network, embedded, zeros, reverse=True))
     if pooling == "last":
         return torch.cat([states[-1] for states in directions])
     if encoder.words is not None:
@@ -361,7 +394,7 @@ def log_p_by_hand(model: SentenceVAE, output: Tensor, word: int) -> Tensor:
 
 
 def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Distortion and rate of one sentence, written out: no batch, no padding, no LSTM or loss of torch's."""
+    """Distortion and rate of one sentence, written out: no batch, no padding, no network or loss of torch's."""
     settings, table = model.settings, encoder_of(model).embedding.weight
     sentence = [*ids, EOS]
     posterior = posterior_by_hand(model, [table[word] for word in sentence])
@@ -369,10 +402,9 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
     rate = rate_by_hand(model, posterior, z)
 
     decoder = model.decoder
-    h = c = torch.zeros(settings.decoder_layers, settings.hidden_size)
+    first = torch.zeros(settings.decoder_layers, settings.hidden_size)
     if decoder.first_cell is not None:
-        c = (decoder.first_cell.weight @ z + decoder.first_cell.bias).view(settings.decoder_layers, -1)
-        h = c.tanh()
+        first = (decoder.first_cell.weight @ z + decoder.first_cell.bias).view(settings.decoder_layers, -1)
     inputs = [table[word if settings.word_dropout < 1 else UNK if word != BOS else BOS] for word in [BOS, *ids]]
     if settings.latent_input:
         inputs = [torch.cat([x, z]) for x in inputs]
@@ -381,7 +413,7 @@ def reference_terms(model: SentenceVAE, ids: list[int], noise: Tensor) -> tuple[
         recalled = [turned_by_hand(decoder.memory.weight @ z, -t) for t in range(len(inputs))]
         inputs = [torch.cat(pair) for pair in zip(inputs, recalled, strict=True)]
     distortion = torch.zeros(())
-    outputs = lstm_by_hand(decoder.lstm, inputs, h, c)
+    outputs = states_by_hand(decoder.recurrent, inputs, first)
     for position, (output, word) in enumerate(zip(outputs, sentence, strict=True)):
         if decoder.latent_output is not None:
             output = output + decoder.latent_output.weight @ z
@@ -467,7 +499,7 @@ def test_the_summary_is_made_of_the_states_at_the_words_of_a_sentence(bidirectio
         expected = {"last": torch.cat([outputs[-1, :5], outputs[0, 5:]])}
         expected |= {"max": outputs.max(0).values, "mean": outputs.mean(0)}
         if encoder.words is not None:
-            bound = turn(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
+            bound = rotate(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
             expected["rotary"] = bound.sum(0) / len(outputs) ** 0.5
         torch.testing.assert_close(summary[i], expected[pooling])
 
@@ -560,17 +592,34 @@ def test_the_first_state_is_the_one_documented() -> None:
     decoder = build(decoder_layers=2).decoder
     assert decoder.first_cell is not None
     z = noise_for(4)
-    h, c, kept, read = decoder.start(z)
+    state = decoder.start(z)
+    h, c = state.hidden
     assert h.shape == c.shape == (2, 4, 5)
-    assert kept is z
-    assert read == 0
+    assert state.z is z
+    assert state.position == 0
     flat = decoder.first_cell(z)
     torch.testing.assert_close(c[0], flat[:, :5])
     torch.testing.assert_close(c[1], flat[:, 5:])
     torch.testing.assert_close(h, c.tanh())
-    h, c, *_ = variant("z in the inputs alone").decoder.start(z)
+    h, c = variant("z in the inputs alone").decoder.start(z).hidden
     assert not h.any()
     assert not c.any()
+
+
+def test_a_gru_starts_at_the_hyperbolic_tangent_alone() -> None:
+    decoder, z = build(cell="gru", decoder_layers=2).decoder, noise_for(4)
+    assert decoder.first_cell is not None
+    (h,) = decoder.start(z).hidden
+    torch.testing.assert_close(h.transpose(0, 1).flatten(1), decoder.first_cell(z).tanh())
+
+
+def test_the_weights_of_a_cell_bear_its_name() -> None:
+    """Names of parameters are keys of checkpoints: those of an LSTM must never be read as a GRU's."""
+    for cell in ("lstm", "gru"):
+        keys = build(cell=cell).state_dict()
+        assert {f"encoder.{cell}.weight_ih_l0", f"decoder.{cell}.weight_hh_l0"} <= keys.keys()
+        other = "gru" if cell == "lstm" else "lstm"
+        assert not [key for key in keys if other in key]
 
 
 def test_later_words_do_not_change_earlier_predictions() -> None:
@@ -589,6 +638,7 @@ def test_later_words_do_not_change_earlier_predictions() -> None:
     [
         *("plain", "two decoder layers", "tied through a projection", "z in the state alone", "z in the output alone"),
         *("tied, two groups", "rotary", "vmf", "mixture", "mixture on the sphere", "vamp", "vamp on the sphere"),
+        *("gru", "gru, vamp"),
     ],
 )
 def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:
@@ -610,14 +660,14 @@ def test_the_gradient_of_the_elbo_is_the_numerical_one(name: str) -> None:
     "name",
     [
         *("plain", "last state", "mean of states", "bidirectional, mean of states", "two groups beside the shortlist"),
-        *("vmf", "mixture", "vamp", "vamp, last state"),
+        *("vmf", "mixture", "vamp", "vamp, last state", "gru"),
     ],
 )
 def test_the_gradient_reaches_the_encoder_through_the_sample(name: str) -> None:
     """And the prior, where that is made of the encoder."""
     model, batch, noise = variant(name).double(), ragged(), noise_for(5).double()
     parameters = dict(model.named_parameters())
-    reached = {"encoder.mean.bias", "encoder.log_variance.bias", "encoder.lstm.bias_ih_l0"}
+    reached = {"encoder.mean.bias", "encoder.log_variance.bias", f"encoder.{model.settings.cell}.bias_ih_l0"}
     reached |= {"mixture.mean", "mixture.weight", "vamp.inputs"}
 
     def loss(shift: Tensor) -> Tensor:
@@ -720,14 +770,16 @@ def test_a_locked_mask_keeps_the_mean_and_drops_its_share() -> None:
     assert torch.equal(LockedDropout(0.0)(values), values)
 
 
-def test_weight_drop_takes_recurrent_weights_of_the_decoder_in_training_alone() -> None:
-    model, batch, noise = build(weight_drop=0.4, hidden_size=20, decoder_layers=2), ragged(), noise_for(5)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_weight_drop_takes_recurrent_weights_of_the_decoder_in_training_alone(cell: str) -> None:
+    settings: dict[str, Any] = {"cell": cell, "hidden_size": 20, "decoder_layers": 2}
+    model, batch, noise = build(weight_drop=0.4, **settings), ragged(), noise_for(5)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trained, again = model.train()(batch, noise), model(batch, noise)
     assert not torch.allclose(trained.distortion, again.distortion)  # anew each step
     assert torch.equal(trained.z, again.z)  # the encoder's are spared
     model(batch, noise).distortion.sum().backward()
-    for key, weight in model.decoder.lstm.named_parameters():
+    for key, weight in model.decoder.recurrent.named_parameters():
         assert weight.grad is not None
         idle = float((weight.grad == 0).float().mean())  # what was dropped has no gradient
         if key.startswith("weight_hh"):
@@ -735,7 +787,7 @@ def test_weight_drop_takes_recurrent_weights_of_the_decoder_in_training_alone() 
         else:
             assert idle == 0
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    plain = build(hidden_size=20, decoder_layers=2)
+    plain = build(**settings)
     plain.load_state_dict(before)
     assert torch.equal(model.eval()(batch, noise).distortion, plain.eval()(batch, noise).distortion)
 
@@ -832,6 +884,6 @@ def test_a_seed_gives_the_same_model() -> None:
 def test_the_model_knows_its_device_and_the_decoder_is_one() -> None:
     model = build()
     assert model.device == torch.device("cpu")
-    assert isinstance(model.decoder, Decoder)
+    assert isinstance(model.decoder, RecurrentDecoder)
     with torch.device("meta"):
         assert SentenceVAE(ModelSettings(), VOCABULARY).device.type == "meta"

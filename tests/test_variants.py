@@ -1,4 +1,4 @@
-"""Every combination of posterior, prior and what is around them: it trains, it is kept, and its bounds are bounds."""
+"""Every entry of the tables of variants, alone and combined: it trains, is saved and loaded, and its bounds hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,12 +17,17 @@ from torch import Tensor
 
 from seqvae_cli import api
 from seqvae_cli.config import layers
+from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import BOS
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.model import Encoder, SentenceVAE
+from seqvae_cli.model import DECODERS, Decoder, Encoder, SentenceVAE
+from seqvae_cli.nn import distributions, priors
 from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
+from seqvae_cli.nn.pooling import POOLINGS
+from seqvae_cli.nn.recurrent import CELLS
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.registry import Run
 from seqvae_cli.training import session
@@ -44,16 +49,26 @@ PRIORS: dict[str, dict[str, Any]] = {
     "vamp": {"prior": "vamp", "components": 3},
 }
 
+TABLES: dict[str, dict[str, Any]] = {
+    "cell": CELLS,
+    "pooling": POOLINGS,
+    "posterior": distributions.POSTERIORS,
+    "prior": priors.PRIORS,
+}
+"""By the setting of the model that chooses an entry."""
+
 every_posterior = pytest.mark.parametrize("posterior", [*POSTERIORS])
 every_prior = pytest.mark.parametrize("prior", [*PRIORS])
 
-ENCODERS = [{"pooling": p, "bidirectional": b} for p in ("last", "max", "mean", "rotary") for b in (False, True)]
+ENCODERS = [{"pooling": p, "bidirectional": b} for p in POOLINGS for b in (False, True)]
 OUTPUTS = [{"tied": t, "shortlist": s} for t in (False, True) for s in (0, 5)]
 
 
 def combinations() -> Iterator[dict[str, Any]]:
-    """All that the settings allow, but for two kinds of repetition: the smallest code, which differs in shapes alone,
-    is tried with one encoder, and a language model, which has none, with none."""
+    """All that the tables allow, without repetition: the smallest code, which differs in shapes alone, is tried with
+    one encoder, a language model, which has no encoder, with none, and cells but the first with one posterior."""
+    for cell, encoder in itertools.product([*CELLS][1:], ENCODERS):
+        yield {"cell": cell, "latent_size": 3, "decoder_layers": 2, "weight_drop": 0.3} | encoder
     for posterior, prior, output in itertools.product(POSTERIORS.values(), PRIORS.values(), OUTPUTS):
         for encoder in ENCODERS:
             yield posterior | prior | {"latent_size": 3} | encoder | output
@@ -93,6 +108,17 @@ class Split:
         return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
 
 
+@pytest.mark.parametrize("setting", [*TABLES])
+def test_the_choices_of_a_setting_are_the_entries_of_its_table(setting: str) -> None:
+    assert get_args(ModelSettings.model_fields[setting].annotation) == tuple(TABLES[setting])
+
+
+def test_the_combinations_leave_out_no_entry() -> None:
+    for setting, table in TABLES.items():
+        default = ModelSettings.model_fields[setting].default
+        assert {tried.get(setting, default) for tried in combinations()} == table.keys(), setting
+
+
 BATCH = collate([np.array(ids) for ids in ([4, 5, 6, 7, 8], [9], [10, 11, 12, 3], [5, 5, 4])])
 
 
@@ -121,6 +147,28 @@ def test_every_combination_trains_and_is_kept(settings: dict[str, Any], tmp_path
         first, second = model.eval()(BATCH, noise), other.eval()(BATCH, noise)
         assert torch.equal(first.distortion, second.distortion)
         assert torch.equal(first.kl, second.kl)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cell", [*CELLS])
+@pytest.mark.parametrize("kind", [*DECODERS])
+def test_a_decoder_gives_a_sentence_one_probability_at_once_and_step_by_step(kind: str, cell: str) -> None:
+    """The rows of the batch change their order on the way, as a beam search changes them."""
+    model = build(cell=cell, decoder_layers=2, latent_size=3, latent_rotary=True, latent_output=True).eval()
+    torch.manual_seed(0)
+    decoder: Decoder = DECODERS[kind](model.settings, model.encoder.embedding).eval()
+    z, rows = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    expected = decoder.log_prob(model.inputs(BATCH), BATCH, z)
+    state, found = decoder.start(z), torch.zeros(4)
+    for position in range(BATCH.tokens.size(1)):
+        order = torch.tensor([1, 2, 3, 0])
+        rows, state = rows[order], decoder.reorder(state, order)
+        token = BATCH.tokens[rows, position - 1] if position else torch.full((4,), BOS)
+        logits, state = decoder.step(token, state)
+        log_p = logits.log_softmax(-1).gather(1, BATCH.tokens[rows, position, None])[:, 0]
+        found[rows] += log_p * (position < BATCH.lengths[rows])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(state.z, z[rows])
 
 
 @pytest.mark.parametrize("latent_size", [0, 1])
@@ -242,6 +290,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "mixture": ("mixture", {"model.components": 5}),
     "vamp": ("vamp", {"model.components": 5}),
     "vamp on the sphere": ("vmf", {"model.concentration": 0, "model.prior": "vamp", "model.components": 5}),
+    "gru": ("mixture", {"model.components": 5, "model.cell": "gru", "model.weight_drop": 0.2}),
 }
 
 
@@ -325,3 +374,11 @@ def test_the_commands_work_on_every_kind(tiny_corpus: Corpus, seqvae: Seqvae, ki
     assert len(figures["diagnosis"]["rate_by_dimension"]) == 1
     assert figures["diagnosis"]["verdict"]
     assert f"{figures['iw_nll']:.2f}" in call("eval", "--samples", "5", "--diagnose").out
+
+
+def test_settings_without_a_cell_are_those_of_an_lstm(tmp_path: Path) -> None:
+    text = layers.dump(layers.resolve("vmf"))
+    assert text.count("  cell: lstm\n") == 1
+    path = tmp_path / "config.yaml"
+    path.write_text(text.replace("  cell: lstm\n", ""), encoding="utf-8")
+    assert layers.load(path) == layers.resolve("vmf")

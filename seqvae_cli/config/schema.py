@@ -25,7 +25,7 @@ class _Section(BaseModel):
 
 class ModelSettings(_Section):
     embed_size: int = Field(256, ge=1, le=65536, description="dimensions of a word embedding")
-    hidden_size: int = Field(256, ge=1, le=65536, description="dimensions of an LSTM state")
+    hidden_size: int = Field(256, ge=1, le=65536, description="dimensions of a recurrent state")
     latent_size: int = Field(
         32, ge=0, le=65536, description="dimensions of the latent code z; 0: none, a language model"
     )
@@ -43,11 +43,12 @@ class ModelSettings(_Section):
         description="p(z): N(0, I) or uniform on the sphere; a learned mixture; or posteriors of learned inputs",
     )
     components: int = Field(20, ge=1, le=10_000, description="components of a mixture or vamp prior")
+    cell: Literal["lstm", "gru"] = Field("lstm", description="recurrent cell of the encoder and the decoder")
     encoder_size: int = Field(
-        0, ge=0, le=65536, description="dimensions of an LSTM state of the encoder; 0: as many as hidden_size"
+        0, ge=0, le=65536, description="dimensions of a recurrent state of the encoder; 0: as many as hidden_size"
     )
-    encoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the encoder")
-    decoder_layers: int = Field(1, ge=1, le=16, description="LSTM layers of the decoder")
+    encoder_layers: int = Field(1, ge=1, le=16, description="recurrent layers of the encoder")
+    decoder_layers: int = Field(1, ge=1, le=16, description="recurrent layers of the decoder")
     bidirectional: bool = Field(False, description="the encoder reads in both directions")
     pooling: Literal["last", "max", "mean", "rotary"] = Field(
         "max",
@@ -56,16 +57,16 @@ class ModelSettings(_Section):
     )
     latent_state: bool = Field(True, description="z sets the decoder's first state")
     latent_input: bool = Field(True, description="z is concatenated to every decoder input")
-    latent_output: bool = Field(False, description="z also enters the output of the decoder LSTM, a skip connection")
+    latent_output: bool = Field(False, description="z also enters the decoder's output, a skip connection")
     latent_rotary: bool = Field(
         False,
         description="z, rotated back by each position, enters the decoder's input and output there (made for pooling "
         "rotary)",
     )
-    dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder LSTM")
+    dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder's recurrent layers")
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
-        0.0, ge=0, lt=1, description="share of the decoder LSTM's recurrent weights dropped at each step"
+        0.0, ge=0, lt=1, description="share of the decoder's recurrent weights dropped at each step"
     )
     word_dropout: float = Field(
         0.0, ge=0, le=1, description="share of decoder input words replaced by <unk>; 1 is the inputless decoder"

@@ -1,7 +1,7 @@
 """Text to token ids and back. Knows nothing about files of text or batches.
 
-Four ids are special in every vocabulary. `<bos>` and `<eos>` are never part of an encoded text: who needs them adds
-them. Text that happens to read "<pad>", "<bos>" or "<eos>" becomes `<unk>`, so that no input can end a sentence.
+Four ids are special in every vocabulary. Encoded text never contains `<bos>` and `<eos>`; callers add them. The written
+words "<pad>", "<bos>" and "<eos>" are encoded as `<unk>`, so that no input can end a sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from seqvae_cli.system import files
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-KINDS = ("whitespace", "word", "char")
 FORMAT = 1
 
 _ASCII_SPACE = " \t\n\r\f\v"
 _PIECE = re.compile(f"[^{_ASCII_SPACE}]+")
 
-# Words are whatever is neither space nor punctuation, so that combining marks, emoji and joiners stay inside them.
+# A letter is any character but space and punctuation, so that combining marks, emoji and joiners stay inside words.
 _PUNCTUATION = r"!-/:-@\[-^`{-~¡-©«¬®-±´¶-¸»¿×÷‐-‧‰-⁞₠-⃀−、-〟・！-／：-＠［-＾｀｛-･"
 _LETTER = rf"[^\s{_PUNCTUATION}]"
 _WORD = re.compile(
@@ -50,17 +49,67 @@ _CURRENCY = frozenset("$£€¥")
 _PAIRED = frozenset("\"'")
 
 
+def _split_characters(text: str) -> list[str]:
+    """Every code point, but a written "<unk>" as one piece."""
+    unknown = SPECIALS[UNK]
+    first, *rest = text.strip(_ASCII_SPACE).split(unknown)
+    return [*first, *(piece for part in rest for piece in (unknown, *part))]
+
+
+def _join_words(pieces: list[str]) -> str:
+    """Words and punctuation with spaces where English puts them."""
+    text: list[str] = []
+    is_open = dict.fromkeys(_PAIRED, False)
+    glue = True
+    for piece in pieces:
+        closes = piece in _CLOSING
+        opens = piece in _OPENING
+        if piece in _PAIRED:
+            closes = is_open[piece]
+            opens = not closes
+            is_open[piece] = opens
+        price = bool(text) and text[-1] in _CURRENCY and piece[0].isdigit()
+        if not (glue or closes or price):
+            text.append(" ")
+        text.append(piece)
+        glue = opens
+    return "".join(text)
+
+
+def _without_space(piece: str) -> bool:
+    return _PIECE.fullmatch(piece) is not None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to split text into pieces."""
+
+    split: Callable[[str], list[str]]
+    """Text -> its pieces; none for the empty text and pure whitespace alone."""
+    join: Callable[[list[str]], str]
+    """Pieces -> the text that is shown."""
+    is_piece: Callable[[str], bool]
+    """Whether a vocabulary of this kind may hold a piece."""
+
+
+KINDS = {
+    "whitespace": Kind(_PIECE.findall, " ".join, _without_space),
+    "word": Kind(_WORD.findall, _join_words, _without_space),
+    "char": Kind(_split_characters, "".join, lambda piece: len(piece) == 1),
+}
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """A vocabulary and the rule that splits text into its words.
 
-    kind: "whitespace" splits at ASCII whitespace and changes nothing else (text that is tokenized already);
-        "word" splits punctuation from the words of raw text, keeping contractions, hyphenated words, numbers and
-        abbreviations whole; "char" makes every code point a piece.
-    lower: whether text is lower-cased before it is split.
+    kind: one of `KINDS`. "whitespace" splits at ASCII whitespace, for text that is tokenized already; "word" splits
+        punctuation from the words of raw text and keeps contractions, hyphenated words, numbers and abbreviations
+        whole; "char" makes every code point a piece.
+    lower: lower-case the text before it is split.
     words: every piece in the order of the ids, the four of `SPECIALS` first.
 
-    Raises `DataError` where these make no vocabulary.
+    Raises `DataError` for an unknown kind, other words at the start, and a word that comes twice.
     """
 
     kind: str
@@ -69,8 +118,7 @@ class Tokenizer:
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DataError(f"unknown tokenizer {self.kind!r}", f"known: {', '.join(KINDS)}")
+        _kind(self.kind)
         if self.words[: len(SPECIALS)] != SPECIALS:
             raise DataError(f"a vocabulary starts with {', '.join(SPECIALS)}, not with {self.words[:4]!r}")
         ids = {word: index for index, word in enumerate(self.words)}
@@ -93,21 +141,10 @@ class Tokenizer:
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text, known or not. Only the empty text and pure whitespace have none."""
-        if self.lower:
-            text = text.lower()
-        if self.kind == "whitespace":
-            return _PIECE.findall(text)
-        if self.kind == "word":
-            return _WORD.findall(text)
-        text = text.strip(_ASCII_SPACE)
-        unknown = SPECIALS[UNK]
-        if unknown not in text:
-            return list(text)
-        first, *rest = text.split(unknown)
-        return [*first, *(piece for part in rest for piece in (unknown, *part))]
+        return KINDS[self.kind].split(text.lower() if self.lower else text)
 
     def ids(self, pieces: Iterable[str]) -> list[int]:
-        """The ids of pieces that are split already."""
+        """The ids of pieces; those outside the vocabulary are `<unk>`."""
         known = self._ids
         return [known.get(piece, UNK) for piece in pieces]
 
@@ -116,12 +153,12 @@ class Tokenizer:
         return self.ids(self.split(text))
 
     def unknown(self, text: str) -> list[str]:
-        """The pieces of a text that are not in the vocabulary, in order; a written-out "<unk>" is none of them."""
+        """The pieces of a text outside the vocabulary, in order, without a written "<unk>"."""
         ids, unknown = self._ids, SPECIALS[UNK]
         return [piece for piece in self.split(text) if ids.get(piece, UNK) == UNK and piece != unknown]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """The pieces behind ids, up to the first `<eos>`, without `<pad>` and `<bos>`.
+        """The pieces of ids, up to the first `<eos>`, without `<pad>` and `<bos>`.
 
         Raises `DataError` for an id outside the vocabulary.
         """
@@ -136,18 +173,15 @@ class Tokenizer:
         return pieces
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text behind ids; see `tokens`. The "word" kind puts punctuation back where English puts it."""
-        pieces = self.tokens(ids)
-        if self.kind == "char":
-            return "".join(pieces)
-        return _joined(pieces) if self.kind == "word" else " ".join(pieces)
+        """The text of ids, up to the first `<eos>`. Raises `DataError` for an id outside the vocabulary."""
+        return KINDS[self.kind].join(self.tokens(ids))
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, "kind": self.kind, "lower": self.lower, "words": list(self.words)}
 
     @classmethod
     def from_json(cls, value: Any) -> Tokenizer:
-        """The inverse of `to_json`. Raises `DataError` for anything that is not exactly such a dictionary."""
+        """The inverse of `to_json`. Raises `DataError` for anything but a dictionary of that form."""
         if not isinstance(value, dict):
             raise DataError("a tokenizer is a JSON object")
         number = value.get("format")
@@ -162,7 +196,7 @@ class Tokenizer:
             raise DataError("a tokenizer's kind is text, lower true or false, words a list")
         for word in words:
             if not isinstance(word, str) or not _is_word(word, kind):
-                raise DataError(f"{word!r} can be no word of a {kind!r} vocabulary")
+                raise DataError(f"a {kind!r} vocabulary cannot hold {word!r}")
         return cls(kind, lower, tuple(words))
 
     def save(self, path: Path) -> str:
@@ -186,26 +220,12 @@ def _is_word(word: str, kind: str) -> bool:
         return True
     try:
         word.encode()
-    except UnicodeEncodeError:  # a lone surrogate could never be printed
+    except UnicodeEncodeError:  # a lone surrogate cannot be printed
         return False
-    return len(word) == 1 if kind == "char" else _PIECE.fullmatch(word) is not None
+    return _kind(kind).is_piece(word)
 
 
-def _joined(pieces: list[str]) -> str:
-    """Words and punctuation as a sentence is written."""
-    text: list[str] = []
-    is_open = dict.fromkeys(_PAIRED, False)
-    glue = True
-    for piece in pieces:
-        closes = piece in _CLOSING
-        opens = piece in _OPENING
-        if piece in _PAIRED:
-            closes = is_open[piece]
-            opens = not closes
-            is_open[piece] = opens
-        price = bool(text) and text[-1] in _CURRENCY and piece[0].isdigit()
-        if not (glue or closes or price):
-            text.append(" ")
-        text.append(piece)
-        glue = opens
-    return "".join(text)
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise DataError(f"unknown tokenizer {name!r}", f"known: {', '.join(KINDS)}")
+    return KINDS[name]

@@ -14,7 +14,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
-from seqvae_cli.latent.paths import FINER, Sentence, edit_distance, evenly, finer, walks
+from seqvae_cli.latent.paths import CANDIDATES_A_STEP, Sentence, candidates, edit_distance, even_steps, walks
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
@@ -72,9 +72,9 @@ def paths(
     codes = [code for code, _ in generate.encode(network, data_of_ends, precision=precision)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
     watch, equal, even = stage("paths", pairs), [], []
-    for sentences in walks(network, ends, finer(steps), max_len=max_len, precision=precision):
-        equal.append(sentences[::FINER])
-        even.append([sentences[i] for i in evenly(sentences, steps)])
+    for sentences in walks(network, ends, candidates(steps), max_len=max_len, precision=precision):
+        equal.append(sentences[::CANDIDATES_A_STEP])
+        even.append([sentences[i] for i in even_steps(sentences, steps)])
         watch(1)
     alone = list(generate.reconstruct(network, data_of_ends, max_len=max_len, precision=precision))
     reconstructions = list(zip(alone[::2], alone[1::2], strict=True))

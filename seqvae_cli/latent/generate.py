@@ -1,6 +1,7 @@
 """Between text and latent: encoding, sampling, and decoding.
 
-Sentence number i of a sample draws from its own random stream (seed, i): what it says does not depend on the batch.
+Sentence i of a sample draws from its own random stream (seed, i), so that it does not depend on the batch.
+
 Shapes: N or B sentences, L latent dimensions, V words.
 """
 
@@ -20,14 +21,14 @@ from torch import Tensor
 from seqvae_cli.data.batching import Batch, collate, length_sorted
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
 from seqvae_cli.errors import UsageError
-from seqvae_cli.model import SentenceVAE
+from seqvae_cli.model import Decoder, SentenceVAE
 from seqvae_cli.system.runtime import autocast, stream, sum_type
 
 MAX_LEN = 100
-"""Tokens after which a sentence that has found no end is cut."""
+"""Words at which a sentence without `<eos>` is cut."""
 
-LEAST = 1e-6
-"""Of a temperature or a top_p: what is smaller is greedy, and no number of a float32 softmax."""
+SMALLEST = 1e-6
+"""Smallest temperature and top_p; below, float32 cannot tell the softmax from greedy choice."""
 
 BEAM_ROWS = 256
 """Hypotheses that are decoded at once."""
@@ -45,24 +46,24 @@ class Strategy:
     top_p: float = 1.0
     """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
     beam: int = 0
-    """Searches for the likeliest sentence with so many hypotheses at once instead of choosing words; 0: does not."""
+    """Hypotheses of a beam search for the likeliest sentence; 0: words are chosen one at a time instead."""
     unk: bool = True
-    """Whether `<unk>`, which stands for every word that the vocabulary lacks, may be chosen."""
+    """Whether `<unk>`, which stands for every word outside the vocabulary, may be chosen."""
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for what is no strategy."""
+        """Raises `UsageError` for values out of range."""
         counts: tuple[object, ...] = (self.top_k, self.beam)
         whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        if not (LEAST <= self.temperature < math.inf and LEAST <= self.top_p <= 1 and whole):
+        if not (SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
             raise UsageError(
                 f"{self} is no way to choose words",
-                f"temperature from {LEAST:g}, top_p from {LEAST:g} to 1, whole numbers from 0",
+                f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
             )
 
-    def sayable(self, logits: Tensor) -> Tensor:
-        """Logits or log-probabilities [B, V] that never choose what is no word of a sentence."""
-        others = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
-        return logits.index_fill(-1, others, -torch.inf)
+    def allowed_logits(self, logits: Tensor) -> Tensor:
+        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` unless `unk`."""
+        masked = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
+        return logits.index_fill(-1, masked, -torch.inf)
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
@@ -82,7 +83,7 @@ class Strategy:
 
 GREEDY = Strategy(greedy=True)
 ANCESTRAL = Strategy()
-"""Each word drawn from the model's own distribution."""
+"""Draws each word from the model's own distribution (ancestral sampling)."""
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -105,15 +106,16 @@ def decode(
 ) -> list[list[int]]:
     """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
 
-    `uniforms` [B, max_len] are the random numbers in [0, 1) that a strategy which draws words chooses by. Raises
-    `UsageError` where they are missing, and for more start words than `max_len`.
+    uniforms: random numbers in [0, 1) [B, max_len], one for each word that the strategy draws.
+
+    Raises `UsageError` where a strategy that draws words lacks them, and for more start words than `max_len`.
     """
     if len(start) > max_len:
         raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
     if strategy.beam:
         return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
-    decoder, device = model.decoder, model.device
-    count = len(z)
+    decoder: Decoder = model.decoder
+    device, count = model.device, len(z)
     if uniforms is None:
         if not strategy.greedy:
             raise UsageError("drawing words takes random numbers", "greedy, or a beam")
@@ -130,7 +132,7 @@ def decode(
             if position < len(start):
                 tokens = words[rows, position]
                 continue
-            tokens = strategy.choose(strategy.sayable(logits.float()), uniforms[rows, position])
+            tokens = strategy.choose(strategy.allowed_logits(logits.float()), uniforms[rows, position])
             words[rows, position] = tokens
             alive = (tokens != EOS).nonzero()[:, 0]
             if len(alive) < len(rows):
@@ -154,10 +156,11 @@ def beam_search(
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> list[list[int]]:
-    """The likeliest sentence that `strategy.beam` hypotheses find for each row of z [B, L], as `decode` gives it.
+    """The likeliest sentence that a beam of `strategy.beam` hypotheses finds for each row of z [B, L].
 
-    Sentences of different lengths are compared by log p a token under the model, `<eos>` counted. A row is done when as
-    many of its hypotheses have ended, or at `max_len` words.
+    Its arguments and its result are those of `decode`. Sentences are compared by log p a token under the model, `<eos>`
+    counted, so that short ones gain nothing. The search of a row ends when `strategy.beam` hypotheses have ended, or at
+    `max_len` words.
     """
     found: list[list[int]] = []
     for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
@@ -168,10 +171,11 @@ def beam_search(
 def _beam_search(
     model: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
 ) -> list[list[int]]:
-    decoder, count, width = model.decoder, len(z), strategy.beam
+    decoder: Decoder = model.decoder
+    count, width = len(z), strategy.beam
     first = torch.arange(count, device=z.device)[:, None] * width
     scores = torch.full((count, width), -torch.inf, device=z.device)
-    scores[:, 0] = 0  # all hypotheses of a row are the same at first
+    scores[:, 0] = 0  # a row begins with one hypothesis
     words = torch.tensor(start, dtype=torch.long, device=z.device).expand(count * width, -1)
     ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(count)]
     with autocast(z.device, precision):
@@ -182,12 +186,12 @@ def _beam_search(
             tokens = torch.full_like(tokens, word)
         for length in range(1, max_len - len(start) + 1):
             logits, state = decoder.step(tokens, state)
-            log_p = strategy.sayable(logits.float().log_softmax(-1)).view(count, width, -1)
-            # Twice the width: enough to go on with even where every other continuation is an end.
+            log_p = strategy.allowed_logits(logits.float().log_softmax(-1)).view(count, width, -1)
+            # Twice the width: at most `width` of them end, one a hypothesis, and `width` remain.
             best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
             parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)
             ends = tokens == EOS
-            ends[:, width:] = False  # what is not among the best `width` is no hypothesis
+            ends[:, width:] = False  # an end counts only among the best `width`
             for row, column in (ends & best.isfinite()).nonzero().tolist():
                 if len(ended[row]) < width:
                     sentence = words[parents[row, column]].tolist()
@@ -215,7 +219,10 @@ def log_probs(
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """log p(x|z) of decoded sentences at their z [B, L]: [B] nats; `<eos>` counts unless one was cut at `max_len`."""
+    """log p(x|z) of decoded sentences (word ids) at their z [B, L]: [B] nats.
+
+    `<eos>` is counted, except in sentences that were cut at `max_len`.
+    """
     batch = collate([np.array(words, dtype=np.int64) for words in sentences])
     rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
     lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
@@ -236,7 +243,7 @@ def sample(
     batch_size: int = 256,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """Sentences decoded from draws of the prior. The same for any `batch_size`."""
+    """Word ids of sentences decoded from draws of the prior. The same for any `batch_size`."""
     options: dict[str, Any] = {"start": start, "max_len": max_len, "batch_size": batch_size, "precision": precision}
     return (words for _, batch in sample_batches(model, count, strategy, seed=seed, **options) for words in batch)
 
@@ -252,7 +259,7 @@ def sample_batches(
     batch_size: int = 256,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, list[list[int]]]]:
-    """What `sample` gives, a batch at a time, with the draws z [B, L]."""
+    """The sentences of `sample` in batches, each with its draws z [B, L]."""
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
         z = prior_codes(model, streams)
@@ -267,7 +274,7 @@ def uniforms(streams: Sequence[np.random.Generator], max_len: int) -> Tensor:
 
 @torch.inference_mode()
 def prior_codes(model: SentenceVAE, streams: Iterable[np.random.Generator]) -> Tensor:
-    """A draw from the prior for each stream: [B, L]."""
+    """One draw from the prior for each random stream: [B, L]."""
     prior = model.prior()
     noise = np.stack([random.standard_normal(prior.noise_size, dtype=np.float32) for random in streams])
     return prior.sample(torch.from_numpy(noise).to(model.device)).cpu()
@@ -282,9 +289,9 @@ def encode(
     window: int = 8192,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The code [L] of each sentence (word ids), its posterior's mean or direction, and the scale [L] around it.
+    """Code and scale of the posterior of each sentence (word ids), [L] each, in order (see `nn.distributions`).
 
-    In order; batched by length within a window.
+    Sentences are batched by length within a window of the stream.
     """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0
@@ -306,10 +313,10 @@ def reconstruct(
     batch_size: int = 128,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """What the model makes of each sentence: the decoding of its posterior mean, in order.
+    """Word ids decoded from the code of each sentence's posterior, in order.
 
-    Raises `UsageError` for a strategy that draws words by chance.
+    Raises `UsageError` for a strategy that draws words.
     """
-    means = (mean for mean, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
-    while held := list(islice(means, batch_size)):
+    codes = (code for code, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
+    while held := list(islice(codes, batch_size)):
         yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)

@@ -296,8 +296,8 @@ class TextModel:
         self.require_latent()
         if random == (first is not None or last is not None):
             raise UsageError("an interpolation is between two sentences, or random", "give one of the two")
-        if path is not None and path not in paths.KINDS:
-            raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
+        if path is not None and path not in paths.PATHS:
+            raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
         steps = (RANDOM_STEPS if random else STEPS) if steps is None else steps
         check_counts(steps=(steps, 2), max_len=(max_len, 1), seed=(seed, 0))
         if random:
@@ -307,7 +307,7 @@ class TextModel:
             raise UsageError("an interpolation has two ends", "give both sentences")
         else:
             a, b = torch.from_numpy(self.encode([first, last]))
-        kind = path or paths.usual(self.network)
+        kind = path or paths.default_path(self.network)
         options: dict[str, Any] = {"start": self._start(start), "max_len": max_len, "precision": self.precision}
         walked = paths.walk(self.network, a, b, steps, strategy, kind=kind, even=even, **options)
         return Interpolation(kind, walked.positions, [self.tokenizer.decode(words) for words in walked.sentences])

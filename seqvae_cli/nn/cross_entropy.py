@@ -1,7 +1,7 @@
-"""-log p of words given the states that predict them: a linear layer over the vocabulary and its cross entropy, as one.
+"""-log p of words given the states that predict them: a linear layer over the vocabulary and its cross entropy, fused.
 
-The layer is most of a training step on a CPU. As one function it keeps a single N x V matrix, softmax(logits) - onehot,
-where separate operations make and walk four; `reference` says what it computes.
+The layer is most of a training step on a CPU. The fused function keeps one N x V matrix, softmax(logits) - onehot;
+separate operations write and read four. `reference` is its specification.
 
 Shapes: N tokens, H the width of a state, V words.
 """
@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CACHED_ROWS = 256
-"""Tokens whose logits a CPU's cache holds."""
+"""Tokens whose logits fit into a CPU's cache."""
 
 SMALL = 1e-30
-"""A probability below is not read from the softmax, where it would soon be 0."""
+"""Smallest probability that is read from the softmax; log p of a smaller one is computed from its logits."""
 
 
 def reference(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -29,7 +29,10 @@ def reference(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> 
 
 
 def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """What `reference` computes, faster on a CPU. Differentiable once, in states, weight and bias."""
+    """-log p of each target, as `reference` computes it but faster on a CPU: [N] nats.
+
+    Differentiable once, in states, weight and bias.
+    """
     if states.device.type != "cpu":
         return reference(states, weight, bias, targets)
     if torch.is_autocast_enabled("cpu"):
@@ -38,13 +41,13 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
     if torch.is_grad_enabled():
         losses: Tensor = _CrossEntropy.apply(states, weight, bias, targets)  # type: ignore[no-untyped-call]
         return losses
-    # Without a gradient to keep them for, logits need not leave the cache.
+    # No gradient needs the logits later, so that they can stay in the cache.
     parts = zip(torch.split(states, CACHED_ROWS), torch.split(targets, CACHED_ROWS), strict=True)
     return torch.cat([_neg_log_prob(*_logits(h, weight, bias), words) for h, words in parts])
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """With E = softmax(logits) - onehot and g the gradient of each loss: dh = g E W, dW = Eᵀ (g h), db = Eᵀ g."""
+    """E = softmax(logits) - onehot and the gradient g of each loss give dh = g E W, dW = Eᵀ (g h), db = Eᵀ g."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -72,10 +75,10 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _logits(states: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> tuple[Tensor, int]:
-    """Logits, into the memory of `out` where it is given, and the dimension of the words: [V, N], 0 or [N, V], 1.
+    """Logits and their dimension of words: ([V, N], 0) in float32, ([N, V], 1) in bfloat16. `out`: memory to write to.
 
-    With words as rows the float32 product took two thirds of the time (docs/performance.md); the bfloat16 softmax
-    wants them as columns.
+    In float32 the product with words as rows takes two thirds of the time (docs/performance.md). The bfloat16 softmax
+    works on words as columns.
     """
     if states.dtype == torch.bfloat16:
         out = None if out is None else out.view(len(states), len(weight))
@@ -85,7 +88,7 @@ def _logits(states: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = N
 
 
 def _neg_log_prob(logits: Tensor, dim: int, targets: Tensor) -> Tensor:
-    """log Σ exp(logits) - logit of each target: exact where the probability itself is too small for a number.
+    """log Σ exp(logits) - logit of each target, finite also where the probability itself rounds to 0.
 
     Overwrites the logits.
     """
@@ -100,16 +103,16 @@ def _sum_type(values: Tensor) -> torch.dtype:
 
 
 class _Lease:
-    """Memory for `count` numbers, kept for the next lease once the graph that holds this one is gone.
+    """Memory for `count` numbers, reused by the next lease once the autograd graph that holds this one is freed.
 
-    Fresh memory of this size would cost the system's clearing of every page, each step anew.
+    The system clears every page of fresh memory, which would slow every step.
     """
 
     spare: ClassVar[list[Tensor]] = []
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
         self.whole = torch.empty(0, dtype=dtype)
-        with suppress(IndexError):  # another thread may take the last one
+        with suppress(IndexError):  # no spare memory is left
             while len(self.whole) < count or self.whole.dtype != dtype:
                 self.whole = self.spare.pop()
         if len(self.whole) < count or self.whole.dtype != dtype:

@@ -1,11 +1,11 @@
 """Distributions over the latent code z, and the KL divergence between them (nats).
 
-A posterior is one for each sentence of a batch: a diagonal Gaussian, or a von Mises-Fisher distribution on the unit
-sphere. A prior is the distribution that knows nothing (N(0, I), uniform on the sphere) or a mixture of such as the
-posteriors are. All of them turn standard normal noise into draws, so that whoever owns the noise owns the draw.
+A posterior holds one distribution for each sentence of a batch: a diagonal Gaussian, or a von Mises-Fisher distribution
+on the unit sphere. A prior is N(0, I), the uniform distribution on the sphere, or a mixture of distributions of the
+posterior's kind. All of them map standard normal noise to draws, so that the same noise gives the same draw.
 
-Shapes: B sentences, L latent dimensions, K components of a mixture, M codes, G groups of the KL (for diagonal Gaussians
-one a dimension, G = L; else one in all).
+Shapes: B sentences, L latent dimensions, K components of a mixture, M codes, G groups of the KL (G = L for a
+diagonal Gaussian and N(0, I); else G = 1).
 """
 
 from __future__ import annotations
@@ -13,36 +13,40 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from seqvae_cli.config.schema import MAX_CONCENTRATION, ModelSettings
+
 LOG_2PI = math.log(2 * math.pi)
-GRID = 1024
-"""Cells in which the density of a von Mises-Fisher angle is summed up to its distribution function."""
+
+ANGLE_CELLS = 1024
+"""Cells of the grid on which the density of a von Mises-Fisher angle is integrated to its distribution function."""
+
+ANGLE_DEVIATIONS = 12
+"""Standard deviations that this grid covers on either side of the density's peak."""
 
 ROWS_AT_ONCE = 1024
-"""Concentrations whose series are summed at once: one of 10,000 has 6,200 terms."""
-
-REACH = 12
-"""Standard deviations of that density on either side of its peak that the cells cover."""
+"""Concentrations whose series are summed at once: a concentration of 10,000 takes 6,200 terms."""
 
 
 class _Posterior:
     """Parameters of one distribution a row: fields of shape [..., L], or [..., 1] where dimensions share them."""
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The same with every parameter changed: `q.apply(Tensor.double)`, `q.apply(lambda t: t[rows])`."""
+        """This posterior with `change` applied to every parameter: `q.apply(Tensor.double)`."""
         return type(self)(*(change(getattr(self, field.name)) for field in fields(self)))  # type: ignore[arg-type]
 
     def expand(self, samples: int) -> Self:
-        """Each row `samples` times in a row: [B, L] -> [B * samples, L]."""
+        """Each row repeated `samples` times, copies side by side: [B, L] -> [B * samples, L]."""
         return self.apply(lambda parameter: parameter.repeat_interleave(samples, 0))
 
 
 def join(posteriors: Sequence[Posterior]) -> Posterior:
-    """The rows of all of them, one after the other."""
+    """The rows of posteriors of one kind, concatenated."""
     rows = [[getattr(q, field.name) for field in fields(q)] for q in posteriors]
     return type(posteriors[0])(*(torch.cat(parameter) for parameter in zip(*rows, strict=True)))
 
@@ -54,9 +58,28 @@ class DiagonalGaussian(_Posterior):
     mean: Tensor
     log_variance: Tensor
 
+    @staticmethod
+    def spread_size(settings: ModelSettings) -> int:
+        """Log-variances of one distribution: L."""
+        return settings.latent_size
+
+    @staticmethod
+    def parameter_sizes(settings: ModelSettings) -> dict[str, int]:
+        """The parameters that an encoder predicts for a sentence, and how many numbers each has."""
+        return {"mean": settings.latent_size, "log_variance": settings.latent_size}
+
+    @classmethod
+    def from_unconstrained(cls, _: ModelSettings, mean: Tensor, log_variance: Tensor) -> Self:
+        """The distributions of any real numbers `mean` and `log_variance`, [..., L]."""
+        return cls(mean, log_variance)
+
+    @staticmethod
+    def standard_prior(settings: ModelSettings) -> Prior:
+        return StandardNormal(settings.latent_size)
+
     @property
     def code(self) -> Tensor:
-        """The code that stands for a sentence: [..., L]."""
+        """The code of a sentence: the mean, [..., L]."""
         return self.mean
 
     @property
@@ -65,9 +88,9 @@ class DiagonalGaussian(_Posterior):
         return (0.5 * self.log_variance).exp()
 
     def rsample(self, noise: Tensor | None = None) -> Tensor:
-        """z = mean + scale * noise, differentiable in both (Kingma & Welling 2014, section 2.4), [..., L].
+        """z = mean + scale * noise, differentiable in both (Kingma & Welling 2014, section 2.4): [..., L].
 
-        `noise` is standard normal, [..., L]; torch's global stream gives it where it is not given.
+        `noise` is standard normal, [..., L]; without it torch's global stream draws it.
         """
         return self.mean + self.scale * (torch.randn_like(self.mean) if noise is None else noise)
 
@@ -81,7 +104,7 @@ class DiagonalGaussian(_Posterior):
         precision = (-self.log_variance).exp()
         scaled = self.mean * precision
         squares = z.square() @ precision.T - 2 * (z @ scaled.T) + (self.mean * scaled).sum(1)
-        # A difference of large numbers: below 0 it is rounding, and no density is above that of the mean.
+        # A difference of large numbers: rounding takes it below 0, where the density would exceed its maximum.
         return -0.5 * (squares.clamp(min=0) + (self.log_variance + LOG_2PI).sum(1))
 
 
@@ -96,6 +119,31 @@ class VonMisesFisher(_Posterior):
     direction: Tensor
     concentration: Tensor
 
+    @staticmethod
+    def spread_size(_: ModelSettings) -> int:
+        """Concentrations of one distribution: 1."""
+        return 1
+
+    @staticmethod
+    def parameter_sizes(settings: ModelSettings) -> dict[str, int]:
+        """The parameters that an encoder predicts for a sentence, and how many numbers each has."""
+        return {"mean": settings.latent_size} | ({} if settings.concentration else {"concentration": 1})
+
+    @classmethod
+    def from_unconstrained(cls, settings: ModelSettings, mean: Tensor, concentration: Tensor | None = None) -> Self:
+        """The distributions of any real numbers `mean` [..., L] and `concentration` [..., 1].
+
+        The concentration is 1 + softplus, at most MAX_CONCENTRATION; without one it is that of the settings.
+        """
+        direction = F.normalize(mean, dim=-1)
+        if concentration is None:
+            return cls(direction, torch.full_like(direction[..., :1], settings.concentration))
+        return cls(direction, (1 + F.softplus(concentration)).clamp(max=MAX_CONCENTRATION))
+
+    @staticmethod
+    def standard_prior(settings: ModelSettings) -> Prior:
+        return UniformOnSphere(settings.latent_size)
+
     @property
     def mean(self) -> Tensor:
         """E z, inside the sphere: [..., L]."""
@@ -103,51 +151,55 @@ class VonMisesFisher(_Posterior):
 
     @property
     def code(self) -> Tensor:
-        """The code that stands for a sentence: the direction, [..., L]."""
+        """The code of a sentence: the direction, [..., L]."""
         return self.direction
 
     @property
     def scale(self) -> Tensor:
-        """1 / √concentration, the width across the direction where the concentration is high: [..., L]."""
+        """1 / √concentration, the standard deviation across the direction at high concentration: [..., L]."""
         return self.concentration.rsqrt().expand_as(self.direction)
 
     def rsample(self, noise: Tensor | None = None) -> Tensor:
         """z, differentiable in both parameters, from standard normal noise [..., L]: [..., L].
 
-        The angle to the direction is the quantile of the first noise (its distribution function is summed up on a
-        grid), the way to turn is that of the others; then a reflection carries the first axis to the direction.
+        The first noise gives the angle between z and the direction, by inverting the angle's distribution function; the
+        others give the tangent along which z leaves it. Both start from the first axis, which a reflection then maps to
+        the direction.
         """
         noise = torch.randn_like(self.direction) if noise is None else noise
         angle = self._angle(torch.special.ndtr(noise[..., :1]))
-        turn = noise[..., 1:] / noise[..., 1:].norm(dim=-1, keepdim=True).clamp(min=1e-20)
-        upright = torch.cat([angle.cos(), angle.sin() * turn], dim=-1)
+        tangent = noise[..., 1:] / noise[..., 1:].norm(dim=-1, keepdim=True).clamp(min=1e-20)
+        upright = torch.cat([angle.cos(), angle.sin() * tangent], dim=-1)
         axis = torch.zeros_like(self.direction)
         axis[..., 0] = 1
-        mirror = torch.nn.functional.normalize(axis - self.direction, dim=-1, eps=1e-12)
+        mirror = F.normalize(axis - self.direction, dim=-1, eps=1e-12)
         return upright - 2 * (upright * mirror).sum(-1, keepdim=True) * mirror
 
     def _angle(self, uniform: Tensor) -> Tensor:
-        """The angle at which the distribution function is `uniform` [..., 1]; its density is
-        ∝ exp(concentration cos(angle)) sin(angle)^(L-2)."""
+        """The angle [..., 1] at which its distribution function is `uniform` [..., 1].
+
+        The density of the angle is ∝ exp(concentration cos(angle)) sin(angle)^(L-2).
+        """
         uniform, concentration = _exact(uniform), _exact(self.concentration)
         others = self.direction.size(-1) - 2
         with torch.no_grad():
-            # A grid over the peak alone: where that is high, it would fall between the cells of one from 0 to π.
+            # The grid covers the peak alone: a narrow peak would fall between the cells of a grid from 0 to π.
             cosine = 2 * concentration / (others + (others**2 + 4 * concentration.square()).sqrt())
-            mode, reach = cosine.acos(), REACH * (concentration * (cosine + 1 / cosine)).rsqrt()
+            mode = cosine.acos()
+            reach = ANGLE_DEVIATIONS * (concentration * (cosine + 1 / cosine)).rsqrt()
             start, end = (mode - reach).clamp(min=0), (mode + reach).clamp(max=math.pi)
-            cells = torch.arange(GRID, dtype=start.dtype, device=start.device)
-            width = (end - start) / GRID
+            cells = torch.arange(ANGLE_CELLS, dtype=start.dtype, device=start.device)
+            width = (end - start) / ANGLE_CELLS
             middles = start + width * (cells + 0.5)
         mass = (concentration * middles.cos() + others * middles.sin().log()).softmax(-1)
         cumulated = mass.cumsum(-1)
-        cell = torch.searchsorted(cumulated.detach(), uniform).clamp(max=GRID - 1)
+        cell = torch.searchsorted(cumulated.detach(), uniform).clamp(max=ANGLE_CELLS - 1)
         inside = mass.gather(-1, cell)
         share = 1 - (cumulated.gather(-1, cell) - uniform) / inside.clamp(min=1e-30)
         return (start + width * (cell + share.clamp(0, 1))).to(self.direction)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log density of unit vectors z [..., L] with respect to the sphere's area: [...] nats."""
+        """log density of unit vectors z [..., L], by area of the sphere: [...] nats."""
         cosine = (self.direction * z).sum(-1)
         return self.concentration[..., 0] * cosine + self._log_constant().to(z)
 
@@ -156,7 +208,7 @@ class VonMisesFisher(_Posterior):
         return z @ (self.direction * self.concentration).T + self._log_constant().to(z)
 
     def _log_constant(self) -> Tensor:
-        """log of what makes the density integrate to 1: [...], float64."""
+        """log of the normalizing constant of the density: [...], float64."""
         order = self.direction.size(-1) / 2 - 1
         concentration = _exact(self.concentration[..., 0])
         log_power = order * concentration.log() - (order + 1) * LOG_2PI
@@ -165,15 +217,18 @@ class VonMisesFisher(_Posterior):
 
 Posterior = DiagonalGaussian | VonMisesFisher
 
+POSTERIORS: dict[str, type[Posterior]] = {"gaussian": DiagonalGaussian, "vmf": VonMisesFisher}
+"""By `model.posterior`."""
+
 
 def log_bessel(order: float, x: Tensor) -> Tensor:
     """log I_order(x), the modified Bessel function of the first kind, of x > 0: float64, differentiable.
 
-    Its power series, summed in logarithms: all terms are positive, and those past x / 2 soon vanish.
+    The power series is summed in logarithms: its terms are positive and vanish soon after term x / 2.
     """
     x = _exact(x)
-    most = float(x.detach().max()) if x.numel() else 0.0
-    m = torch.arange(int(most / 2 + 12 * math.sqrt(most + 25)), dtype=torch.float64, device=x.device)
+    largest = float(x.detach().max()) if x.numel() else 0.0
+    m = torch.arange(int(largest / 2 + 12 * math.sqrt(largest + 25)), dtype=torch.float64, device=x.device)
     factorials = torch.lgamma(m + 1) + torch.lgamma(m + order + 1)
     sums = [
         (2 * m * (part[:, None] / 2).log() - factorials).logsumexp(-1)
@@ -183,12 +238,12 @@ def log_bessel(order: float, x: Tensor) -> Tensor:
 
 
 def _exact(x: Tensor) -> Tensor:
-    """float64, on the CPU where the device has none."""
+    """x in float64, moved to the CPU where its device has no float64."""
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def mean_length(dimensions: int, concentration: Tensor) -> Tensor:
-    """|E z| of a von Mises-Fisher distribution, I_{L/2}(κ) / I_{L/2-1}(κ), of the shape of κ: float64."""
+    """|E z| of a von Mises-Fisher distribution, I_{L/2}(κ) / I_{L/2-1}(κ), in the shape of κ, float64."""
     return (log_bessel(dimensions / 2, concentration) - log_bessel(dimensions / 2 - 1, concentration)).exp()
 
 
@@ -196,7 +251,7 @@ class Prior(Protocol):
     """p(z)."""
 
     noise_size: int
-    """Normal numbers that a draw takes."""
+    """Standard normal numbers that one draw takes."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log density of z [..., L]: [...] nats."""
@@ -221,7 +276,7 @@ class StandardNormal:
 
 
 class UniformOnSphere:
-    """Every direction alike."""
+    """The uniform distribution on the unit sphere."""
 
     def __init__(self, dimensions: int) -> None:
         self.noise_size = dimensions
@@ -231,7 +286,7 @@ class UniformOnSphere:
         return z.new_full(z.shape[:-1], -self.log_area)
 
     def sample(self, noise: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(noise, dim=-1)
+        return F.normalize(noise, dim=-1)
 
 
 class Mixture:
@@ -242,28 +297,39 @@ class Mixture:
         self.noise_size = components.code.size(1) + 1
 
     def log_prob(self, z: Tensor) -> Tensor:
-        # In float64: `log_probs` takes differences of large numbers where components are narrow.
+        # In float64: `log_probs` subtracts large numbers where components are narrow.
         exact = _exact(z)
         parts = self.components.apply(lambda t: t.to(exact)).log_probs(exact.reshape(-1, z.size(-1)))
         return (parts + self.log_weights.to(exact)).logsumexp(-1).view(z.shape[:-1]).to(z)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """The last noise picks the component."""
+        """The last of the noise picks the component."""
         bounds = self.log_weights.exp().cumsum(0)
         picked = torch.searchsorted(bounds, torch.special.ndtr(noise[:, -1]) * bounds[-1], right=True)
         picked = picked.clamp(max=len(bounds) - 1)
         return self.components.apply(lambda t: t[picked]).rsample(noise[:, :-1])
 
 
-def kl(q: Posterior, p: Prior, z: Tensor) -> Tensor:
-    """KL(q ‖ p) of each row: [B, G] nats. Where it has no closed form, log q(z) - log p(z) at the sample z [B, L] of q.
+def _kl_to_standard_normal(q: DiagonalGaussian, _: StandardNormal) -> Tensor:
+    """Kingma & Welling 2014, appendix B."""
+    return 0.5 * (q.log_variance.exp() + q.mean.square() - 1 - q.log_variance)
 
-    Gaussians: Kingma & Welling 2014, appendix B. On the sphere: Davidson et al. 2018, section 3.2.
-    """
-    if isinstance(q, DiagonalGaussian) and isinstance(p, StandardNormal):
-        return 0.5 * (q.log_variance.exp() + q.mean.square() - 1 - q.log_variance)
-    if isinstance(q, VonMisesFisher) and isinstance(p, UniformOnSphere):
-        cosine = mean_length(q.direction.size(-1), q.concentration)
-        negative_entropy = _exact(q.concentration) * cosine + q._log_constant()[..., None]
-        return (negative_entropy + p.log_area).to(q.direction)
-    return (q.log_prob(z) - p.log_prob(z))[..., None]
+
+def _kl_to_uniform(q: VonMisesFisher, p: UniformOnSphere) -> Tensor:
+    """Davidson et al. 2018, section 3.2."""
+    cosine = mean_length(q.direction.size(-1), q.concentration)
+    negative_entropy = _exact(q.concentration) * cosine + q._log_constant()[..., None]
+    return (negative_entropy + p.log_area).to(q.direction)
+
+
+CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {
+    (DiagonalGaussian, StandardNormal): _kl_to_standard_normal,
+    (VonMisesFisher, UniformOnSphere): _kl_to_uniform,
+}
+"""KL(q ‖ p) [B, G] by the types of q and p."""
+
+
+def kl(q: Posterior, p: Prior, z: Tensor) -> Tensor:
+    """KL(q ‖ p) of each row: [B, G] nats. Without a closed form, log q(z) - log p(z) at the sample z [B, L] of q."""
+    closed_form = CLOSED_FORMS.get((type(q), type(p)))
+    return closed_form(q, p) if closed_form else (q.log_prob(z) - p.log_prob(z))[..., None]

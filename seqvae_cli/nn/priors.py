@@ -1,4 +1,4 @@
-"""Priors p(z) with weights of their own, learned with the model. Those without are in `latent.py`.
+"""Priors p(z) as modules of the model, most of them with weights that are learned with it.
 
 Shapes: N components, L latent dimensions, T pseudo-tokens, E dimensions of an embedding.
 """
@@ -9,47 +9,59 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqvae_cli.config.schema import MAX_CONCENTRATION, ModelSettings
-from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, Posterior, VonMisesFisher
+from seqvae_cli.config.schema import ModelSettings
+from seqvae_cli.nn.distributions import POSTERIORS, Mixture, Posterior, Prior
 
 PSEUDO_TOKENS = 16
 """Length of the learned inputs of a VampPrior."""
 
+Encode = Callable[[Tensor], Posterior]
+"""Sequences of embeddings [N, T, E] -> their posteriors [N, L]."""
 
-class MixturePrior(nn.Module):
-    """p(z) a mixture of `components` Gaussians, or on the sphere of von Mises-Fisher distributions."""
+
+class StandardPrior(nn.Module):
+    """p(z) without weights: N(0, I), or uniform on the sphere."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        shape = settings.components, settings.latent_size
-        self.sphere = settings.posterior == "vmf"
-        self.mean = nn.Parameter(torch.randn(shape))
-        self.spread = nn.Parameter(torch.zeros(shape[0], 1) if self.sphere else torch.zeros(shape))
-        self.weight = nn.Parameter(torch.zeros(shape[0]))
+        self.prior = POSTERIORS[settings.posterior].standard_prior(settings)
 
-    def forward(self) -> Mixture:
-        components: Posterior = DiagonalGaussian(self.mean, self.spread)
-        if self.sphere:
-            components = VonMisesFisher(
-                F.normalize(self.mean, dim=-1), (1 + F.softplus(self.spread)).clamp(max=MAX_CONCENTRATION)
-            )
+    def forward(self, _: Encode) -> Prior:
+        return self.prior
+
+
+class MixturePrior(nn.Module):
+    """p(z) a mixture of `components` distributions of the posterior's kind."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.kind = POSTERIORS[settings.posterior]
+        self.mean = nn.Parameter(torch.randn(settings.components, settings.latent_size))
+        self.spread = nn.Parameter(torch.zeros(settings.components, self.kind.spread_size(settings)))
+        self.weight = nn.Parameter(torch.zeros(settings.components))
+
+    def forward(self, _: Encode) -> Mixture:
+        components = self.kind.from_unconstrained(self.settings, self.mean, self.spread)
         return Mixture(components, self.weight.log_softmax(0))
 
 
 class VampPrior(nn.Module):
     """p(z) the mean of the posteriors of `components` learned inputs (Tomczak & Welling 2018, "VAE with a VampPrior").
 
-    Words cannot be learned, so that the inputs are word embeddings.
+    Words are discrete and cannot be learned by gradient, so the inputs are sequences of embeddings.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.inputs = nn.Parameter(0.1 * torch.randn(settings.components, PSEUDO_TOKENS, settings.embed_size))
 
-    def forward(self, posterior: Callable[[Tensor], Posterior]) -> Mixture:
-        """`posterior`: of sequences of embeddings, [N, T, E]."""
+    def forward(self, encode: Encode) -> Mixture:
         count = len(self.inputs)
-        return Mixture(posterior(self.inputs), torch.full((count,), -math.log(count), device=self.inputs.device))
+        return Mixture(encode(self.inputs), torch.full((count,), -math.log(count), device=self.inputs.device))
+
+
+PRIORS: dict[str, type[nn.Module]] = {"standard": StandardPrior, "mixture": MixturePrior, "vamp": VampPrior}
+"""By `model.prior`. Each maps `Encode` to the prior that its weights stand for now."""

@@ -1,12 +1,12 @@
-"""Positions as rotations, by which a sum of words keeps their order.
+"""Positions as rotations: a sum of rotated words keeps their order.
 
-Each pair of dimensions turns by an angle of its own from one position to the next. Words that are turned by their
-positions can be added up to one vector; that turned back by a position shows the word there, and the others as noise,
-which is the less the more dimensions there are. So are words bound to positions in the attention of Su et al. 2021
-("RoFormer"), and in holographic reduced representations (Plate 1995) with vectors whose spectrum has length 1: binding
-then turns each pair in the frequency domain. The angles here are evenly spaced, since so, for even W, positions less
-than W apart are orthogonal on the average over vectors; W apart they are opposite, so that a code wants more dimensions
-than a sentence has words.
+Each pair of dimensions has an angle of its own, by which it rotates from one position to the next. Words rotated by
+their positions are added up to one vector. Rotating the sum back by position t recovers word t, plus noise that shrinks
+as the width grows. Su et al. 2021 ("RoFormer") bind words to positions this way in attention. Holographic reduced
+representations (Plate 1995) with vectors of unit spectrum do so in the frequency domain.
+
+The angles are evenly spaced. For even W, positions less than W apart are then orthogonal on average over vectors, and
+positions W apart are opposite: choose W larger than the longest sentence.
 
 Shapes: T positions, W dimensions.
 """
@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 
-def turn(values: Tensor, positions: Tensor) -> Tensor:
-    """`values` [..., T or 1, W] turned by the `positions` [T], [..., T, W]; an odd last dimension stays as it is.
+def rotate(values: Tensor, positions: Tensor) -> Tensor:
+    """`values` [..., T or 1, W] rotated by `positions` [T]: [..., T, W]. An odd last dimension stays as it is.
 
-    turn(turn(v, a), b) is turn(v, a + b), and lengths stay what they are.
+    Rotations add up, rotate(rotate(v, a), b) = rotate(v, a + b), and keep the length of a vector.
     """
     pairs = values.size(-1) // 2
     angles = math.pi * (torch.arange(pairs, device=values.device) + 0.5) / max(pairs, 1)
-    turned = positions[:, None].to(angles) * angles
-    cosine, sine = turned.cos().to(values), turned.sin().to(values)
+    rotation = positions[:, None].to(angles) * angles
+    cosine, sine = rotation.cos().to(values), rotation.sin().to(values)
     first, second, rest = torch.split(values, [pairs, pairs, values.size(-1) - 2 * pairs], dim=-1)
     both = first * cosine - second * sine, first * sine + second * cosine
     return torch.cat([*both, rest.expand(*both[0].shape[:-1], -1)], dim=-1)

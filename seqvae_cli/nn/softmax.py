@@ -1,11 +1,11 @@
-"""The decoder's last layer: states -> log p of words, with one softmax over all words or in two stages.
+"""The decoder's last layer: states -> log p of words, by one softmax over all words or by two stages.
 
-In two stages the first softmax is over the `shortlist` of the commonest words and, beside them, the groups of rarer
-ones; a second one picks the word within its group, and is only computed for the few states that lead there. So most
-of the work is not done, and probabilities are exact all the same: a distribution that sums to 1, no approximation of
-another. The idea is Goodman 2001, "Classes for Fast Maximum Entropy Training", the groups by frequency are those of
-Grave et al. 2017, "Efficient softmax approximation for GPUs". Unlike `torch.nn.AdaptiveLogSoftmaxWithLoss` the words
-of all groups keep the full width, so that their vectors can be the word embeddings.
+In two stages, the first softmax chooses among the `shortlist` of the commonest words and the groups of rarer words. The
+second chooses a word of its group; training computes it only for the few targets in that group. The two stages are an
+exact distribution over all words, not an approximation of the single softmax. Goodman 2001, "Classes for Fast Maximum
+Entropy Training", has the two stages; Grave et al. 2017, "Efficient softmax approximation for GPUs", groups words by
+frequency. `torch.nn.AdaptiveLogSoftmaxWithLoss` narrows the vectors of rare words; here all words keep the full width,
+so that their vectors can be the word embeddings.
 
 Shapes: N tokens, H the width of a state, V words, G groups.
 """
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from seqvae_cli.nn.cross_entropy import cross_entropy
 
 GROWTH = 4
-"""Each group of rarer words ends at so many times the id at which it begins."""
+"""Each group of rarer words ends at GROWTH times the id at which it begins."""
 
 
-class Vocabulary(nn.Linear):
-    """log p(w | state), a vector and a bias a word. Words are numbered by frequency, the commonest first.
+class OutputSoftmax(nn.Linear):
+    """log p(w | state), with a vector and a bias for each word. Word ids rank words by frequency, the commonest first.
 
-    shortlist: words of the first stage; 0, or as many as there are words: a single softmax.
+    shortlist: words of the first stage; 0 or at least `words`: a single softmax.
     """
 
     def __init__(self, width: int, words: int, shortlist: int = 0) -> None:
@@ -37,7 +37,7 @@ class Vocabulary(nn.Linear):
         self.groups = nn.Linear(width, len(ends) - 1) if len(ends) > 1 else None
 
     def forward(self, states: Tensor) -> Tensor:
-        """Logits [..., V] whose softmax is the distribution; in two stages they are the log-probabilities."""
+        """Logits [..., V]: unnormalized from a single softmax, log-probabilities from two stages."""
         if self.groups is None:
             return super().forward(states)
         (weight, bias), *tails = self._stages()
@@ -66,7 +66,7 @@ class Vocabulary(nn.Linear):
         return losses
 
     def _stages(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of the first stage, its words before its groups, and of each group."""
+        """Weight and bias of the first stage (its words, then the groups), then those of each group."""
         assert self.groups is not None
         weights, biases = torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes)
         first = torch.cat([weights[0], self.groups.weight]), torch.cat([biases[0], self.groups.bias])

@@ -112,7 +112,7 @@ def project(
     data = corpus.split(split)
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
-    rows = evenly(len(data), most)
+    rows = spread_indices(len(data), most)
     means = metrics.posteriors(network, _Selected(data, rows), watch=watch).mean.double().numpy()
     if not np.isfinite(means).all():
         raise DataError("the posterior means are not finite", "name another run")
@@ -122,8 +122,8 @@ def project(
     return Means(points, variance, color, labels[rows], values, split, step)
 
 
-def evenly(count: int, most: int) -> Indices:
-    """`most` of `count` indices at even distances, or all where there are not more: [min(count, most)]."""
+def spread_indices(count: int, most: int) -> Indices:
+    """`most` of `count` indices at even distances, or all if there are fewer: [min(count, most)]."""
     kept = min(count, most)
     return np.arange(kept, dtype=np.int64) * count // kept
 

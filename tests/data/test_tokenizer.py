@@ -100,7 +100,9 @@ def test_whitespace_splits_at_ascii_space_alone(text: str, lower: bool) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5), st.sampled_from(KINDS), st.booleans())
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5), st.sampled_from([*KINDS]), st.booleans()
+)
 def test_json_round_trip_keeps_every_id(texts: list[str], kind: str, lower: bool) -> None:
     tokenizer = fitted(*texts, kind=kind, lower=lower)
     again = Tokenizer.from_json(json.loads(json.dumps(tokenizer.to_json())))

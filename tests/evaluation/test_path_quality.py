@@ -22,7 +22,7 @@ from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.path_quality import path_figures
 from seqvae_cli.latent import generate
-from seqvae_cli.latent.paths import KINDS
+from seqvae_cli.latent.paths import PATHS
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
 
@@ -122,7 +122,7 @@ def test_the_path_is_straight_or_on_the_sphere(
 
     model = lively.network.settings.model_copy(update={"posterior": posterior})
     monkeypatch.setattr(lively.network, "settings", model)
-    monkeypatch.setitem(KINDS, name, stay)
+    monkeypatch.setitem(PATHS, name, stay)
     for found in lively.path_quality(pairs=4):
         assert (found.distinct, found.unchanged) == (1, 4)
 

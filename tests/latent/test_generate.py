@@ -477,7 +477,7 @@ def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(unk: boo
     model = build()
     with torch.no_grad():
         model.decoder.vocabulary.bias[UNK] += 0.5  # much of what is likely must not be said without it
-    sayable = [word for word in range(VOCABULARY) if word not in (PAD, BOS, EOS) and (unk or word != UNK)]
+    allowed = [word for word in range(VOCABULARY) if word not in (PAD, BOS, EOS) and (unk or word != UNK)]
     z, found = codes(200, seed=8), []
     words = torch.tensor([[BOS, word] for word in range(VOCABULARY)])
     for code in z:
@@ -485,8 +485,8 @@ def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(unk: boo
             log_p = model.decoder(words, code.expand(VOCABULARY, -1)).log_softmax(-1)
         first, second = log_p[0, 0].tolist(), log_p[:, 1].tolist()
         worths = {(): first[EOS]}
-        for a in sayable:
-            worths |= {(a,): (first[a] + second[a][EOS]) / 2} | {(a, b): (first[a] + second[a][b]) / 2 for b in sayable}
+        for a in allowed:
+            worths |= {(a,): (first[a] + second[a][EOS]) / 2} | {(a, b): (first[a] + second[a][b]) / 2 for b in allowed}
         found.append(list(max(worths, key=lambda sentence: worths[sentence])))
     assert generate.beam_search(model, z, Strategy(beam=200, unk=unk), max_len=2) == found
     assert len(set(map(tuple, found))) > 3

@@ -17,18 +17,18 @@ from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.generate import Strategy
-from seqvae_cli.latent.paths import edit_distance, evenly, linear_path, spherical_path, walk
+from seqvae_cli.latent.paths import edit_distance, even_steps, linear_path, spherical_path, walk
 from tests.latent.test_generate import build, codes
 
 VECTORS = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
 
 
-@pytest.mark.parametrize("path", [*paths.KINDS])
+@pytest.mark.parametrize("path", [*paths.PATHS])
 @settings(max_examples=100, deadline=None)
 @given(VECTORS, VECTORS, st.integers(2, 12))
 def test_a_path_begins_and_ends_exactly(path: str, first: Tensor, last: Tensor, steps: int) -> None:
     before = first.clone(), last.clone()
-    made = paths.KINDS[path](first, last, steps)
+    made = paths.PATHS[path](first, last, steps)
     assert made.shape == (steps, 4)
     assert made.dtype == first.dtype
     assert torch.equal(made[0], first)
@@ -71,37 +71,37 @@ def test_a_spherical_path_is_straight_where_there_is_no_one_circle(factor: float
 
 
 def test_a_path_between_nothings_is_nothing() -> None:
-    for path in paths.KINDS.values():
+    for path in paths.PATHS.values():
         assert not path(torch.zeros(3), torch.zeros(3), 4).any()
         to_nothing = path(torch.tensor([3.0, 0.0, 0.0]), torch.zeros(3), 4)
         assert not to_nothing[:, 1:].any()
         assert (to_nothing[:, 0].diff() < 0).all()
 
 
-@pytest.mark.parametrize("path", [*paths.KINDS])
+@pytest.mark.parametrize("path", [*paths.PATHS])
 def test_the_two_ends_can_be_swapped(path: str) -> None:
     first, last = codes(2)
-    there, back = paths.KINDS[path](first, last, 7), paths.KINDS[path](last, first, 7)
+    there, back = paths.PATHS[path](first, last, 7), paths.PATHS[path](last, first, 7)
     torch.testing.assert_close(there, back.flip(0))
 
 
 # the sentences along them
 
 
-@pytest.mark.parametrize("kind", [*paths.KINDS])
+@pytest.mark.parametrize("kind", [*paths.PATHS])
 def test_a_walk_says_what_is_decoded_at_equal_steps(kind: str) -> None:
     model = build(seed=5)
     first, last = codes(2)
     walked = walk(model, first, last, 6, kind=kind, start=[5], max_len=9)
     assert walked.positions == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert walked.sentences == generate.decode(model, paths.KINDS[kind](first, last, 6), start=[5], max_len=9)
+    assert walked.sentences == generate.decode(model, paths.PATHS[kind](first, last, 6), start=[5], max_len=9)
     assert len(set(map(tuple, walked.sentences))) > 1
 
 
 def test_a_walk_takes_the_usual_path_and_refuses_what_is_none() -> None:
     first, last = codes(2)
-    for model, usual in ((build(seed=5), "linear"), (build(seed=6, posterior="vmf"), "spherical")):
-        assert walk(model, first, last, 7) == walk(model, first, last, 7, kind=usual)
+    for model, kind in ((build(seed=5), "linear"), (build(seed=6, posterior="vmf"), "spherical")):
+        assert walk(model, first, last, 7) == walk(model, first, last, 7, kind=kind)
     with pytest.raises(UsageError, match="no path 'curved'"):
         walk(model, first, last, 7, kind="curved")
     with pytest.raises(UsageError, match="of 1 steps"):
@@ -125,7 +125,7 @@ def test_an_even_walk_is_part_of_a_finer_one_with_its_ends(steps: int) -> None:
     model = build(seed=5)
     for seed in range(8):
         first, last = codes(2, seed)
-        fine = walk(model, first, last, paths.FINER * (steps - 1) + 1)
+        fine = walk(model, first, last, paths.CANDIDATES_A_STEP * (steps - 1) + 1)
         walked = walk(model, first, last, steps, even=True)
         there = dict(zip(fine.positions, fine.sentences, strict=True))
         assert [there[position] for position in walked.positions] == walked.sentences
@@ -149,19 +149,23 @@ def test_even_walks_change_more_evenly() -> None:
 def test_even_steps_by_hand() -> None:
     a, b, c, d = [4], [5], [5, 6, 7], [8, 9, 8]
     # Edits from the start: 0 0 0 0 1 3 6, so that thirds of them are nearest at 4 or 5, and at 5.
-    assert evenly([a, a, a, a, b, c, d], 4) == [0, 4, 5, 6]
-    assert evenly([a] * 9, 5) == [0, 2, 4, 6, 8]  # nothing changes: equal steps
-    assert evenly([a, b, b, b, b, b, b, b, d], 3) == [0, 4, 8]  # edits 0 1 … 1 4: all as near, the middle one
-    assert evenly([a, a, a, a, a, a, a, a, d], 5) == [0, 2, 4, 6, 8]  # edits only at the end: all as far
-    assert evenly([a, b, b, b, a, a, c, c, c], 3) == [0, 4, 8]  # edits 0 1 1 1 2 2 5 5 5: 2 is nearest to half of them
-    assert evenly([a, d], 2) == [0, 1]
-    assert evenly([a, b, c, d], 4) == [0, 1, 2, 3]
+    assert even_steps([a, a, a, a, b, c, d], 4) == [0, 4, 5, 6]
+    assert even_steps([a] * 9, 5) == [0, 2, 4, 6, 8]  # nothing changes: equal steps
+    assert even_steps([a, b, b, b, b, b, b, b, d], 3) == [0, 4, 8]  # edits 0 1 … 1 4: all as near, the middle one
+    assert even_steps([a, a, a, a, a, a, a, a, d], 5) == [0, 2, 4, 6, 8]  # edits only at the end: all as far
+    assert even_steps([a, b, b, b, a, a, c, c, c], 3) == [
+        0,
+        4,
+        8,
+    ]  # edits 0 1 1 1 2 2 5 5 5: 2 is nearest to half of them
+    assert even_steps([a, d], 2) == [0, 1]
+    assert even_steps([a, b, c, d], 4) == [0, 1, 2, 3]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(st.integers(4, 6), max_size=3), min_size=5, max_size=25), st.integers(2, 5))
 def test_even_steps_are_the_nearest_of_all_that_leave_room(sentences: list[list[int]], steps: int) -> None:
-    chosen, final = evenly(sentences, steps), len(sentences) - 1
+    chosen, final = even_steps(sentences, steps), len(sentences) - 1
     assert len(chosen) == steps
     assert (chosen[0], chosen[-1]) == (0, final)
     assert all(first < second for first, second in pairwise(chosen))

@@ -12,7 +12,7 @@ from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.cross_entropy import cross_entropy
-from seqvae_cli.nn.softmax import Vocabulary
+from seqvae_cli.nn.softmax import OutputSoftmax
 from tests.conftest import Float64
 
 WIDTH = 7
@@ -21,9 +21,9 @@ WORDS = 45
 every_shortlist = pytest.mark.parametrize("shortlist", [0, 1, 2, 4, 44, 45, 1000])
 
 
-def layer(shortlist: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Vocabulary:
+def layer(shortlist: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> OutputSoftmax:
     torch.manual_seed(seed)
-    made = Vocabulary(WIDTH, WORDS, shortlist)
+    made = OutputSoftmax(WIDTH, WORDS, shortlist)
     for weight in made.parameters():
         torch.nn.init.normal_(weight)
     return made.to(dtype)
@@ -49,7 +49,7 @@ def targets(count: int) -> Tensor:
     ],
 )
 def test_groups_of_rarer_words_grow_fourfold(words: int, shortlist: int, sizes: list[int]) -> None:
-    vocabulary = Vocabulary(2, words, shortlist)
+    vocabulary = OutputSoftmax(2, words, shortlist)
     assert vocabulary.sizes == sizes
     assert vocabulary.weight.shape == (words, 2)
     assert vocabulary.bias.shape == (words,)
@@ -156,7 +156,7 @@ def test_gradients_are_those_of_the_plain_way(shortlist: int) -> None:
 class Losses(torch.nn.Module):
     """A module whose call is the loss."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: OutputSoftmax) -> None:
         super().__init__()
         self.vocabulary = vocabulary
 

@@ -108,10 +108,10 @@ def test_one_dimension_is_its_own_first_component() -> None:
 
 
 def test_a_selection_is_even_and_never_more_than_there_is() -> None:
-    assert latent.evenly(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert latent.evenly(10, 4).tolist() == [0, 2, 5, 7]
-    assert latent.evenly(3, 5).tolist() == [0, 1, 2]
-    large = latent.evenly(10**6 + 2500, 5000)
+    assert latent.spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert latent.spread_indices(10, 4).tolist() == [0, 2, 5, 7]
+    assert latent.spread_indices(3, 5).tolist() == [0, 1, 2]
+    large = latent.spread_indices(10**6 + 2500, 5000)
     assert set(np.diff(large)) == {200, 201}
 
 
@@ -122,7 +122,7 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     done: list[int] = []
     found = model.project("train", most=20, watch=done.append)
     split = tiny_corpus.split("train")
-    rows = latent.evenly(len(split), 20)
+    rows = latent.spread_indices(len(split), 20)
     expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
     np.testing.assert_allclose(found.points, latent.principal(expected)[0], atol=1e-5)
     assert found.labels.tolist() == split.lengths[rows].tolist()

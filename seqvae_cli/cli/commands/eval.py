@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display
-from seqvae_cli.cli import eval_tables as _eval_tables
+from seqvae_cli.cli import display, eval_tables
 from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
@@ -106,13 +105,13 @@ def evaluate(
         more = {name: part.to_json() for name, part in parts.items() if part is not None}
         display.out_json(result.to_json() | more)
         return
-    _eval_tables.evaluation(model, result)
+    eval_tables.evaluation(model, result)
     if found is not None:
-        _eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
+        eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
     if sampled is not None:
-        _eval_tables.quality(sampled, split)
+        eval_tables.quality(sampled, split)
     if walked is not None and evenly is not None:
-        _eval_tables.paths(walked, evenly, split)
+        eval_tables.paths(walked, evenly, split)
     if result.truncated:
         display.warn(f"{result.truncated} sentences were cut when the corpus was prepared")
     display.say(f"signature: {result.signature}")

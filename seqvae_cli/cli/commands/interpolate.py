@@ -63,8 +63,8 @@ def interpolate(
     """
     from seqvae_cli.latent import paths
 
-    if path is not None and path not in paths.KINDS:
-        raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.KINDS)}")
+    if path is not None and path not in paths.PATHS:
+        raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
     originals = sentences or []
     if random and originals:
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")

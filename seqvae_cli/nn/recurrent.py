@@ -1,0 +1,72 @@
+"""The recurrent networks that read sentences in the encoder and write them in the decoder.
+
+The hidden state of each is a tuple of tensors [layers, B, H].
+
+Shapes: B sentences, T tokens, I dimensions of an input, H of a state.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Hidden = tuple[Tensor, ...]
+
+
+class LSTM(nn.LSTM):
+    """Hochreiter & Schmidhuber 1997, "Long Short-Term Memory". Its hidden state is (h, c)."""
+
+    @staticmethod
+    def first(values: Tensor) -> Hidden:
+        """The first hidden state from values [layers, B, H] of any size: h = tanh(values), c = values."""
+        return values.tanh(), values
+
+
+class GRU(nn.GRU):
+    """Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder". Its hidden state is (h,)."""
+
+    @staticmethod
+    def first(values: Tensor) -> Hidden:
+        """The first hidden state from values [layers, B, H] of any size: h = tanh(values)."""
+        return (values.tanh(),)
+
+    def forward(self, inputs: Any, hidden: Hidden | None = None) -> tuple[Any, Hidden]:  # type: ignore[override]
+        outputs, h = super().forward(inputs, None if hidden is None else hidden[0])
+        return outputs, (h,)
+
+
+Recurrent = LSTM | GRU
+
+CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
+"""By `model.cell`."""
+
+
+class RecurrentModule(nn.Module):
+    """A module with one recurrent network, an attribute named after its cell: the name is part of checkpoint keys."""
+
+    def add_recurrent(self, cell: str, inputs: int, size: int, layers: int, bidirectional: bool = False) -> None:
+        self.cell = cell
+        self.add_module(cell, CELLS[cell](inputs, size, layers, batch_first=True, bidirectional=bidirectional))
+
+    @property
+    def recurrent(self) -> Recurrent:
+        return cast(Recurrent, self.get_submodule(self.cell))
+
+
+def run(network: Recurrent, inputs: Tensor, hidden: Hidden, weight_drop: float = 0.0) -> tuple[Tensor, Hidden]:
+    """The top layer's states [B, T, H] at `inputs` [B, T, I], and the hidden state after the last of them.
+
+    weight_drop: rate at which recurrent weights are dropped, one mask for all steps (Merity et al. 2018,
+    "Regularizing and Optimizing LSTM Language Models", section 2).
+    """
+    if not weight_drop:
+        return network(inputs, hidden)  # type: ignore[no-any-return]
+    dropped = {
+        name: F.dropout(weight, weight_drop)
+        for name, weight in network.named_parameters()
+        if name.startswith("weight_hh")
+    }
+    return functional_call(network, dropped, (inputs, hidden))  # type: ignore[no-any-return]
