@@ -15,7 +15,7 @@ import pytest
 
 from seqvae_cli import api
 from seqvae_cli.cli import options
-from seqvae_cli.cli.commands.runs import trash as _runs_trash
+from seqvae_cli.cli.commands.runs import trash
 from seqvae_cli.cli.commands.runs.group import app as runs_app
 from seqvae_cli.runs import registry
 from seqvae_cli.system import files, places
@@ -301,8 +301,8 @@ def test_completion_offers_only_what_can_be_meant(seqvae: Seqvae) -> None:
     assert options.complete_run_name("") == ["other", "tiny-run"]
     ok(seqvae("runs", "rm", "other"))
     assert options.complete_run_name("l") == []
-    assert _runs_trash._complete_trashed("o") == ["other"]
-    assert _runs_trash._complete_trashed("t") == []
+    assert trash._complete_trashed("o") == ["other"]
+    assert trash._complete_trashed("t") == []
 
 
 # export and import
