@@ -23,7 +23,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import Encoder, SentenceVAE
 from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import EvalEvent
 from tests.conftest import TINY, Answer, Seqvae

@@ -13,7 +13,7 @@ from seqvae_cli.config import layers
 from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from tests.conftest import TINY
 

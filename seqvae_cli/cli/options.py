@@ -13,7 +13,7 @@ def complete_run(incomplete: str) -> list[str]:
     """For the shell: names of runs."""
     from seqvae_cli.runs import registry
 
-    return [name for name in [*registry.names(), *registry.MEANT] if name.startswith(incomplete)]
+    return [name for name in [*registry.names(), *registry.ALIASES] if name.startswith(incomplete)]
 
 
 RunArgument = Annotated[

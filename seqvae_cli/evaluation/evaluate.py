@@ -15,7 +15,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import compare
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name
 from seqvae_cli.version import __version__

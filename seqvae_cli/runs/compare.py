@@ -17,7 +17,7 @@ from typing import Any
 from seqvae_cli.config import layers, options
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, UsageError, nearest
 from seqvae_cli.runs import registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 
 FORMAT = 1

@@ -23,7 +23,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import CheckpointError, DivergedError, NotFoundError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import checkpoint, loading
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name, resolve_device, resolve_precision, set_threads, sum_type
 from seqvae_cli.training import phases

@@ -14,9 +14,9 @@ from seqvae_cli.config import layers
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
 from seqvae_cli.evaluation.evaluate import Evaluation, store
 from seqvae_cli.runs import compare, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
-from tests.runs.test_registry import CORPUS
+from tests.runs.folders import CORPUS
 
 
 def create(name: str, corpus: dict[str, Any] = CORPUS, best: float | None = None, **settings: Any) -> Run:

@@ -29,7 +29,7 @@ EVALUATED = {
 }
 
 SIDE_BY_SIDE = 5
-"""So many runs are columns beside each other, which fits a terminal; more are rows."""
+"""Up to this many runs, each is a column; more are rows, to fit a terminal."""
 
 
 def compare(
@@ -43,9 +43,9 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare runs: the settings that differ, and what came of them at the best epoch.
+    """Compare runs: the settings that differ, and the figures at the best epoch.
 
-    Figures are of the validation while training, and of `seqvae eval` where it was run on the best weights.
+    Figures come from validation during training, and from `seqvae eval` where it has evaluated the best weights.
 
     Examples:
 
@@ -56,7 +56,7 @@ def compare(
 
     chosen = list({run.name: run for run in map(registry.find, runs)}.values()) if runs else compare.same_corpus()
     if len({run.info["corpus"]["hash"] for run in chosen}) > 1:
-        display.warn("these runs were trained on different corpora: their figures do not compare")
+        display.warn("these runs were trained on different corpora: their figures are not comparable")
     damaged: list[str] = []
     outcomes = []
     for run in chosen:
@@ -96,8 +96,8 @@ def best(
 ) -> None:
     """Print the name of the best run on a corpus.
 
-    FIGURE is neg_elbo, which every trained run has, or what `seqvae eval` has found: distortion, elbo_ppl, iw_nll,
-    iw_ppl (the lowest is the best), mutual_information, active_units, bleu, exact_match (the highest is).
+    FIGURE is neg_elbo, which every trained run has, or one from `seqvae eval`: distortion, elbo_ppl, iw_nll,
+    iw_ppl (lower is better), mutual_information, active_units, bleu, exact_match (higher is better).
 
     Examples:
 
@@ -118,7 +118,7 @@ def best(
     display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
         names = ", ".join(winner.without[:5]) + (f" and {len(winner.without) - 5} more" if winner.without[5:] else "")
-        display.say(f"without this figure: {names}")
+        display.say(f"not ranked, without this figure: {names}")
     if json:
         answer: dict[str, Any] = {"run": winner.run.name, "by": by, "value": winner.value, "split": where}
         corpus = winner.run.info["corpus"]["folder"]
