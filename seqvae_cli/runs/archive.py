@@ -95,7 +95,7 @@ class Pack:
         return sum(entry.size for entry in self.files.values())
 
     def blocks(self, watch: Watch = lambda _: None) -> Iterator[bytes]:
-        """The bytes of the archive, a function of the run. Raises `DataError` where a checkpoint changes meanwhile."""
+        """The archive, the same bytes for the same run. Raises `DataError` where a checkpoint changes meanwhile."""
         packer = zlib.compressobj(1, wbits=31)  # weights hardly compress at any level
         entries = {name: asdict(entry) for name, entry in self.files.items()}
         manifest = {"format": ARCHIVE_FORMAT, "run": self.run.name, "seqvae": __version__, "files": entries}
@@ -141,7 +141,7 @@ def unpack(stream: BinaryIO, name: str | None = None, watch: Watch = lambda _: N
 
 
 def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
-    first = _next(stream)
+    first = _next_header(stream)
     if first is None or first.name != FOLDER + MANIFEST or first.size > MAX_MANIFEST:
         raise DataError("not a run archive: it does not begin with a manifest", "seqvae runs export")
     original_name, expected = _manifest(b"".join(_content(stream, first.size)))
@@ -158,7 +158,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
             if total > (free := shutil.disk_usage(draft).free):
                 raise MachineError(f"{draft.parent}: {total} bytes to unpack, {free} are free", "free some space")
         missing = dict(expected)
-        while (header := _next(stream)) is not None:
+        while (header := _next_header(stream)) is not None:
             member = header.name.removeprefix(FOLDER)
             entry = missing.pop(member, None) if header.name == FOLDER + member else None
             if entry is None:
@@ -177,7 +177,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Watch) -> Run:
         return Run(registry.publish(draft, name))
 
 
-def _next(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
+def _next_header(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
     """The header of the next file, None at the end. Raises `DataError` for anything but a regular file.
 
     `tarfile.open` is avoided: it would read extension headers of any length from an untrusted archive.

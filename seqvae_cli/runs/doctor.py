@@ -109,7 +109,7 @@ def _checkpoints(run: Run, epochs: int, replace: str) -> Iterator[Finding]:
 
 def _finding(name: str, error: DataError | MachineError, advice: str) -> Finding:
     if isinstance(error, MachineError):
-        return Finding(name, "unreadable", error.message, error.hint or "grant yourself read permission")
+        return Finding(name, "unreadable", error.message, error.hint or "give yourself permission to read it")
     if error.hint == UPGRADE:
         return Finding(name, "newer", error.message, error.hint)
     missing = error.message.endswith(" is missing")

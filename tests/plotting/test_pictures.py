@@ -38,7 +38,7 @@ def test_a_picture_neither_uses_nor_changes_matplotlib_settings() -> None:
     assert "matplotlib.pyplot" not in set(sys.modules) - before
 
 
-def test_an_svg_is_well_formed_whatever_the_names_of_the_runs() -> None:
+def test_an_svg_is_well_formed_with_any_run_names() -> None:
     pytest.importorskip("matplotlib")
     root = ET.fromstring(pictures.picture({"a" * 100: metrics(2), "b.c_d-e": metrics(1)}, kind="svg"))
     assert root.tag.endswith("svg")

@@ -161,7 +161,7 @@ def test_abandoned_drafts_and_broken_links_are_leftovers(run: Run, tmp_path: Pat
     assert [finding.kind for finding in found] == ["leftover", "leftover"]
     assert "gone" in found[1].problem
     assert "seqvae runs rm gone" in found[1].advice
-    with files.claimed(places.runs(), "run") as draft:  # sweeps what was killed
+    with files.claimed(places.runs(), "run") as draft:  # sweeps the draft of the killed process
         draft.mkdir()
         assert len(doctor.leftovers()) == 1
 

@@ -163,7 +163,7 @@ def test_without_runs_nothing_is_found() -> None:
     assert registry.names() == []
 
 
-def test_latest_is_the_run_created_last_whatever_its_name() -> None:
+def test_latest_is_the_run_created_last() -> None:
     for name in ("b", "c", "a"):
         create(name)
     registry.find("b").update(best_neg_elbo=1.0)

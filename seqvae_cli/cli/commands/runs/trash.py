@@ -1,4 +1,4 @@
-"""`runs rm`, `runs restore`, and what `runs list --trash` shows."""
+"""`runs rm`, `runs restore` and `runs list --trash`."""
 
 from __future__ import annotations
 
