@@ -38,7 +38,7 @@ from seqvae_cli.latent.text_model import STEPS, TextModel, check_counts
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import latent as plots
 from seqvae_cli.runs import evaluations, loading, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import runtime
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.training import session

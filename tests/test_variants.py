@@ -29,7 +29,7 @@ from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.recurrent import CELLS
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import EvalEvent
 from tests import trainings

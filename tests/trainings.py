@@ -14,7 +14,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.learner import Learner
 from tests.conftest import TINY

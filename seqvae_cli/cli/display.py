@@ -1,8 +1,8 @@
-"""What the user sees: the answer on stdout, all commentary on stderr.
+"""Output to the user: the answer on stdout, all commentary on stderr.
 
-`out`, `out_json`, `out_jsonl` and `table` give the answer; `say`, `warn`, `detail` and `progress` are commentary, which
-a broken stderr never turns into a failure. Animation and colour need a terminal; off one, plain lines take their place.
-Rich is imported where it draws, so that importing this module is cheap.
+`out`, `out_json`, `out_jsonl` and `table` write the answer; `say`, `warn`, `detail` and `progress` write commentary and
+ignore a broken stderr. Animation and colour appear only on a terminal; elsewhere output is plain lines. Functions
+import Rich where they use it, so that importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_SECONDS = 10.0
-"""Off a terminal, seconds between two lines of progress."""
+"""Seconds between two lines of progress where stderr is not a terminal."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
 
 @dataclass
 class Settings:
-    """The options that every command takes; `app` sets them before the command runs."""
+    """The options common to all commands; `app` sets them before the command runs."""
 
     quiet: bool = False
     verbose: bool = False
@@ -43,22 +43,22 @@ settings = Settings()
 
 
 def safe(text: str) -> str:
-    """`text` with every character that could steer a terminal or break a line written as an escape (`\\x1b`)."""
+    """`text` with control characters and line breaks written as escapes (`\\x1b`)."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def pretty(stream: IO[str]) -> bool:
-    """Whether `stream` is a terminal that understands more than plain lines."""
+    """Whether `stream` is a terminal that supports more than plain lines."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def colored(stream: IO[str]) -> bool:
-    """Whether colour is wanted on `stream`: a terminal, no `--no-color`, no `NO_COLOR`."""
+    """Whether to colour `stream`: a terminal, without `--no-color` and `NO_COLOR`."""
     return settings.color and not os.environ.get("NO_COLOR") and pretty(stream)
 
 
 def console(stream: IO[str]) -> Console:
-    """A Rich console on `stream` that keeps to `pretty` and `colored`, whatever else the environment says."""
+    """A Rich console on `stream` that follows `pretty` and `colored` and no other environment variable."""
     from rich.console import Console
 
     terminal = pretty(stream)
@@ -77,7 +77,7 @@ def console(stream: IO[str]) -> Console:
 def out(text: str) -> None:
     """One line of the answer: `text` and a newline on stdout, neither wrapped nor cut.
 
-    A newline inside `text` is always escaped; on a terminal all other control characters but the tab are, too.
+    Newlines inside `text` are escaped; on a terminal, so are all other control characters but the tab.
     """
     if sys.stdout.isatty():
         text = "\t".join(map(safe, text.split("\t")))
@@ -87,45 +87,45 @@ def out(text: str) -> None:
 
 
 def out_json(value: Any) -> None:
-    """The answer as one indented JSON document. Raises `ValueError` on NaN and infinity, which JSON has not."""
+    """The answer as one indented JSON document. Raises `ValueError` on NaN and infinity, which JSON lacks."""
     sys.stdout.write(_json(value, indent=2) + "\n")
 
 
 def out_jsonl(value: Any) -> None:
-    """One row of an answer in JSON Lines. Raises `ValueError` on NaN and infinity, which JSON has not."""
+    """One row of an answer in JSON Lines. Raises `ValueError` on NaN and infinity, which JSON lacks."""
     sys.stdout.write(_json(value, indent=None) + "\n")
 
 
 def comment(text: str, head: str = "") -> None:
-    """Lines on stderr, whatever the settings; `head`, in front of them, may hold colour, `text` is escaped."""
+    """Writes `head`, which may hold colour codes, and the escaped lines of `text` to stderr, even with `--quiet`."""
     lines = [safe(line) for line in text.split("\n")]
-    # Commentary that nobody can read any more, its terminal gone or its pipe closed, must not end a training.
+    # A closed pipe or terminal on stderr must not end a training.
     with suppress(OSError):
         sys.stderr.write(head + "\n".join(lines) + "\n")
         sys.stderr.flush()
 
 
 def say(text: str) -> None:
-    """Commentary: a line on stderr, unless `--quiet`."""
+    """Commentary on stderr, unless `--quiet`."""
     if not settings.quiet:
         comment(text)
 
 
 def detail(text: str) -> None:
-    """Commentary that only `--verbose` shows."""
+    """Commentary on stderr, only with `--verbose`."""
     if settings.verbose:
         comment(text)
 
 
 def warn(text: str, hint: str = "") -> None:
-    """A warning on stderr, which `--quiet` keeps, and in `hint` what to do."""
+    """A warning on stderr, even with `--quiet`, and in `hint` the remedy."""
     notice("warning", text, "yellow")
     if hint:
         notice("hint", hint, "cyan")
 
 
 def notice(label: str, text: str, color: str) -> None:
-    """A line `label: text` on stderr, the label in `color` where there is colour, the text escaped by `safe`."""
+    """One line `label: text` on stderr: the label in `color` on a terminal, the text escaped by `safe`."""
     codes = {"red": "31", "yellow": "33", "cyan": "36"}
     head = f"\x1b[1;{codes[color]}m{label}:\x1b[0m" if colored(sys.stderr) else f"{label}:"
     comment(safe(text), head + " ")
@@ -136,8 +136,8 @@ def table(
 ) -> None:
     """Rows under named columns: the answer on stdout, or commentary on stderr (`answer=False`).
 
-    On a terminal a Rich table under `title`, with `note` below, that folds long values. Elsewhere aligned plain text,
-    the column names first, no value cut, no title. Numbers are set right; None is shown as `-`; floats get two digits.
+    On a terminal: a Rich table with `title` above and `note` below, long values folded. Elsewhere: aligned plain text
+    with column names, no value cut, no title. Numbers are right-aligned, None is `-`, floats have two decimals.
     """
     stream = sys.stdout if answer else sys.stderr
     if not answer and settings.quiet:
@@ -163,7 +163,7 @@ def table(
 
 
 class Pace:
-    """Says when the next plain line is due: at most one every `seconds`, the first after `seconds`."""
+    """Limits plain lines to one every `seconds`, the first after `seconds`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -171,6 +171,7 @@ class Pace:
         self.last = clock()
 
     def due(self) -> bool:
+        """Whether a line is due; restarts the interval if so."""
         now = self.clock()
         if now - self.last < self.seconds:
             return False
@@ -180,9 +181,9 @@ class Pace:
 
 @contextmanager
 def progress(description: str, total: int | None = None, unit: str = "items") -> Iterator[Advance]:
-    """Progress on stderr; the block is given a function to call with the number of units just done.
+    """Progress on stderr; yields a function to call with the number of units just done.
 
-    `unit` is `bytes`, shown as kB, MB and so on, or any plural noun. `total` is None where nobody knows it.
+    `unit` is `bytes`, shown as kB, MB and so on, or any plural noun. `total` is None where it is unknown.
     """
     if settings.quiet:
         yield lambda _: None
@@ -211,7 +212,7 @@ def _bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
     columns = [name, bars.BarColumn(), amount, bars.TimeRemainingColumn()]
     if unit != "bytes":
         columns.insert(3, bars.TextColumn(safe(unit), markup=False))
-    # Rich would otherwise send what is printed to stdout meanwhile, the answer, to stderr.
+    # By default Rich redirects stdout, the answer, to stderr.
     with bars.Progress(*columns, console=console(sys.stderr), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(safe(description), total=total)
         yield lambda count: bar.advance(task, count)

@@ -1,7 +1,7 @@
-"""The live view of a training, fed by its events alone.
+"""The live view of a training, fed only by its events.
 
-On a terminal a table with one row an epoch and one bar for the run; elsewhere one plain line an epoch and, every ten
-seconds at most, one for the step. With `--quiet` warnings are all that is left.
+On a terminal: a table with one row an epoch and a progress bar. Elsewhere: one plain line an epoch, and one for the
+current step every ten seconds at most. With `--quiet`: only warnings.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_SECONDS = 0.25
-"""Between two drawings of the current step: faster would flicker and tell nobody more."""
+"""Seconds between two drawings of the current step, to avoid flicker."""
 
 WIDE = 112
-"""Columns a terminal needs for the full names; below, the field's short forms are used, which fit into 80."""
+"""Columns that the full names need; a narrower terminal gets the short forms, which fit into 80."""
 
 COLUMNS = (
     ("epoch", "epoch"),
@@ -52,12 +52,12 @@ COLLAPSE_HINT = (
     "--preset default, pretrain, free-bits or mdr keeps the latent in use; or give more --free-bits, or --min-rate"
 )
 
-HELD_HINT = "the rate is held and says nothing: --pretrain, as in --preset default, gives the encoder something to say"
+HELD_HINT = "the KL is held up but carries no information: --pretrain, as in --preset default, trains the encoder first"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; the losses are those of training, `validation` is the -ELBO at KL weight 1."""
+    """One row of the table: training losses in nats a sentence; `validation` is the -ELBO at KL weight 1."""
 
     epoch: int
     step: int
@@ -127,7 +127,7 @@ class TrainingView:
             self._live = None
 
     def show(self, event: Event) -> None:
-        """Takes one event; draws or prints what it says."""
+        """Draws or prints one event."""
         match event:
             case StartEvent():
                 self._start(event)
@@ -181,7 +181,7 @@ class TrainingView:
 
     def _evaluated(self, event: EvalEvent) -> None:
         self.current = None
-        # A resumed run that goes back to its last save says some epochs again.
+        # A run resumed from its last checkpoint repeats some epochs.
         self.rows = [row for row in self.rows if row.epoch < event.epoch] + [Row.of(event)]
         if event.best:
             self.best_epoch = event.epoch
@@ -215,7 +215,7 @@ class TrainingView:
             expand=True,
         )
         self._task = self._bar.add_task("step", total=None)
-        # Redrawn by events, not by a thread of its own; what is printed to stdout meanwhile stays on stdout.
+        # Events redraw it, not a thread. stdout is not redirected, so that answers stay there.
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)
         self._live.start()
 
@@ -230,7 +230,7 @@ class TrainingView:
             self._live.update(picture, refresh=True)
 
     def table(self, height: int | None) -> Table:
-        """The epochs so far; at most the last `height`, the best one kept on top of them."""
+        """The epochs so far, at most `height` rows: the last ones, with the best epoch kept on top."""
         from rich import box
         from rich.table import Table
 
@@ -263,7 +263,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _phases(event: StartEvent) -> str:
-    """What the first epochs are for: their losses are no sign of how training goes."""
+    """The phases still ahead, whose losses are not comparable with those that follow."""
     if event.step >= (event.pretrain + event.annealing) * event.steps_per_epoch:
         return ""
     lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}

@@ -1,4 +1,4 @@
-"""Opening the model that a command line means, and what commands say about the sentences that went through it."""
+"""Opens the model that a command line names, and warns about the sentences it has read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_device(name: str) -> torch.device:
 
 
 def open_model(argument: str | None, option: str | None, device: str, threads: int) -> Model:
-    """The model of the run given as argument or option, ready on its device."""
+    """The model of the run given as argument or option, else of the latest run, on `device`. Raises `UsageError`."""
     if argument and option and argument != option:
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
     from seqvae_cli import api
@@ -43,7 +43,7 @@ def open_model(argument: str | None, option: str | None, device: str, threads: i
 
 
 def warn_unknown(words: Iterable[str]) -> None:
-    """One warning that names the words that became `<unk>`."""
+    """Warns, once, of the words that were read as `<unk>`."""
     names = sorted(words)
     if names:
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
@@ -51,7 +51,7 @@ def warn_unknown(words: Iterable[str]) -> None:
 
 
 def warn_of(tally: Tally) -> None:
-    """Warns of unknown words and empty sentences, when the stream has ended."""
+    """Warns of unknown words and empty sentences at the end of a stream."""
     warn_unknown(tally.unknown)
     if tally.empty:
         empty = "1 empty sentence; its row is" if tally.empty == 1 else f"{tally.empty} empty sentences; their rows are"

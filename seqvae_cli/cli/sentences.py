@@ -1,4 +1,4 @@
-"""What the commands share that read sentences, a line each: where they come from, and what becomes of empty ones."""
+"""Reading sentences, one a line, from arguments, a file or stdin; shared by the commands."""
 
 from __future__ import annotations
 
@@ -6,36 +6,33 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from seqvae_cli.cli import display
 from seqvae_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
 
 def open_lines(text: list[str], encoding: str) -> Iterable[str]:
-    """The sentences that are meant: stdin, the lines of a file, or the arguments themselves; checked, not yet read."""
+    """The sentences of stdin, of a file, or the arguments themselves; lazily. Raises `UsageError`."""
     from seqvae_cli.data import text as texts
 
     texts.check_encoding(encoding)
     if text == ["-"]:
-        return _told(sys.stdin.buffer, encoding)
+        return _read_lines(sys.stdin.buffer, encoding)
     if "-" in text:
-        raise UsageError("standard input (-) does not go with other sentences", "give - alone")
+        raise UsageError("standard input (-) cannot be combined with sentences", "give - alone")
     if len(text) == 1 and names_a_file(text[0]):
-        return _told(Path(text[0]), encoding)
+        return _read_lines(Path(text[0]), encoding)
     check_sentences(text, "give a sentence, FILE or -")
     if len(text) == 1 and " " not in text[0] and ("/" in text[0] or text[0].endswith(".txt")):
-        raise UsageError(f"{text[0]!r} is no file", "name a file, or give a sentence of several words")
+        raise UsageError(f"no file {text[0]!r}", "name a file, or give a sentence of several words")
     return text
 
 
 def check_sentences(arguments: Iterable[str], hint: str) -> None:
-    """Raises `UsageError` for what is no sentence; `hint` says what to give in place of an empty one."""
+    """Raises `UsageError` for an empty sentence, with `hint`, and for one that is not UTF-8."""
     for sentence in arguments:
         if not sentence.strip():
             raise UsageError("an empty sentence has no code", hint)
@@ -43,8 +40,8 @@ def check_sentences(arguments: Iterable[str], hint: str) -> None:
             raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
 
 
-def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
-    """The lines, those over 1 MiB as empty ones; says how many were."""
+def _read_lines(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
+    """The lines of `source`. Lines over 1 MiB become empty, with a warning that counts them."""
     from seqvae_cli.data import text as texts
 
     dropped: Counter[str] = Counter()
@@ -56,7 +53,7 @@ def _told(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def names_a_file(text: str) -> bool:
-    """A file, pipe or device; not a sentence too long for a name."""
+    """Whether `text` is the path of a file, pipe or device; False for a sentence too long for a path."""
     try:
         return Path(text).exists() and not Path(text).is_dir()
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ from seqvae_cli.system import files
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-FORMAT = 1
+TOKENIZER_FORMAT = 1
 
 _ASCII_SPACE = " \t\n\r\f\v"
 _PIECE = re.compile(f"[^{_ASCII_SPACE}]+")
@@ -177,7 +177,7 @@ class Tokenizer:
         return KINDS[self.kind].join(self.tokens(ids))
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, "kind": self.kind, "lower": self.lower, "words": list(self.words)}
+        return {"format": TOKENIZER_FORMAT, "kind": self.kind, "lower": self.lower, "words": list(self.words)}
 
     @classmethod
     def from_json(cls, value: Any) -> Tokenizer:
@@ -185,9 +185,9 @@ class Tokenizer:
         if not isinstance(value, dict):
             raise DataError("a tokenizer is a JSON object")
         number = value.get("format")
-        if isinstance(number, int) and number > FORMAT:
+        if isinstance(number, int) and number > TOKENIZER_FORMAT:
             raise DataError(f"the tokenizer comes from a newer version (format {number})", UPGRADE)
-        if number != FORMAT or isinstance(number, bool):
+        if number != TOKENIZER_FORMAT or isinstance(number, bool):
             raise DataError(f"tokenizer format {number!r} is unknown")
         if set(value) != {"format", "kind", "lower", "words"}:
             raise DataError(f"a tokenizer has format, kind, lower and words, not {', '.join(sorted(map(repr, value)))}")

@@ -15,7 +15,7 @@ from seqvae_cli.config import layers, options
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 from seqvae_cli.evaluation.figures import RANKED
 from seqvae_cli.runs import evaluations, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 
 

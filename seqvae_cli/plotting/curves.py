@@ -1,8 +1,8 @@
-"""What a picture of trainings shows: the curves of its panels, what the axes cover, and what is off the scale.
+"""Learning curves from the metrics of runs: the points of each panel, the axis ranges, and the points off the scale.
 
-Losses are nats a sentence. A value that is missing, null or no number is a gap. The validation split at the full KL
-weight always fits into a panel; what is far off the rest, such as a training mean while the KL weight is near 0, is
-marked at the edge instead of pressing everything else flat.
+Losses are nats a sentence. A missing, null or non-numeric value is a gap. The axes always cover the validation points
+at the full KL weight. Outliers, such as training means while the KL weight is near 0, are marked at the edge of the
+panel and do not stretch its axes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Point = tuple[float, float]
 Range = tuple[float, float]
 
 FENCE = 10.0
-"""Interquartile ranges from the quartiles to where a training mean counts as far off."""
-FEWEST = 3
-"""Epochs at the full KL weight from which on those before may be off the scale."""
-HUGE = 1e15
-"""Beyond it a loss is no number any more."""
+"""Interquartile ranges beyond the quartiles at which a training mean counts as an outlier."""
+MIN_EPOCHS = 3
+"""Epochs at the full KL weight that the earlier ones need to count as outliers."""
+MAX_VALUE = 1e15
+"""Losses of this magnitude and beyond are gaps."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What stands against what: keys of a line of the metrics. `train_` before them gives the training mean."""
+    """Two keys of a line of `metrics.jsonl`, `y` over `x`. The prefix `train_` selects the training mean."""
 
     title: str
     x: str
@@ -49,67 +49,68 @@ SPLITS = {"": "validation", "train_": "training"}
 
 
 def number(value: object) -> float:
-    """`value` as a float, NaN where it is none that can be drawn."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < HUGE:
+    """`value` as a float; NaN where it cannot be drawn."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_VALUE:
         return math.nan
     return float(value)
 
 
 def curve(lines: Iterable[Mapping[str, Any]], panel: Panel, split: str = "") -> list[Point]:
-    """The points of one curve in the order of the epochs; a gap is (NaN, NaN)."""
+    """The points of one curve, in the order of `lines`; a gap is (NaN, NaN)."""
     points = []
     for line in lines:
         x = number(line.get("epoch" if panel.x == "epoch" else split + panel.x))
         y = number(line.get(split + panel.y))
-        points.append((x, y) if drawn((x, y)) else (math.nan, math.nan))
+        points.append((x, y) if is_drawable((x, y)) else (math.nan, math.nan))
     return points
 
 
-def best(lines: Sequence[Mapping[str, Any]]) -> int | None:
-    """Index of the line with the lowest validation -ELBO, None where there is none."""
+def best_line(lines: Sequence[Mapping[str, Any]]) -> int | None:
+    """Index of the line with the lowest validation -ELBO; None where no line has one."""
     losses = [number(line.get("neg_elbo")) for line in lines]
     return min((i for i, loss in enumerate(losses) if loss == loss), key=losses.__getitem__, default=None)
 
 
-def drawn(point: Point) -> bool:
+def is_drawable(point: Point) -> bool:
+    """Whether both coordinates are numbers, not NaN."""
     return not math.isnan(point[0] + point[1])
 
 
-def of_panel(runs: Runs, panel: Panel) -> dict[str, list[list[Point]]]:
-    """For either split the curves of all runs. Raises `DataError` where there is not one point."""
+def panel_curves(runs: Runs, panel: Panel) -> dict[str, list[list[Point]]]:
+    """For each key of `SPLITS`, the curves of all runs. Raises `DataError` where no point can be drawn."""
     curves = {split: [curve(lines, panel, split) for lines in runs.values()] for split in SPLITS}
-    if not any(drawn(point) for group in curves.values() for points in group for point in points):
+    if not any(is_drawable(point) for group in curves.values() for points in group for point in points):
         raise DataError(f"no epoch of {', '.join(runs)} has a number to draw for {panel.title}")
     return curves
 
 
-def annealed(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Whether each epoch ended at the full KL weight: what was before is no sign of how the training goes.
+def at_full_kl_weight(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each epoch ended at the full KL weight; losses before it are not comparable with those after it.
 
-    All of them where there are too few for a picture.
+    All True where fewer than `MIN_EPOCHS` did.
     """
     weights = [number(line.get("kl_weight")) for line in lines]
     full = max((weight for weight in weights if weight == weight), default=math.nan)
     found = [not weight < full for weight in weights]
-    return found if sum(found) >= FEWEST else [True] * len(lines)
+    return found if sum(found) >= MIN_EPOCHS else [True] * len(lines)
 
 
-def axes_of(by_split: dict[str, list[list[Point]]], runs: Runs, panel: Panel, margin: float) -> tuple[Range, Range]:
-    """What the axes x and y cover, with `margin` (a share of it) at both ends."""
+def axis_ranges(by_split: dict[str, list[list[Point]]], runs: Runs, panel: Panel, margin: float) -> tuple[Range, Range]:
+    """The ranges of the axes x and y, widened at both ends by `margin`, a fraction of the range."""
     found = []
     for axis, key in enumerate((panel.x, panel.y)):
         parts: list[list[float]] = [[], [], []]
         for place, split in enumerate(SPLITS):
             for lines, points in zip(runs.values(), by_split[split], strict=True):
-                for point, late in zip(points, annealed(lines), strict=True):
-                    if drawn(point):
+                for point, late in zip(points, at_full_kl_weight(lines), strict=True):
+                    if is_drawable(point):
                         parts[place if late else 2].append(point[axis])
         kept, other, early = parts
         if not kept + other:
             kept, early = early, kept
         if key == "rate":
-            kept.append(0.0)  # how far it is from a collapse
-        low, high = span(kept, other, early)
+            kept.append(0.0)  # shows the distance from posterior collapse
+        low, high = axis_range(kept, other, early)
         if key == "epoch":
             low, high = min(kept + other + early), max(kept + other + early)  # time has no outliers
         extra = margin * (high - low) or (1.0 if key == "epoch" else abs(low) / 10 or 1.0) * (low == high)
@@ -117,26 +118,26 @@ def axes_of(by_split: dict[str, list[list[Point]]], runs: Runs, panel: Panel, ma
     return found[0], found[1]
 
 
-def span(kept: Sequence[float], other: Sequence[float], early: Sequence[float] = ()) -> Range:
-    """Lowest and highest of `kept`, of what in `other` is not far off both together, and of what in `early` is near.
+def axis_range(kept: Sequence[float], other: Sequence[float], early: Sequence[float] = ()) -> Range:
+    """Lowest and highest of `kept`, of `other` without outliers, and of those in `early` close to them.
 
-    `kept` or `other` is not empty.
+    `kept` or `other` must have a value.
     """
     values = [*kept, *other]
     first, _, third = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     reach = FENCE * (third - first)
     shown = [*kept, *(value for value in other if first - reach <= value <= third + reach)]
-    spread = max(shown) - min(shown)  # what would less than double the axis is not worth leaving out
+    spread = max(shown) - min(shown)  # values that extend the axis by less than its length are shown
     shown += [value for value in [*other, *early] if min(shown) - spread < value < max(shown) + spread]
     return min(shown), max(shown)
 
 
 def off_scale(points: Iterable[Point], ranges: tuple[Range, Range]) -> list[Point]:
-    """The points that the axes do not cover."""
-    return [point for point in points if drawn(point) and not all(map(within, point, ranges))]
+    """The drawable points outside the axes."""
+    return [point for point in points if is_drawable(point) and not all(map(is_within, point, ranges))]
 
 
-def within(value: float, limits: Range) -> bool:
+def is_within(value: float, limits: Range) -> bool:
     return limits[0] <= value <= limits[1]
 
 
@@ -144,15 +145,15 @@ def clamped(value: float, limits: Range) -> float:
     return min(max(value, limits[0]), limits[1])
 
 
-def off_note(points: Sequence[Point], ranges: tuple[Range, Range]) -> str:
-    """What the reader is told of the points at the edge."""
+def off_scale_note(points: Sequence[Point], ranges: tuple[Range, Range]) -> str:
+    """A note on the points marked at the edge: their number and the most extreme value."""
     if not points:
         return ""
-    values = [y if not within(y, ranges[1]) else x for x, y in points]
+    values = [y if not is_within(y, ranges[1]) else x for x, y in points]
     return f"{len(points)} off the scale, to {max(values, key=abs):.3g}"
 
 
-def edge_of(point: Point, ranges: tuple[Range, Range]) -> str:
-    """At which edge a point is off the scale."""
+def edge_marker(point: Point, ranges: tuple[Range, Range]) -> str:
+    """The arrow `^`, `v`, `<` or `>` for the edge beyond which `point` lies."""
     (x, y), (across, up) = point, ranges
     return "^" if y > up[1] else "v" if y < up[0] else ">" if x > across[1] else "<"

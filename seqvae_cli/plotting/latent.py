@@ -1,9 +1,8 @@
 """The latent space of a run as a picture: the rate of each dimension over the epochs, and the posterior means in 2-D.
 
-`project` encodes sentences with the run's best weights and puts their posterior means on their first two principal
-components; `picture` draws them beside the rates in the lines of `metrics.jsonl`. The colour of a rate is the same in
-every picture, from `LEAST` to `MOST` nats on a logarithmic scale, so that the high rates of a pretraining do not press
-the rest flat.
+`project` encodes sentences with the run's best weights and projects the posterior means onto their first two principal
+components; `picture` draws them beside the rates in `metrics.jsonl`. Every picture has the same logarithmic colour
+scale of rates, `RATE_RANGE`, which keeps low rates visible beside the high ones of a pretraining.
 
 Shapes: N sentences, L latent dimensions, G groups of the KL (a dimension each, or one in all), E epochs.
 """
@@ -34,38 +33,38 @@ Lines = Sequence[Mapping[str, Any]]
 """The lines of a run's `metrics.jsonl`."""
 
 LENGTH = "length"
-"""What points are coloured by unless a factor is named."""
+"""The default colouring: by sentence length."""
 POINTS = 5000
 """Sentences in one picture, at most."""
-LEAST, MOST = 0.01, 10.0
-"""Nats a sentence at which the colours of the rates end; a dimension below the least is as good as unused."""
-TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
-NAMED = 64
-"""Dimensions up to which each is named at its row; more of them are only counted."""
+RATE_RANGE = (0.01, 10.0)
+"""Range of the colour scale, nats a sentence; a dimension below it is practically unused."""
+RATE_TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+MAX_NAMED = 64
+"""Dimensions up to which each row is labelled with its index; more have only ranks."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """Posterior means of N sentences in the plane of their first two principal components."""
+    """Posterior means of N sentences on their first two principal components."""
 
     points: NDArray[np.float64]
-    """[N, 2], the centre of all at 0."""
+    """[N, 2], centred at 0."""
     variance: tuple[float, float]
-    """Share of the variance along each of the two, 0 to 1."""
+    """Fraction of the variance along each component, 0 to 1."""
     color: str
-    """`length`, or the factor of the corpus that the points are coloured by."""
+    """`length`, or a factor of the corpus."""
     labels: Indices
     """[N]: the length in tokens (`<eos>` not counted), or the index of the factor's value."""
     values: tuple[str, ...]
-    """The values of the factor; none for the length."""
+    """The values of the factor; empty for the length."""
     split: str
     step: int
     """The training step of the weights."""
 
 
 @dataclass(frozen=True)
-class _Selected:
-    """Some sentences of a split."""
+class _Subset:
+    """A subset of the sentences of a split."""
 
     split: metrics.SplitLike
     rows: Indices
@@ -82,12 +81,12 @@ class _Selected:
 
 
 def colors(corpus: Corpus) -> tuple[str, ...]:
-    """What the sentences of a corpus can be coloured by: their length, and the hidden factors that it knows."""
+    """The colourings of a corpus: `length`, and the names of its hidden factors."""
     return LENGTH, *_factors(corpus)
 
 
 def _factors(corpus: Corpus) -> dict[str, list[str]]:
-    """The values of each factor, in their order."""
+    """Name of a factor -> its values, in order."""
     return dict(corpus.info.get("toy", {}).get("factors", {}))
 
 
@@ -103,8 +102,8 @@ def project(
 ) -> Means:
     """The posterior means of at most `most` sentences, evenly spread over the split.
 
-    `corpus` is the one that the network was trained on, `step` the training step of its weights. Raises `UsageError`
-    for an unknown colour or a bad split, `DataError` where the corpus is damaged or a mean is not finite.
+    `corpus` is the training corpus of the network, `step` the training step of its weights. Raises `UsageError` for an
+    unknown colour, an unknown or empty split; `DataError` for a damaged corpus or a mean that is not finite.
     """
     if color not in colors(corpus):
         raise UsageError(f"corpus {corpus.name} has no factor {color!r}", f"known colours: {', '.join(colors(corpus))}")
@@ -113,7 +112,7 @@ def project(
     if not len(data):
         raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
     rows = spread_indices(len(data), most)
-    means = metrics.posteriors(network, _Selected(data, rows), watch=watch).mean.double().numpy()
+    means = metrics.posteriors(network, _Subset(data, rows), watch=watch).mean.double().numpy()
     if not np.isfinite(means).all():
         raise DataError("the posterior means are not finite", "name another run")
     points, variance = principal(means)
@@ -129,10 +128,10 @@ def spread_indices(count: int, most: int) -> Indices:
 
 
 def principal(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Rows [N, L] on their first two principal components, [N, 2], and the share of the variance along each.
+    """Rows [N, L] projected onto their first two principal components, [N, 2]; the fraction of variance along each.
 
-    By singular value decomposition (Hotelling 1933). Of the two signs of a component the one that makes its largest
-    weight positive. Where there is no second component, or no variance at all, coordinates and shares are 0.
+    By singular value decomposition (Hotelling 1933). The sign of a component makes its largest weight positive.
+    Coordinates and fractions of an absent component, or without any variance, are 0.
     """
     centered = means - means.mean(0)
     _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
@@ -147,10 +146,10 @@ def principal(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[fl
 
 
 def rates(lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The epochs that have rates [E], rising, and the rate of each group of the KL in them, [G, E] nats a sentence.
+    """The epochs with rates, [E], ascending; the rate of each group of the KL, [G, E], nats a sentence.
 
-    Lines of another number of groups than the last, or whose rates are no numbers that can be drawn, are left out. No
-    line with rates: [0], [0, 0].
+    Skips lines whose rates cannot be drawn, or whose number of groups differs from that of the last epoch. Without any
+    rates: shapes [0] and [0, 0].
     """
     found: dict[int, list[float]] = {}
     for line in lines:
@@ -165,38 +164,35 @@ def rates(lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _drawable(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < curves.HUGE
-
-
-# with matplotlib
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < curves.MAX_VALUE
 
 
 def picture(name: str, lines: Lines, means: Means, kind: str = "png") -> bytes:
-    """Both panels of the run `name` in one file of a kind in `plots.FORMATS`; the same input gives the same bytes.
+    """Both panels of the run `name` as a file of a kind in `pictures.PICTURE_FORMATS`; equal input gives equal bytes.
 
     Raises `MachineError` where matplotlib is missing.
     """
-    return pictures.rendered(lambda: figure(name, lines, means), kind)
+    return pictures.render(lambda: figure(name, lines, means), kind)
 
 
 def figure(name: str, lines: Lines, means: Means) -> Figure:
-    """Both panels as a matplotlib figure without a window, in whatever style matplotlib has now."""
+    """Both panels as a matplotlib figure without a window, in matplotlib's current style."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    drawn = Figure(figsize=(14, 6.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04))
-    left, right = drawn.subplots(1, 2)
+    fig = Figure(figsize=(14, 6.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04))
+    left, right = fig.subplots(1, 2)
     epoch = next((line.get("epoch") for line in lines if line.get("step") == means.step), None)
     epochs, values = rates(lines)
     _draw_rates(left, epochs, values)
     _draw_means(right, means)
-    shown = f"{len(means.points):,} sentences of {means.split}"
+    note = f"{len(means.points):,} sentences of {means.split}"
     if epoch in epochs:
         left.plot(epoch, 1.025, "k*", markersize=10, transform=left.get_xaxis_transform(), clip_on=False)
-        shown += f", weights of epoch {epoch} (★)"
-    _titles(right, "Posterior means", shown)
-    drawn.suptitle(name)
-    return drawn
+        note += f", weights of epoch {epoch} (★)"
+    _titles(right, "Posterior means", note)
+    fig.suptitle(name)
+    return fig
 
 
 def _draw_rates(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -204,7 +200,7 @@ def _draw_rates(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float6
 
     if not len(epochs):
         _titles(axes, "KL of each dimension", "")
-        axes.text(0.5, 0.5, "The metrics of this run\nhold no KL of each dimension.", ha="center", va="center")
+        axes.text(0.5, 0.5, "The metrics of this run\nlack the KL of each dimension.", ha="center", va="center")
         axes.set_axis_off()
         return
     if len(values) == 1:
@@ -218,81 +214,87 @@ def _draw_rates(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float6
 
 
 def _titles(axes: Axes, title: str, note: str) -> None:
-    """High enough for the star of the epoch between them and the panel."""
+    """Titles padded for the star of the epoch, which lies between them and the panel."""
     axes.set_title(title, loc="left", pad=18)
     axes.set_title(note, loc="right", pad=18, fontsize=9, fontweight="normal", color="#555555")
 
 
 def _heat_map(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-    """A row a dimension, the highest KL in the last epoch on top; epochs without rates stay grey."""
+    """A row a dimension, the highest KL in the last epoch on top; epochs without rates are grey."""
     from matplotlib.colors import LogNorm
 
     order = np.argsort(-values[:, -1], kind="stable")
     edges = np.unique(np.concatenate([epochs - 0.5, epochs + 0.5]))
     cells = np.full((len(values), len(edges) - 1), np.nan)
-    cells[:, np.searchsorted(edges, epochs - 0.5)] = np.maximum(values[order], LEAST)
+    cells[:, np.searchsorted(edges, epochs - 0.5)] = np.maximum(values[order], RATE_RANGE[0])
     rows = np.arange(len(values) + 1) + 0.5
     axes.grid(False)
     axes.set_facecolor("#cccccc")
-    mesh = axes.pcolormesh(edges, rows, cells, norm=LogNorm(LEAST, MOST), cmap="YlGnBu", rasterized=True)
-    bar = axes.figure.colorbar(mesh, ax=axes, extend="both", ticks=TICKS, format="{x:g}", pad=0.02)
+    mesh = axes.pcolormesh(edges, rows, cells, norm=LogNorm(*RATE_RANGE), cmap="YlGnBu", rasterized=True)
+    bar = axes.figure.colorbar(mesh, ax=axes, extend="both", ticks=RATE_TICKS, format="{x:g}", pad=0.02)
     bar.ax.minorticks_off()
     bar.set_label(f"KL ({curves.UNIT})")
     axes.set(ylim=(rows[-1], rows[0]), ylabel="rank of the dimension by its KL in the last epoch")
-    if len(values) <= NAMED:
+    if len(values) <= MAX_NAMED:
         axes.set_ylabel("dimension, the highest KL in the last epoch on top")
         axes.set_yticks(rows[:-1] + 0.5, order, fontsize=min(9.0, 300 / len(values)))
         axes.tick_params(axis="y", length=0)
 
 
 def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-    """The KL of a posterior whose dimensions cannot be told apart."""
+    """The KL of a posterior that has only one group."""
     from matplotlib.ticker import LogLocator
 
-    every = math.ceil(len(epochs) / pictures.MARKS)
-    axes.plot(epochs, values, color=pictures.COLORS[0], linewidth=1.8, marker="o", markersize=5.5, markevery=every)
+    marker_step = math.ceil(len(epochs) / pictures.MAX_MARKERS)
+    axes.plot(
+        epochs, values, color=pictures.COLORS[0], linewidth=1.8, marker="o", markersize=5.5, markevery=marker_step
+    )
     axes.set_ylabel(f"KL ({curves.UNIT})")
-    least = max(values.min(), LEAST)
-    if values.max() > 10 * least:
+    low = max(values.min(), RATE_RANGE[0])
+    if values.max() > 10 * low:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_ylim(bottom=least / 2)
+        axes.set_ylim(bottom=low / 2)
     else:
         axes.set_ylim(bottom=min(values.min(), 0))
 
 
 def _draw_means(axes: Axes, means: Means) -> None:
-    look = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
+    style = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
     if means.values:
-        _by_factor(axes, means, look)
+        _scatter_by_factor(axes, means, style)
     else:
-        _by_length(axes, means, look)
-    axes.update_datalim([(-1, -1), (1, 1)])  # at the prior's scale, a collapsed posterior looks like one
+        _scatter_by_length(axes, means, style)
+    axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
     axes.set_aspect("equal", adjustable="datalim")
     for axis, ordinal, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), means.variance, strict=True):
         axis.set_label_text(f"{ordinal} principal component ({share:.1%} of the variance)")
 
 
-def _by_length(axes: Axes, means: Means, look: Mapping[str, Any]) -> None:
+def _scatter_by_length(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     import matplotlib
     from matplotlib.colors import ListedColormap
     from matplotlib.ticker import MaxNLocator
 
-    dark = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0, 0.92, 256)))  # its yellow is pale on white
-    low, high = np.quantile(means.labels, [0.01, 0.99])  # a few very long sentences must not press the rest together
+    colormap = ListedColormap(
+        matplotlib.colormaps["plasma"](np.linspace(0, 0.92, 256))
+    )  # without its yellow, too pale on white
+    low, high = np.quantile(means.labels, [0.01, 0.99])  # outliers must not compress the colour scale
     x, y = means.points.T
-    drawn = axes.scatter(x, y, **look)
-    drawn.set(array=means.labels, cmap=dark, clim=(low, max(high, low + 1)))  # as `c`, three numbers were one colour
-    bar = axes.figure.colorbar(drawn, ax=axes, extend="both", ticks=MaxNLocator(integer=True), pad=0.02)
+    scatter = axes.scatter(x, y, **style)
+    scatter.set(
+        array=means.labels, cmap=colormap, clim=(low, max(high, low + 1))
+    )  # not `c`, which reads three numbers as one colour
+    bar = axes.figure.colorbar(scatter, ax=axes, extend="both", ticks=MaxNLocator(integer=True), pad=0.02)
     bar.set_label("sentence length (tokens)")
 
 
-def _by_factor(axes: Axes, means: Means, look: Mapping[str, Any]) -> None:
+def _scatter_by_factor(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
     x, y = means.points.T
-    axes.scatter(x, y, c=[pictures.COLORS[label] for label in means.labels], **look)
+    axes.scatter(x, y, c=[pictures.COLORS[label] for label in means.labels], **style)
     handles = [
         Line2D([], [], color=color, label=value, marker="o", linestyle="")
         for value, color in zip(means.values, pictures.COLORS, strict=False)

@@ -1,8 +1,9 @@
-"""A run as one file, to be carried to another machine: packed from verified files, unpacked only as a whole.
+"""Packs a run into one file and unpacks it on another machine, verified on both sides.
 
-A gzipped tar of regular files in the folder `seqvae-run`. The first, `manifest.json`, names every other one with its
-size and SHA-256. The archive of a stranger can do no more than fail: headers are read here one by one, names are known
-beforehand, no more bytes are unpacked than the manifest promises, and the run appears when all of it is verified.
+The archive is a gzipped tar of regular files in the folder `seqvae-run`. The first, `manifest.json`, lists every other
+file with its size and SHA-256. Unpacking is safe for untrusted archives: tar headers are parsed here one by one, file
+names come from a fixed set, no more bytes are unpacked than the manifest declares, and the run appears only once all of
+it is verified.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from typing import Any, BinaryIO
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
 from seqvae_cli.runs import checkpoint, evaluations, loading, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import NAME, NAME_RULE, Run, in_use_error
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import Advance
 from seqvae_cli.version import __version__
 
-FORMAT = 1
+ARCHIVE_FORMAT = 1
 FOLDER = "seqvae-run/"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 1_000_000
-"""Bytes of the manifest."""
+"""Bytes of the manifest, at most."""
 
 _CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
 _LIMITS = {
@@ -40,19 +41,19 @@ _LIMITS = {
     rf"tokenizer\.json|{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.json": 1 << 26,
     rf"{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.safetensors": (1 << 33) - 1,
 }
-"""What an archive may hold, and how many bytes of each (the first that fits counts): what is parsed must fit into
-memory whatever it holds, the weights into the header of a tar file."""
+"""Pattern of a file name -> its maximum size in bytes; the first match counts. Parsed files must fit into memory, the
+size of the weights into the size field of a tar header."""
 
-_NEEDED = ("run.json", "config.yaml", "tokenizer.json")
-_PLAIN = (*_NEEDED, "metrics.jsonl", "tags.json")
+_REQUIRED = ("run.json", "config.yaml", "tokenizer.json")
+_SMALL = (*_REQUIRED, "metrics.jsonl", "tags.json")
 _BLOCK = 1 << 18
 _TAIL = 1 << 16
-"""Bytes of zeros that may follow the last file."""
+"""Fewer bytes than this, all zero, may follow the last file."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the manifest says of a file."""
+    """A file in the manifest."""
 
     sha256: str
     size: int
@@ -60,15 +61,15 @@ class Entry:
 
 
 class Pack:
-    """A run, verified and ready to be packed. Raises `CheckpointError`, `DataError`, `MachineError` while it trains."""
+    """A run, verified and ready to be packed. Raises `CheckpointError`, `DataError`; `MachineError` while it trains."""
 
     def __init__(self, run: Run) -> None:
         if run.locked():
-            raise registry.in_use(run.path)
+            raise in_use_error(run.path)
         loading.load_parts(run)
-        names = [name for name in _PLAIN if (run.path / name).is_file()]
+        names = [name for name in _SMALL if (run.path / name).is_file()]
         names += [f"{evaluations.FOLDER}/{path.name}" for path in evaluations.paths(run.path)]
-        # Held in memory: what is small may be changed by others, a tag for instance, while the weights are packed.
+        # Read into memory now: another process may change a small file, such as the tags, while weights are packed.
         self._texts = {name: _read(run.path / name) for name in names}
         self.run = run
         self.files = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._texts.items()}
@@ -82,21 +83,23 @@ class Pack:
                     self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
         for name, entry in self.files.items():
             if entry.size > _limit(name):
-                raise DataError(f"{run.path / name} cannot be packed: {entry.size} bytes under this name")
+                raise DataError(
+                    f"{run.path / name} cannot be packed: it has {entry.size} bytes, over the limit of {_limit(name)}"
+                )
 
     @property
     def size(self) -> int:
-        """Bytes of all files, unpacked."""
+        """Bytes of all files, uncompressed."""
         return sum(entry.size for entry in self.files.values())
 
     def blocks(self, watch: Advance = lambda _: None) -> Iterator[bytes]:
-        """The archive: the same bytes for the same run. `watch` is told the bytes of files just packed.
+        """The archive, the same bytes for the same run; `watch` is told the bytes of files just packed.
 
         Raises `DataError` where a checkpoint changes meanwhile.
         """
-        packer = zlib.compressobj(1, wbits=31)  # weights hardly shrink, whatever the level
+        packer = zlib.compressobj(1, wbits=31)  # weights hardly compress at any level
         entries = {name: asdict(entry) for name, entry in self.files.items()}
-        manifest = {"format": FORMAT, "run": self.run.name, "seqvae": __version__, "files": entries}
+        manifest = {"format": ARCHIVE_FORMAT, "run": self.run.name, "seqvae": __version__, "files": entries}
         data = json.dumps(manifest, indent=1).encode()
         if len(data) > MAX_MANIFEST:
             raise DataError(f"run {self.run.name} has too many files for an archive: {len(self.files)}")
@@ -124,9 +127,10 @@ class Pack:
 
 
 def unpack(stream: BinaryIO, name: str | None = None, watch: Advance = lambda _: None) -> Run:
-    """The run in an archive, as a new run: `name`, or the name that it had. `watch` is told the bytes just unpacked.
+    """Unpacks an archive as the new run `name`, by default under its original name; `watch` is told bytes unpacked.
 
-    Raises `DataError` for all that is no whole archive of `Pack`, `UsageError` for a name that is taken or none.
+    Raises `DataError` for a damaged or foreign archive, `UsageError` for a taken or invalid name, `MachineError` where
+    the disk is too full.
     """
     if name is not None:
         registry.check_name(name)
@@ -134,20 +138,20 @@ def unpack(stream: BinaryIO, name: str | None = None, watch: Advance = lambda _:
         with gzip.GzipFile(fileobj=stream) as unpacked:
             return _unpack(unpacked, name, watch)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"this is no whole archive of a run: {error}") from error
+        raise DataError(f"not a complete run archive: {error}") from error
 
 
 def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
-    first = _next(stream)
+    first = _next_header(stream)
     if first is None or first.name != FOLDER + MANIFEST or first.size > MAX_MANIFEST:
-        raise DataError("this is no archive of a run: it does not begin with a manifest", "seqvae runs export")
-    own, expected = _manifest(b"".join(_content(stream, first.size)))
-    name = own if name is None else name
+        raise DataError("not a run archive: it does not begin with a manifest", "seqvae runs export")
+    original_name, expected = _manifest(b"".join(_content(stream, first.size)))
+    name = original_name if name is None else name
     target = places.runs() / name
     if target.is_symlink() or target.exists():
         if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items()}):
-            raise UsageError(f"run {name!r} is here already, with this very content", "use it, or give another --name")
-        raise UsageError(f"there is a run {name!r} already, with another content", "choose another --name")
+            raise UsageError(f"run {name!r} exists already, with the same content", "use it, or give another --name")
+        raise UsageError(f"run {name!r} exists already, with different content", "choose another --name")
     with files.claimed(places.runs(), "import") as draft:
         with files.machine_errors(draft):
             draft.mkdir()
@@ -155,33 +159,33 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
             if total > (free := shutil.disk_usage(draft).free):
                 raise MachineError(f"{draft.parent}: {total} bytes to unpack, {free} are free", "free some space")
         missing = dict(expected)
-        while (header := _next(stream)) is not None:
+        while (header := _next_header(stream)) is not None:
             member = header.name.removeprefix(FOLDER)
             entry = missing.pop(member, None) if header.name == FOLDER + member else None
             if entry is None:
-                twice = "twice" if member in expected else "which its manifest does not name"
-                raise DataError(f"the archive holds {header.name!r} {twice}")
+                problem = "twice" if member in expected else "which its manifest does not list"
+                raise DataError(f"the archive holds {header.name!r} {problem}")
             if header.size != entry.size:
                 raise DataError(f"{member} has {header.size} bytes in the archive, {entry.size} in its manifest")
             try:
                 files.write(draft / member, _watched(_content(stream, header.size), watch), expected=entry.sha256)
             except DataError as error:
-                raise DataError(_without(draft, error.message)) from error
+                raise DataError(_without_draft(draft, error.message)) from error
         if missing:
-            raise DataError(f"the archive breaks off: {min(missing)} is missing")
+            raise DataError(f"the archive is truncated: {min(missing)} is missing")
         _check_end(stream)
         _check_run(draft)
         return Run(registry.publish(draft, name))
 
 
-def _next(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
-    """The header of the next file; None at the end. Only regular files with plain headers pass.
+def _next_header(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
+    """The header of the next file, None at the end. Raises `DataError` for anything but a regular file.
 
-    `tarfile.open` would follow the headers that extend others, as long as a stranger wants them to be.
+    `tarfile.open` is avoided: it would read extension headers of any length from an untrusted archive.
     """
     block = stream.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
-        raise EOFError("it breaks off")
+        raise EOFError("it is truncated")
     if not any(block):
         return None
     try:
@@ -189,60 +193,60 @@ def _next(stream: gzip.GzipFile) -> tarfile.TarInfo | None:
     except (tarfile.HeaderError, UnicodeDecodeError) as error:
         raise DataError(f"the archive is damaged: {error}") from error
     if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or header.linkname or header.size < 0:
-        raise DataError(f"the archive holds {header.name!r}, which is no regular file")
+        raise DataError(f"the archive holds {header.name!r}, which is not a regular file")
     return header
 
 
 def _content(stream: gzip.GzipFile, size: int) -> Iterator[bytes]:
-    """The bytes of one file, with what fills its last block read and thrown away."""
+    """The bytes of one file; its padding is read and dropped."""
     left = size
     while left:
         block = stream.read(min(left, _BLOCK))
         if not block:
-            raise EOFError("it breaks off within a file")
+            raise EOFError("it is truncated within a file")
         left -= len(block)
         yield block
     stream.read(len(_padding(size)))
 
 
 def _manifest(data: bytes) -> tuple[str, dict[str, Entry]]:
-    """The name of the run and its files."""
+    """The name of the run and its files. Raises `DataError`."""
     try:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"the manifest of the archive is no JSON: {error}") from error
+        raise DataError(f"the manifest of the archive is not JSON: {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-        raise DataError("the manifest of the archive describes no run")
-    if manifest["format"] > FORMAT:
+        raise DataError("the manifest of the archive has no format number")
+    if manifest["format"] > ARCHIVE_FORMAT:
         raise DataError(f"the archive was written by a newer seqvae (format {manifest['format']})", UPGRADE)
     name, entries = manifest.get("run"), manifest.get("files")
-    if not isinstance(name, str) or not registry.NAME.fullmatch(name) or name in registry.RESERVED:
-        raise DataError(f"{name!r:.120} in the manifest of the archive is no name of a run", registry.NAME_RULE)
-    if not isinstance(entries, dict) or not entries.keys() >= set(_NEEDED):
-        raise DataError(f"the manifest of the archive does not name {', '.join(_NEEDED)}")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in registry.RESERVED:
+        raise DataError(f"{name!r:.120} in the manifest of the archive is not a valid run name", NAME_RULE)
+    if not isinstance(entries, dict) or not entries.keys() >= set(_REQUIRED):
+        raise DataError(f"the manifest of the archive does not list {', '.join(_REQUIRED)}")
     return name, {member: _entry(member, value) for member, value in entries.items()}
 
 
 def _entry(name: str, value: Any) -> Entry:
     if not _limit(name):
-        raise DataError(f"the manifest of the archive names {name!r:.120}, which is no file of a run")
+        raise DataError(f"the manifest of the archive lists {name!r:.120}, which is not a file of a run")
     size, digest = (value.get("size"), value.get("sha256")) if isinstance(value, dict) else (None, None)
     if not isinstance(size, int) or not 0 <= size <= _limit(name):
-        raise DataError(f"the manifest of the archive gives {name} a size of {size!r:.40}, not of 0 to {_limit(name)}")
+        raise DataError(f"the manifest of the archive gives {name} a size of {size!r:.40}, outside 0 to {_limit(name)}")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise DataError(f"the manifest of the archive gives {name} no SHA-256")
+        raise DataError(f"the manifest of the archive gives {name} no valid SHA-256")
     return Entry(digest, size)
 
 
 def _check_end(stream: gzip.GzipFile) -> None:
-    """Reads to the end, which also checks what gzip has counted: nothing but zeros may follow."""
+    """Reads to the end, which also checks gzip's length and checksum. Only zeros may follow the last file."""
     tail = stream.read(_TAIL)
     if any(tail) or len(tail) == _TAIL:
-        raise DataError("something follows the end of the archive")
+        raise DataError("the archive has data after its end")
 
 
 def _check_run(path: Path) -> None:
-    """Raises `DataError` where the files, each what was packed, do not make a run."""
+    """Raises `DataError` where the files, each as in the manifest, do not form a valid run."""
     try:
         run = Run(path)
         loading.load_parts(run)
@@ -254,15 +258,15 @@ def _check_run(path: Path) -> None:
             for generation in (path / folder).glob("*"):
                 digests = files.read_json(generation / checkpoint.MANIFEST)
                 checkpoint.verify(generation)
-                strangers = {file.name for file in generation.iterdir()} - {checkpoint.MANIFEST, *digests["files"]}
-                if strangers:
-                    raise DataError(f"{generation / min(strangers)} belongs to no checkpoint")
+                foreign = {file.name for file in generation.iterdir()} - {checkpoint.MANIFEST, *digests["files"]}
+                if foreign:
+                    raise DataError(f"{generation / min(foreign)} does not belong to a checkpoint")
     except DataError as error:
-        raise type(error)(_without(path, error.message), error.hint) from error
+        raise type(error)(_without_draft(path, error.message), error.hint) from error
 
 
-def _without(draft: Path, message: str) -> str:
-    """A message that does not speak of the temporary folder."""
+def _without_draft(draft: Path, message: str) -> str:
+    """`message` without the path of the temporary folder."""
     return message.replace(f"{draft}/", "").replace(str(draft), "this run")
 
 
@@ -273,7 +277,7 @@ def _watched(blocks: Iterator[bytes], watch: Advance) -> Iterator[bytes]:
 
 
 def _limit(name: str) -> int:
-    """Bytes that a file of this name may have in an archive; 0 for names that it cannot hold."""
+    """Maximum size in bytes of a file of this name; 0 for a name outside `_LIMITS`."""
     return next((limit for pattern, limit in _LIMITS.items() if re.fullmatch(pattern, name)), 0)
 
 
@@ -284,7 +288,7 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _padding(size: int) -> bytes:
-    """What fills the last block of a file."""
+    """The zeros that fill the last block of a file."""
     return bytes(-size % tarfile.BLOCKSIZE)
 
 

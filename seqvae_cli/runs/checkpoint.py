@@ -1,28 +1,26 @@
 """Checkpoints: saved atomically, verified before use, never executed.
 
-What is on disk after a crash is the old checkpoint or the new one. Checkpoints are numbered folders, and saving
-never touches an older one until the new one is complete:
+Checkpoints are numbered folders. Saving deletes older ones only after the new one is complete:
 
     last/000007/
         model.safetensors      weights
-        training.safetensors   optimizer and random streams (in `last` alone)
-        training.json          where training stood (in `last` alone)
-        manifest.json          SHA-256 of each of them, written last: without it the folder does not count
+        training.safetensors   optimizer and random state (only in `last`)
+        training.json          position of training (only in `last`)
+        manifest.json          SHA-256 of each file; written last: a folder without it is not a checkpoint
 
-The promise:
+Guarantees:
 
-- What is on disk after a crash is the old checkpoint or the new one, whatever of the unsynced writes the disk has kept,
-  lost or garbled. Where even a synced file is damaged, `newest` falls back to the one before and says so.
-- Every file is checked against its SHA-256 before it is read; the manifest carries one of itself.
+- After a crash the disk holds the old checkpoint or the new one, even if unsynced writes were lost or garbled. Where a
+  synced file is damaged, `newest` falls back to the previous checkpoint and reports the damage.
+- Every file is checked against its SHA-256 before it is read; the manifest contains its own digest.
 - Loading executes nothing: weights are safetensors, the rest is JSON; names, shapes and types are checked.
-- On a CPU a resumed run ends with the very bits of one that never stopped, given the same threads, versions and
-  instruction set.
-- On CUDA the same state is saved and restored, the device's random stream included, but kernels that sum in changing
-  order (cuDNN's LSTM, scatter-adds) give other last bits each time. They repeat with CUBLAS_WORKSPACE_CONFIG=:4096:8 in
-  the environment and `torch.use_deterministic_algorithms(True)` before training (PyTorch's notes on reproducibility),
-  as far as PyTorch has deterministic kernels; the program does not set them, since they cost speed.
+- On a CPU a resumed run equals an uninterrupted one bit for bit, given the same threads, versions and instruction set.
+- On CUDA the same state is saved and restored, including the device's random stream, but kernels without a fixed order
+  of summation (cuDNN's LSTM, scatter-adds) differ in the last bits. Where PyTorch has deterministic kernels, results
+  repeat with CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment and `torch.use_deterministic_algorithms(True)` before
+  training (PyTorch's notes on reproducibility). The program sets neither, since they cost speed.
 
-docs/reliability.md says how this was tried.
+docs/reliability.md describes the tests.
 """
 
 from __future__ import annotations
@@ -42,31 +40,31 @@ from torch import Tensor, nn
 from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.system import files
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_HEADER = 1 << 20
-"""Bytes of the header of a safetensors file: reading a longer one would cost seconds and gigabytes."""
+"""Bytes of a safetensors header, at most; parsing a longer one would cost seconds and gigabytes."""
 DAMAGED = "damaged-"
-"""Prefix of checkpoints that a resume has set aside."""
+"""Prefix of damaged checkpoints that `set_aside` has renamed."""
 
 
 def write(
     folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Any = None, *, keep: int = 1
 ) -> Path:
-    """Saves `tensors` (a file each) and `state` as the checkpoint of `step`; older ones than the newest `keep` go.
+    """Saves `tensors` (a file a group) and `state` as the checkpoint of `step`; keeps only the newest `keep`.
 
-    Raises `MachineError` where the machine refuses; the checkpoints that were there then still are.
+    Raises `MachineError` where writing fails; older checkpoints are then kept.
     """
     serial = 1 + max((int(path.name) for path in _numbered(folder)), default=0)
     target = folder / f"{serial:06d}"
     digests: dict[str, str] = {}
     for name, group in tensors.items():
-        # Tied weights share memory, which safetensors refuses, and a view may hold more than it shows.
+        # safetensors refuses shared memory (tied weights), and a view can keep a larger tensor alive.
         owned = {key: value.detach().cpu().clone().contiguous() for key, value in group.items()}
         digests[f"{name}.safetensors"] = files.write(target / f"{name}.safetensors", save(owned))
     if state is not None:
         digests["training.json"] = files.write_json(target / "training.json", state)
-    files.write_json(target / MANIFEST, {"format": FORMAT, "step": step, "files": digests}, sealed=True)
+    files.write_json(target / MANIFEST, {"format": CHECKPOINT_FORMAT, "step": step, "files": digests}, sealed=True)
     kept = generations(folder)[:keep]
     for old in _numbered(folder):
         if old not in kept and not old.is_symlink():
@@ -89,15 +87,15 @@ def verify(path: Path) -> int:
     try:
         manifest = files.read_json(path / MANIFEST)
         if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-            raise DataError(f"{path / MANIFEST} describes no checkpoint")
-        if manifest["format"] > FORMAT:
+            raise DataError(f"{path / MANIFEST} is not a checkpoint manifest")
+        if manifest["format"] > CHECKPOINT_FORMAT:
             raise DataError(f"{path} was written by a newer seqvae (format {manifest['format']})", UPGRADE)
         body = files.unseal(manifest, path / MANIFEST)
         digests, step = body.get("files"), body.get("step")
         if not isinstance(digests, dict) or "model.safetensors" not in digests or not isinstance(step, int):
-            raise DataError(f"{path / MANIFEST} describes no checkpoint")
+            raise DataError(f"{path / MANIFEST} is not a checkpoint manifest")
         if not all(re.fullmatch(r"[\w-][\w.-]{0,99}", name) for name in digests):
-            raise DataError(f"{path / MANIFEST} names files outside of the checkpoint")
+            raise DataError(f"{path / MANIFEST} names files outside the checkpoint")
         files.verify(path, digests)
     except DataError as error:
         raise CheckpointError(error.message, error.hint) from error
@@ -110,10 +108,10 @@ def step_of(path: Path) -> int:
 
 
 def newest(folder: Path, damaged: list[str] | None = None) -> Path:
-    """The newest checkpoint that verifies; what is wrong with newer ones is added to `damaged`.
+    """The newest checkpoint that verifies; the errors of newer ones are appended to `damaged`.
 
-    Raises `NotFoundError` where there is none, `CheckpointError` where none verifies, where a newer version wrote one,
-    or, without a list for `damaged`, where the newest does not verify.
+    Raises `NotFoundError` where there is none; `CheckpointError` where none verifies, where a newer seqvae wrote one,
+    or where the newest does not verify and `damaged` is None.
     """
     found = generations(folder)
     if not found:
@@ -133,7 +131,7 @@ def newest(folder: Path, damaged: list[str] | None = None) -> Path:
 
 
 def of_step(folder: Path, step: int) -> Path | None:
-    """The checkpoint of `step` in `folder`, verified; None where there is none, or a damaged one."""
+    """The checkpoint of `step` in `folder`, verified; None where it is absent or damaged."""
     for path in generations(folder):
         with suppress(CheckpointError, MachineError):
             if verify(path) == step:
@@ -142,26 +140,26 @@ def of_step(folder: Path, step: int) -> Path | None:
 
 
 def set_aside(folder: Path, good: Path) -> None:
-    """Renames what is newer than `good` and damaged: it no longer counts when the next save keeps the newest."""
+    """Renames damaged checkpoints newer than `good`, so that the next save does not keep them as the newest."""
     for path in _newer(folder, good):
         try:
             verify(path)
         except CheckpointError:
             with files.machine_errors(path):
                 path.rename(path.with_name(f"{DAMAGED}{path.name}-{secrets.token_hex(2)}"))
-        except MachineError:  # nobody can say what it is
+        except MachineError:  # unreadable, perhaps not damaged
             continue
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what interrupted saves have left in `folder`."""
+    """Deletes incomplete checkpoints, left in `folder` by interrupted saves."""
     for path in _numbered(folder):
         if not (path / MANIFEST).exists() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
 
 
 def drop_newer(folder: Path, good: Path) -> None:
-    """Deletes what is newer than `good`."""
+    """Deletes checkpoints newer than `good`."""
     for path in _newer(folder, good):
         _discard(path)
 
@@ -171,7 +169,7 @@ def _newer(folder: Path, good: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Deletes a checkpoint, the manifest first: a folder that is half deleted must not look like one."""
+    """Deletes a checkpoint, manifest first: a half-deleted folder must not look complete."""
     with suppress(OSError):
         (path / MANIFEST).unlink(missing_ok=True)
         files.sync_directory(path)
@@ -179,19 +177,19 @@ def _discard(path: Path) -> None:
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
-    """The tensors of a verified safetensors file. Raises `CheckpointError`, also where `names` are others."""
+    """The tensors of a verified safetensors file. Raises `CheckpointError`, also for names other than `names`."""
     try:
         with open(path, "rb") as start:
             if (size := int.from_bytes(start.read(8), "little")) > MAX_HEADER:
-                raise CheckpointError(f"{path} is no checkpoint: its header has {size} bytes")
+                raise CheckpointError(f"{path} is not a safetensors file: its header has {size} bytes")
         with safe_open(path, "pt") as file:
             found = set(file.keys())
         if names is not None and (odd := found.symmetric_difference(names)):
-            raise CheckpointError(f"{path}: the settings and the weights differ in {min(odd)[:100]!r}")
+            raise CheckpointError(f"{path}: settings and weights disagree on {min(odd)[:100]!r}")
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} is no readable safetensors file: {reason}") from error
+        raise CheckpointError(f"{path} cannot be read as safetensors: {reason}") from error
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -200,16 +198,18 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def read_weights(module: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The weights in `path`, checked against the names, shapes and types of `module`."""
+    """The weights in `path`, finite and with the names, shapes and types of `module`. Raises `CheckpointError`."""
     expected = module.state_dict()
     tensors = read_tensors(path / "model.safetensors", expected)
     for name, value in tensors.items():
         if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
-            raise CheckpointError(f"{path}: {name!r} is {_kind(value)}, expected {_kind(expected[name])}")
+            raise CheckpointError(
+                f"{path}: {name!r} is {_shape_and_type(value)}, expected {_shape_and_type(expected[name])}"
+            )
         if not value.isfinite().all():
-            raise CheckpointError(f"{path}: {name!r} has numbers that are not finite")
+            raise CheckpointError(f"{path}: {name!r} has values that are not finite")
     return tensors
 
 
-def _kind(value: Tensor) -> str:
+def _shape_and_type(value: Tensor) -> str:
     return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"

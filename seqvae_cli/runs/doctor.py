@@ -1,4 +1,4 @@
-"""What is wrong with the runs: every file read and verified, nothing changed."""
+"""Diagnoses run folders: reads and verifies every file, changes nothing."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Literal
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError
-from seqvae_cli.runs import checkpoint, evaluations, loading, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs import checkpoint, evaluations, loading
+from seqvae_cli.runs.run import Run, is_held
 from seqvae_cli.system import files, places
 
 Kind = Literal["damaged", "half-copied", "unreadable", "newer", "stale", "untrained", "leftover"]
-"""Something is wrong, is missing, the machine refuses to read it, a newer version wrote it; else only a note."""
+"""`damaged`, `half-copied` (a file is missing) and `unreadable` (a read error) are harmful, the others are notes."""
 
 
 @dataclass(frozen=True)
 class Finding:
     run: str
-    """Name of the run folder, or of the leftover beside them."""
+    """Name of the run folder, or of a leftover beside the run folders."""
     kind: Kind
     problem: str
     advice: str
-    """What to do, in one line."""
+    """A remedy in one line."""
 
     @property
     def harmful(self) -> bool:
@@ -31,7 +31,7 @@ class Finding:
 
 
 def examine(path: Path) -> list[Finding]:
-    """Everything that is wrong with the run folder `path`. One that is being trained is no reason to complain."""
+    """All findings in the run folder `path`. Unfinished files of a running training are none."""
     found: list[Finding] = []
     try:
         found += _examine(path)
@@ -41,25 +41,25 @@ def examine(path: Path) -> list[Finding]:
 
 
 def _examine(path: Path) -> Iterator[Finding]:
-    name, away = path.name, f"copy it here again, or move it away: seqvae runs rm {path.name}"
-    busy = registry.held(path / "lock")
+    name, replace = path.name, f"copy it here again, or move it to the trash: seqvae runs rm {path.name}"
+    busy = is_held(path / "lock")
     try:
         run = Run(path)
     except (DataError, MachineError) as error:
-        yield _finding(name, error, away)
+        yield _finding(name, error, replace)
         return
     try:
         loading.load_parts(run)
     except (DataError, MachineError) as error:
-        yield _finding(name, error, away)
+        yield _finding(name, error, replace)
     epochs = int(run.info.get("epoch") or 0)
-    again = f"written anew by: seqvae train --resume {name}"
+    rewrite = f"rewritten by: seqvae train --resume {name}"
     try:
         run.metrics()
     except (DataError, MachineError) as error:
-        yield _finding(name, error, again)
-    if epochs > 1 and not (path / "metrics.jsonl").exists():  # the first line comes after `last` of the first epoch
-        yield Finding(name, "half-copied", f"{path / 'metrics.jsonl'} is missing", again)
+        yield _finding(name, error, rewrite)
+    if epochs > 1 and not (path / "metrics.jsonl").exists():  # the first line follows the first checkpoint in `last`
+        yield Finding(name, "half-copied", f"{path / 'metrics.jsonl'} is missing", rewrite)
     try:
         run.tags()
     except (DataError, MachineError) as error:
@@ -69,17 +69,17 @@ def _examine(path: Path) -> Iterator[Finding]:
             evaluations.read(file)
         except (DataError, MachineError) as error:
             yield _finding(name, error, f"delete it, then: seqvae eval {name}")
-    yield from _checkpoints(run, epochs, away)
+    yield from _checkpoints(run, epochs, replace)
     if run.info["status"] in ("created", "running") and not busy:
-        problem = f"its status is {run.info['status']}, but no process has it"
+        problem = f"its status is {run.info['status']}, but no process trains it"
         yield Finding(name, "stale", problem, f"seqvae train --resume {name}")
     if not busy:
         for leftover in sorted(path.rglob(f"{files.TEMPORARY}*")):
-            yield Finding(name, "leftover", f"{leftover} was never finished", "delete it when no seqvae is at work")
+            yield Finding(name, "leftover", f"{leftover} is an unfinished file", "delete it when no seqvae is running")
 
 
-def _checkpoints(run: Run, epochs: int, away: str) -> Iterator[Finding]:
-    for folder, since in ((run.path / "best", 1), (run.path / "last", 2)):  # epochs after which it must be there
+def _checkpoints(run: Run, epochs: int, replace: str) -> Iterator[Finding]:
+    for folder, required_from in ((run.path / "best", 1), (run.path / "last", 2)):  # epochs trained
         bad: list[tuple[Path, DataError | MachineError]] = []
         found = checkpoint.generations(folder)
         for path in found:
@@ -87,24 +87,24 @@ def _checkpoints(run: Run, epochs: int, away: str) -> Iterator[Finding]:
                 checkpoint.verify(path)
             except (DataError, MachineError) as error:
                 bad.append((path, error))
-        # Its training may have replaced one meanwhile.
+        # A running training may have deleted one meanwhile.
         bad = [(path, reason) for path, reason in bad if (path / checkpoint.MANIFEST).exists()]
         good = len(bad) < len(found)
-        resume = f"an older one is whole: seqvae train --resume {run.name}"
+        resume = f"an older one is intact: seqvae train --resume {run.name}"
         for _, reason in bad:
-            yield _finding(run.name, reason, resume if good and folder.name == "last" else away)
+            yield _finding(run.name, reason, resume if good and folder.name == "last" else replace)
         if not found and not run.locked():
-            if epochs >= since:
-                yield Finding(run.name, "half-copied", f"{folder} holds no checkpoint", away)
+            if epochs >= required_from:
+                yield Finding(run.name, "half-copied", f"{folder} holds no checkpoint", replace)
             elif not epochs and folder.name == "last":
                 advice = f"seqvae train --resume {run.name}, or: seqvae runs rm {run.name}"
                 yield Finding(run.name, "untrained", "it has no checkpoint yet", advice)
         if not run.locked():
             for path in sorted(folder.glob("[0-9]*")):
                 if path.is_dir() and path not in found and not (path / checkpoint.MANIFEST).exists():
-                    yield Finding(run.name, "leftover", f"{path} was never finished", "swept when it is trained on")
+                    yield Finding(run.name, "leftover", f"{path} is unfinished", "deleted when the run is resumed")
             for path in sorted(folder.glob(f"{checkpoint.DAMAGED}*")):
-                yield Finding(run.name, "leftover", f"{path} was damaged, and set aside by a resume", "delete it")
+                yield Finding(run.name, "leftover", f"{path} is damaged and was set aside by a resume", "delete it")
 
 
 def _finding(name: str, error: DataError | MachineError, advice: str) -> Finding:
@@ -117,16 +117,18 @@ def _finding(name: str, error: DataError | MachineError, advice: str) -> Finding
 
 
 def leftovers() -> list[Finding]:
-    """What beside the runs belongs to none: drafts that nobody works on any more, links that lead nowhere."""
+    """Leftovers beside the run folders: abandoned drafts and broken links."""
     root = places.runs()
     found = []
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         draft = path.name.removesuffix(".lock")
         if path.name.startswith(files.TEMPORARY):
-            beside = path.name != draft and (root / draft).exists()
-            if not beside and not registry.held(root / f"{draft}.lock"):
-                found.append(Finding(path.name, "leftover", f"{path} was never finished", "swept by the next new run"))
+            is_lock_of_draft = path.name != draft and (root / draft).exists()
+            if not is_lock_of_draft and not is_held(root / f"{draft}.lock"):
+                found.append(
+                    Finding(path.name, "leftover", f"{path} is an unfinished run", "deleted by the next new run")
+                )
         elif path.is_symlink() and not path.exists():
-            advice = f"make its target reachable, or: seqvae runs rm {path.name}"
-            found.append(Finding(path.name, "leftover", f"{path} leads nowhere", advice))
+            advice = f"restore its target, or: seqvae runs rm {path.name}"
+            found.append(Finding(path.name, "leftover", f"{path} is a broken link", advice))
     return found

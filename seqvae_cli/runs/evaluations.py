@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 
-FORMAT = 1
+EVALUATION_FORMAT = 1
 FOLDER = "evaluations"
 NAME = r"[0-9a-f]{16}\.json"
 """Pattern of the file names."""
@@ -36,7 +36,7 @@ def write(run: Run, step: int, evaluation: Mapping[str, Any]) -> Path:
     with files.machine_errors(path):
         # Not its parents: a run that was removed meanwhile must not come back in parts.
         path.parent.mkdir(exist_ok=True)
-    head = {"format": FORMAT, "step": step, "recorded": time.time_ns()}
+    head = {"format": EVALUATION_FORMAT, "step": step, "recorded": time.time_ns()}
     files.write_json(path, {**head, **evaluation}, sealed=True)
     return path
 
@@ -46,7 +46,7 @@ def read(path: Path) -> dict[str, Any]:
     value = files.read_json(path)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise DataError(f"{path} holds no evaluation", AGAIN)
-    if value["format"] > FORMAT:
+    if value["format"] > EVALUATION_FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", UPGRADE)
     value = files.unseal(value, path)
     texts = all(isinstance(value.get(key), str) for key in ("split", "signature"))

@@ -1,4 +1,4 @@
-"""A run folder -> settings, tokenizer and trained weights, all verified before use."""
+"""Loads settings, tokenizer and trained weights from a run folder, verified before use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import CheckpointError, DataError, NotFoundError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs.checkpoint import generations, newest, read_weights, step_of
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 
 
@@ -18,7 +18,7 @@ def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
     """Settings and tokenizer of a run, verified. Raises `CheckpointError`."""
     digests = run.info.get("files")
     if not isinstance(digests, dict) or not digests.keys() >= {"config.yaml", "tokenizer.json"}:
-        raise CheckpointError(f"{run.path / 'run.json'} names no digests of config.yaml and tokenizer.json")
+        raise CheckpointError(f"{run.path / 'run.json'} lacks the digests of config.yaml and tokenizer.json")
     try:
         files.verify(run.path, {name: digests[name] for name in ("config.yaml", "tokenizer.json")})
         return layers.load(run.path / "config.yaml"), Tokenizer.load(run.path / "tokenizer.json")
@@ -29,24 +29,24 @@ def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
 def load_network(
     run: Run, settings: Settings, vocabulary_size: int, device: torch.device | str = "cpu"
 ) -> tuple[SentenceVAE, int]:
-    """The best weights of a run (the last ones where none were validated yet) in eval mode, and their training step.
+    """The model of a run in eval mode with its best weights, or its last ones before any validation, and their step.
 
-    Raises `NotFoundError`, `CheckpointError`.
+    Raises `NotFoundError` where the run has no checkpoint, `CheckpointError`.
     """
     folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
     if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    with torch.device("meta"):  # a stranger's settings must not take memory before the weights bear them out
+    with torch.device("meta"):  # no memory for the sizes in untrusted settings before the weights confirm them
         shapes = SentenceVAE(settings.model, vocabulary_size)
     while True:
-        there = generations(folder)
+        before = generations(folder)
         try:
             path = newest(folder)
             weights = read_weights(shapes, path)
             step = step_of(path)
             break
         except DataError:
-            if generations(folder) == there:  # else its training has just saved a newer one
+            if generations(folder) == before:  # else its training has just saved a newer checkpoint
                 raise
     network = SentenceVAE(settings.model, vocabulary_size)
     network.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""The trash: run folders that were removed, whole, until somebody deletes them by hand.
+"""The trash: removed run folders, kept whole until the user deletes them.
 
 HOME/trash/NAME~TIME    the folder of run NAME, moved here at TIME (nanoseconds since 1970)
 """
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 from seqvae_cli.runs import registry
+from seqvae_cli.runs.run import NAME, NAME_RULE, hold_lock, in_use_error, is_held
 from seqvae_cli.system import files, places
 
-_ENTRY = re.compile(rf"({registry.NAME.pattern})~(\d{{1,19}})")
+_ENTRY = re.compile(rf"({NAME.pattern})~(\d{{1,19}})")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def folder() -> Path:
 
 
 def trashed() -> list[Trashed]:
-    """What lies in the trash, in the order in which it came there."""
+    """The runs in the trash, oldest removal first."""
     root = folder()
     entries = [(path, _ENTRY.fullmatch(path.name)) for path in root.iterdir()] if root.is_dir() else []
     found = [
@@ -44,43 +45,44 @@ def trashed() -> list[Trashed]:
 
 
 def removable(name: str) -> Path:
-    """The folder of a run that may be removed: it is named in full, and nobody trains it.
+    """The folder of the run with the full name `name`, checked for removal.
 
-    Raises `UsageError`, `NotFoundError` (with the full name in the hint), `MachineError` where it is being trained.
+    Raises `UsageError` for an alias or an invalid name, `NotFoundError` (with the full name in the hint),
+    `MachineError` where the run is being trained.
     """
     if name in registry.ALIASES:
-        raise UsageError(f"{name!r} is no name of one run", "name it in full: seqvae runs list")
-    if not registry.NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a run", registry.NAME_RULE)
+        raise UsageError(f"{name!r} is an alias, not a run name", "name the run in full: seqvae runs list")
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a valid run name", NAME_RULE)
     path = places.runs() / name
     if not path.is_dir() and not path.is_symlink():
         known = registry.names()
-        meant = [other for other in known if other.startswith(name)]
-        hint = f"write it in full: {meant[0]}" if len(meant) == 1 else nearest(name, meant or known)
+        matches = [other for other in known if other.startswith(name)]
+        hint = f"write it in full: {matches[0]}" if len(matches) == 1 else nearest(name, matches or known)
         raise NotFoundError(f"no run {name!r}", hint)
-    if registry.held(path / "lock"):
-        raise registry.in_use(path)
+    if is_held(path / "lock"):
+        raise in_use_error(path)
     return path
 
 
 def discard(path: Path) -> Path:
-    """Moves a run folder to the trash and returns where it lies now. Of a link only the link is moved.
+    """Moves a run folder to the trash and returns its new path. For a symbolic link, only the link is moved.
 
-    Raises `MachineError`, also where a process trains the run.
+    Raises `MachineError`, also while a process trains the run.
     """
     root = folder()
     with files.machine_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or os.name != "posix":  # elsewhere a folder with an open file, the lock, cannot be moved
+    if path.is_symlink() or os.name != "posix":  # Windows cannot move a folder with an open file, such as the lock
         return _move(path, root)
-    with registry.hold(path):  # from here on nobody can begin to train it
+    with hold_lock(path):  # from here on no training can start
         return _move(path, root)
 
 
 def restore(name: str) -> Path:
-    """Brings back the run of that name that was removed last. Raises `NotFoundError`, `UsageError` for a taken name."""
-    if not registry.NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a run", registry.NAME_RULE)
+    """Restores the most recently removed run `name`. Raises `NotFoundError`, `UsageError` for a taken name."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a valid run name", NAME_RULE)
     known = trashed()
     found = [entry for entry in known if entry.name == name]
     if not found:
@@ -89,20 +91,20 @@ def restore(name: str) -> Path:
     with files.machine_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if os.path.lexists(target):  # which a rename would replace, were it an empty folder or both links
+            if os.path.lexists(target):  # a rename would replace an empty folder, or a link by a link
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             found[-1].path.rename(target)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
-            hint = f"move that one away first: seqvae runs rm {name}"
-            raise UsageError(f"there is a run {name!r} again", hint) from error
+            hint = f"move it to the trash first: seqvae runs rm {name}"
+            raise UsageError(f"run {name!r} exists", hint) from error
         _sync(target.parent, found[-1].path.parent)
     return target
 
 
 def size(path: Path) -> int:
-    """Bytes of all files in a folder; a link has none."""
+    """Bytes of all files in a folder; 0 for a symbolic link."""
     if path.is_symlink():
         return 0
     total = 0

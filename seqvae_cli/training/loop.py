@@ -23,7 +23,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import CheckpointError, DivergedError, NotFoundError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name, sum_type
 from seqvae_cli.training import aggressive, schedule

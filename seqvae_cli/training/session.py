@@ -9,7 +9,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DivergedError, MachineError, UsageError
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event

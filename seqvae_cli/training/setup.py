@@ -9,7 +9,7 @@ import torch
 from seqvae_cli.config.schema import RuntimeSettings, Settings
 from seqvae_cli.errors import UsageError
 from seqvae_cli.runs import loading
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system.runtime import resolve_device, resolve_precision, set_threads
 from seqvae_cli.training.schedule import shortened_phases
 

@@ -1,4 +1,4 @@
-"""The answer goes to stdout and nothing else does; a terminal gets the pretty form, everyone else the plain one."""
+"""Only the answer goes to stdout; a terminal gets the pretty form, a pipe the plain one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVAL = EvalEvent(
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     encoding = "utf-8"
 
@@ -66,11 +66,11 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
         ("👩‍🚀 zero-width joiners stay", "👩‍🚀 zero-width joiners stay"),
     ],
 )
-def test_safe_escapes_what_steers_a_terminal_and_nothing_else(text: str, shown: str) -> None:
+def test_safe_escapes_control_characters_and_nothing_else(text: str, shown: str) -> None:
     assert display.safe(text) == shown
 
 
-def test_out_is_raw_where_no_terminal_reads_it_but_always_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_is_raw_in_a_pipe_but_always_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     display.out("a\tb [bold]c[/bold] \x1b[1m " + "x" * 500)
     display.out("two\nlines\r")
     assert capsys.readouterr().out == "a\tb [bold]c[/bold] \x1b[1m " + "x" * 500 + "\ntwo\\nlines\\r\n"
@@ -82,7 +82,7 @@ def test_out_is_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.getvalue() == "a\tb\\x1b[1m\\n" + "x" * 500 + "\n"
 
 
-def test_json_is_exact_and_never_holds_raw_controls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_round_trips_without_raw_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"text": "café \x1b\x7f\x9b\u202e\u2028\n", "number": 0.1, "none": None}
     display.out_json(value)
     document = capsys.readouterr().out
@@ -98,7 +98,7 @@ def test_json_is_exact_and_never_holds_raw_controls(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""
 
 
-def test_commentary_keeps_off_stdout_and_survives_a_broken_stderr(
+def test_commentary_goes_to_stderr_and_survives_a_broken_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     display.say("a\nb \x1b")
@@ -119,7 +119,7 @@ def test_commentary_keeps_off_stdout_and_survives_a_broken_stderr(
 ROWS = [["a", 1.0, 12, None, True], ["name " * 40, 22.456, 3, "x", False]]
 
 
-def test_a_piped_table_is_aligned_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piped_table_is_aligned_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
     display.table("Title", ["name", "loss", "n", "note", "best"], ROWS)
     out = capsys.readouterr().out
     head, first, second = out.splitlines()
@@ -130,7 +130,7 @@ def test_a_piped_table_is_aligned_and_whole(capsys: pytest.CaptureFixture[str]) 
     assert out.isascii()
 
 
-def test_a_table_on_a_terminal_has_a_title_fits_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_on_a_terminal_has_a_title_and_folds_long_values(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
     display.settings.color = False
     display.table("Title", ["name", "loss", "n", "note", "best"], [*ROWS, ["\x1b[31m", 1, 2, 3, 4]], note="a note")
@@ -156,7 +156,7 @@ def test_a_table_without_rows_shows_its_columns(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "a  b\n"
 
 
-def test_pace_lets_one_through_every_so_often() -> None:
+def test_pace_is_due_once_an_interval() -> None:
     now = 0.0
     pace = display.Pace(10, clock=lambda: now)
     passed = []
@@ -226,7 +226,7 @@ def test_training_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         (1200, 0, "100 steps (the first 1200 as an autoencoder)"),
     ],
 )
-def test_the_first_line_names_the_phases_that_there_are(
+def test_the_first_line_names_the_phases(
     pretrain: float, annealing: float, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with live.TrainingView() as view:
@@ -252,7 +252,7 @@ def test_a_step_is_a_plain_line_when_it_is_due(
     assert capsys.readouterr().err.startswith("epoch 1  step 10/4000  -ELBO 106.75 = 98.12 + KL 17.25 ")
 
 
-def test_quiet_training_says_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_training_shows_only_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     display.settings.quiet = True
     with live.TrainingView() as view:
         for event in (
@@ -296,7 +296,7 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
     assert all(name in terminal.getvalue() for _, name in live.COLUMNS)
 
 
-def test_the_best_epoch_stays_in_sight() -> None:
+def test_the_best_epoch_stays_visible() -> None:
     view = live.TrainingView()
     for epoch in range(1, 31):
         view.show(replace(EVAL, epoch=epoch, best=epoch <= 3))
@@ -306,7 +306,7 @@ def test_the_best_epoch_stays_in_sight() -> None:
     assert len(list(view.table(None).columns[0].cells)) == 31
 
 
-def test_an_epoch_told_twice_after_a_resume_is_shown_once() -> None:
+def test_an_epoch_repeated_after_a_resume_is_shown_once() -> None:
     view = live.TrainingView()
     for epoch in (1, 2, 3, 2):
         view.show(replace(EVAL, epoch=epoch))
@@ -334,7 +334,7 @@ def test_summary(seconds: float, took: str) -> None:
     assert text == f"finished after 30 epochs, 3000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
-def test_a_rate_that_is_held_gets_a_hint_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_held_rate_has_its_own_hint(capsys: pytest.CaptureFixture[str]) -> None:
     with live.TrainingView() as view:
         view.show(CollapseEvent(2, 8.0, 0.01))
     hint = capsys.readouterr().err.splitlines()[1]
@@ -342,7 +342,7 @@ def test_a_rate_that_is_held_gets_a_hint_of_its_own(capsys: pytest.CaptureFixtur
     assert "--min-rate" not in hint
 
 
-def test_one_is_not_many(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_of_one_are_singular(capsys: pytest.CaptureFixture[str]) -> None:
     with live.TrainingView() as view:
         view.show(replace(START, threads=1, epochs=1, steps_per_epoch=1))
     assert "1 thread), 1 epoch of 1 step" in capsys.readouterr().err

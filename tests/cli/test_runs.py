@@ -18,19 +18,20 @@ from seqvae_cli.cli import options
 from seqvae_cli.cli.commands.runs import trash
 from seqvae_cli.cli.commands.runs.group import app as runs_app
 from seqvae_cli.runs import registry
+from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import files, places
 from tests.conftest import SMALL, Answer, Seqvae
-from tests.runs.test_registry import holder
+from tests.runs.folders import holder
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 COMMANDS = sorted(command.name or command.callback.__name__ for command in runs_app.registered_commands)  # type: ignore[union-attr]
 
 
-def copy(name: str, **info: Any) -> registry.Run:
+def copy(name: str, **info: Any) -> Run:
     """A run beside `tiny-run`, created after it."""
     run = registry.find("tiny-run")
     shutil.copytree(run.path, run.path.parent / name)
-    new = registry.Run(run.path.parent / name)
+    new = Run(run.path.parent / name)
     new.update(created=max(other.info["created"] for other in registry.runs()[0]) + 1, **info)
     return new
 
@@ -56,27 +57,27 @@ def test_every_command_has_help_with_an_example_and_json(seqvae: Seqvae, command
         (["best", "--data", "tinny"], 3, "did you mean 'tiny'"),
         (["best", "--split", "dev"], 2, "known: train, valid, test"),
         (["compare", "tiny-run", "nothing"], 3, "nothing"),
-        (["compare", "../x"], 2, registry.NAME_RULE),
-        (["tag", "tiny-run", "Two Words"], 2, registry.NAME_RULE),
+        (["compare", "../x"], 2, NAME_RULE),
+        (["tag", "tiny-run", "Two Words"], 2, NAME_RULE),
         (["tag", "tiny-run", "\x1b[31m"], 2, "'\\x1b[31m'"),
-        (["tag", "tiny-run", "good", "../x"], 2, registry.NAME_RULE),
+        (["tag", "tiny-run", "good", "../x"], 2, NAME_RULE),
         (["tag", "tiny-run", "paper", "--remove"], 2, "no tag 'paper'"),
         (["tag", "nothing", "paper"], 3, "nothing"),
-        (["list", "--tag", "../x"], 2, registry.NAME_RULE),
+        (["list", "--tag", "../x"], 2, NAME_RULE),
         (["rm", "tiny"], 3, "write it in full: tiny-run"),
         (["rm", "latest"], 2, "in full"),
-        (["rm", "../runs/tiny-run"], 2, registry.NAME_RULE),
-        (["rm", "tiny-run/"], 2, registry.NAME_RULE),
+        (["rm", "../runs/tiny-run"], 2, NAME_RULE),
+        (["rm", "tiny-run/"], 2, NAME_RULE),
         (["rm", "tiny-run", "nothing"], 3, "nothing"),
         (["restore", "tiny-run"], 3, "trash"),
-        (["restore", "../x"], 2, registry.NAME_RULE),
+        (["restore", "../x"], 2, NAME_RULE),
         (["export", "nothing", "x.tar.gz"], 3, "nothing"),
-        (["export", "tiny-run", "nowhere/x.tar.gz"], 2, "folder that is there"),
+        (["export", "tiny-run", "nowhere/x.tar.gz"], 2, "existing folder"),
         (["export", "tiny-run", "-", "--json"], 2, "--json"),
         (["import", "nowhere.tar.gz"], 4, "nowhere.tar.gz"),
-        (["import", "-"], 4, "no whole archive"),
+        (["import", "-"], 4, "not a complete run archive"),
         (["doctor", "nothing"], 3, "nothing"),
-        (["doctor", "../x"], 2, registry.NAME_RULE),
+        (["doctor", "../x"], 2, NAME_RULE),
     ],
 )
 def test_bad_input_gets_one_clear_line_its_exit_code_and_changes_nothing(
@@ -317,7 +318,7 @@ def test_a_run_goes_through_a_file_and_through_a_pipe(
     assert answer.lines == [str(file)]
     again = seqvae("runs", "export", "tiny-run", str(file))
     assert again.code == 2
-    assert "there already" in again.err
+    assert "exists already" in again.err
     taken = seqvae("runs", "import", str(file))
     assert taken.code == 2
     assert "--name" in taken.err

@@ -12,9 +12,9 @@ from seqvae_cli.config import layers
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
 from seqvae_cli.evaluation import compare
 from seqvae_cli.runs import registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
-from tests.runs.test_registry import CORPUS
+from tests.runs.folders import CORPUS
 
 
 def create(name: str, corpus: dict[str, Any] = CORPUS, best: float | None = None, **settings: Any) -> Run:

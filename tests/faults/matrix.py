@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seqvae_cli import api
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 
 T = TypeVar("T")
 

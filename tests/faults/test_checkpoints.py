@@ -14,7 +14,7 @@ from seqvae_cli.data import corpus, prepare
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import RUN_FORMAT, Run
 from seqvae_cli.system import files, places
 from tests.conftest import Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads, tries
@@ -203,11 +203,11 @@ def empty(path: Path) -> None:
 
 
 def newer_run(path: Path) -> None:
-    Run(path).update(format=registry.FORMAT + 1)
+    Run(path).update(format=RUN_FORMAT + 1)
 
 
 def newer_checkpoint(path: Path) -> None:
-    manifest = files.read_json(path) | {"format": checkpoint.FORMAT + 1}
+    manifest = files.read_json(path) | {"format": checkpoint.CHECKPOINT_FORMAT + 1}
     manifest.pop("digest", None)
     files.write_json(path, manifest, sealed=True)
 

@@ -17,7 +17,7 @@ import pytest
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run, is_held
 from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, command, snapshot, still_loads, tries, wait_for
@@ -40,7 +40,7 @@ def leftovers(home: Path) -> list[Path]:
 
 
 def assert_nothing_locked(home: Path) -> None:
-    assert [lock for lock in home.rglob("*lock") if registry.held(lock)] == []
+    assert [lock for lock in home.rglob("*lock") if is_held(lock)] == []
 
 
 @contextmanager

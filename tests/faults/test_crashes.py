@@ -20,7 +20,7 @@ import pytest
 from seqvae_cli.data import corpus
 from seqvae_cli.errors import DataError, NotFoundError
 from seqvae_cli.runs import checkpoint, doctor, loading, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.training.events import WarningEvent
 from tests.conftest import Seqvae

@@ -12,7 +12,7 @@ import pytest
 
 from seqvae_cli.data import corpus
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import (

@@ -15,7 +15,7 @@ import pytest
 from seqvae_cli.data import corpus, download, prepare
 from seqvae_cli.data.catalog import CORPORA, KnownCorpus, Mirror
 from seqvae_cli.runs import archive, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from tests import lying_server
 from tests.conftest import Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads, tries

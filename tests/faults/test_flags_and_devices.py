@@ -14,6 +14,7 @@ import torch
 from seqvae_cli.cli import app
 from seqvae_cli.config import options
 from seqvae_cli.runs import registry
+from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import runtime
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
@@ -98,11 +99,11 @@ def test_a_hostile_name_of_a_run_is_refused_with_the_rule(
         answer = seqvae(*arguments, name, *AFTER.get(arguments[1], []))
         assert answer.code == 2, (arguments, answer.err)
         assert answer.out == ""
-        assert_one_line(answer.err, registry.NAME_RULE)
+        assert_one_line(answer.err, NAME_RULE)
         assert answer.err.replace("\n", "").isprintable(), "an escape code is echoed"
     assert snapshot(tmp_path) == before
     assert everything_in(tmp_path) == paths
-    still_loads(registry.Run(trained_home / "runs" / "tiny-run"))
+    still_loads(Run(trained_home / "runs" / "tiny-run"))
 
 
 def everything_in(folder: Path) -> set[Path]:
@@ -245,7 +246,7 @@ def test_a_huge_max_len_costs_nothing(
     assert cost.code == (0 if number.takes(HUGE[1]) else 2), cost.err
     assert cost.bytes < megabytes << 20
     assert cost.seconds < 60
-    still_loads(registry.Run(trained_home / "runs" / "tiny-run"))
+    still_loads(Run(trained_home / "runs" / "tiny-run"))
 
 
 # Row 21

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads

@@ -22,7 +22,7 @@ from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import SeqvaeError
 from seqvae_cli.runs import archive, doctor, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from tests.faults.mutations import (
     CountTries,

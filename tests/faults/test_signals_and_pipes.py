@@ -21,7 +21,7 @@ import pytest
 from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import FULL, command, snapshot, still_loads, tries, wait_for
 from tests.faults.nursery import Nursery, nursery, usual_signals

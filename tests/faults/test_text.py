@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.runs import registry
+from seqvae_cli.runs.run import Run
 from tests.conftest import Answer, Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 from tests.faults.processes import measured
@@ -31,7 +31,7 @@ def nothing_is_harmed(trained_home: Path) -> Iterator[None]:
     yield
     assert snapshot(trained_home / "runs") == before
     assert not [path for path in trained_home.rglob("*") if path.name.startswith(".")]
-    still_loads(registry.Run(trained_home / "runs" / "tiny-run"))
+    still_loads(Run(trained_home / "runs" / "tiny-run"))
 
 
 @pytest.fixture(params=["file", "stdin"] if FULL else ["stdin"])

@@ -20,9 +20,8 @@ from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.plotting import latent, pictures
 from seqvae_cli.plotting.latent import Means
+from tests.plotting.lines import SIGNATURES
 from tests.trainings import fit, new_run
-
-SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_principal_components_of_known_points() -> None:
     np.testing.assert_allclose(points, places * [1, -1], atol=1e-12)
 
 
-def test_coordinates_do_not_depend_on_where_the_cloud_lies_and_keep_its_variance() -> None:
+def test_coordinates_are_invariant_to_translation_and_keep_the_variance() -> None:
     cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 1]
     points, variance = latent.principal(cloud)
     moved, _ = latent.principal(cloud + 5)
@@ -131,7 +130,7 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     assert len(model.project().points) == len(tiny_corpus.split("valid"))
 
 
-def test_a_factor_of_the_toy_corpus_gives_its_values_in_their_order(toy: tuple[Model, Corpus]) -> None:
+def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Corpus]) -> None:
     model, corpus = toy
     assert latent.colors(corpus) == ("length", *corpus.info["toy"]["factors"])
     found = model.project("test", "tense", most=30)
@@ -145,13 +144,13 @@ def test_a_factor_of_the_toy_corpus_gives_its_values_in_their_order(toy: tuple[M
     assert "length, topic, sentiment, tense, number, form, polarity" in caught.value.hint
 
 
-def test_text_knows_no_colour_but_the_length(model: Model) -> None:
+def test_a_text_corpus_is_coloured_only_by_length(model: Model) -> None:
     with pytest.raises(UsageError, match="corpus tiny has no factor 'topic'") as caught:
         model.project(color="topic")
     assert caught.value.hint.endswith(": length")
 
 
-def test_what_cannot_be_projected_is_refused(model: Model, tiny_corpus: Corpus) -> None:
+def test_unknown_splits_language_models_and_damage_are_refused(model: Model, tiny_corpus: Corpus) -> None:
     with pytest.raises(UsageError, match="no split 'dev'"):
         model.project("dev")
     language_model = new_run(tiny_corpus, "lm", model__latent_size=0, train__epochs=1)
@@ -196,11 +195,11 @@ def test_a_run_without_any_rates_has_none(found: list[dict[str, Any]]) -> None:
     assert rates.shape == (0, 0)
 
 
-# with matplotlib
+# pictures
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
-def test_a_picture_is_of_its_kind_and_the_same_every_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", pictures.PICTURE_FORMATS)
+def test_a_picture_has_its_format_and_is_reproducible(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     drawn = means(**TENSE) if kind == "svg" else means()
     first = latent.picture("a", lines([0.1, 3], [0.2, 2]), drawn, kind)
@@ -219,7 +218,7 @@ def test_the_heat_map_has_the_highest_rate_of_the_last_epoch_on_top() -> None:
     drawn = figure("a", lines([0.2, 300, 0.5], [0.02, 0.001, 3]), means())
     axes, _, bar, _ = drawn.axes
     (mesh,) = axes.collections
-    assert mesh.get_array().tolist() == [[0.5, 3], [0.2, 0.02], [300, latent.LEAST]]
+    assert mesh.get_array().tolist() == [[0.5, 3], [0.2, 0.02], [300, latent.RATE_RANGE[0]]]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["2", "0", "1"]
     assert axes.yaxis.get_inverted()
     assert axes.get_ylabel() == "dimension, the highest KL in the last epoch on top"
@@ -228,7 +227,7 @@ def test_the_heat_map_has_the_highest_rate_of_the_last_epoch_on_top() -> None:
     assert bar.get_ylabel() == "KL (nats a sentence)"
 
 
-def test_a_colour_means_the_same_rate_in_every_picture() -> None:
+def test_the_colour_scale_is_the_same_in_every_picture() -> None:
     pytest.importorskip("matplotlib")
     quiet, loud = (
         figure("a", lines(*rates), means()).axes[0].collections[0]
@@ -242,7 +241,7 @@ def test_a_colour_means_the_same_rate_in_every_picture() -> None:
     assert first != last
 
 
-def test_epochs_without_rates_stay_open() -> None:
+def test_epochs_without_rates_are_gaps() -> None:
     pytest.importorskip("matplotlib")
     (mesh,) = figure("a", lines([1, 2], None, None, [3, 4]), means()).axes[0].collections
     cells = mesh.get_array()
@@ -251,7 +250,7 @@ def test_epochs_without_rates_stay_open() -> None:
 
 
 @pytest.mark.parametrize(("groups", "named"), [(8, True), (64, True), (65, False)])
-def test_dimensions_are_named_as_long_as_names_can_be_read(groups: int, named: bool) -> None:
+def test_dimensions_are_labelled_while_labels_are_legible(groups: int, named: bool) -> None:
     pytest.importorskip("matplotlib")
     drawn = figure("a", lines([0.1] * groups), means())
     drawn.draw_without_rendering()
@@ -264,7 +263,7 @@ def test_dimensions_are_named_as_long_as_names_can_be_read(groups: int, named: b
     assert min(np.diff(boxes)) >= 0.8 * max(heights)
 
 
-def test_one_rate_for_all_dimensions_is_a_curve_that_pretraining_does_not_press_flat() -> None:
+def test_a_single_group_is_a_curve_on_a_log_axis_after_pretraining() -> None:
     pytest.importorskip("matplotlib")
     axes = figure("a", lines([8], [9], [8.5]), means(step=0)).axes[0]
     (curve,) = axes.lines
@@ -275,15 +274,15 @@ def test_one_rate_for_all_dimensions_is_a_curve_that_pretraining_does_not_press_
     assert high.get_yscale() == "log"
     assert high.get_ylim()[0] == pytest.approx(4)
     gone = figure("a", lines([8], [1e-9], [0]), means()).axes[0]
-    assert gone.get_ylim()[0] == latent.LEAST / 2
+    assert gone.get_ylim()[0] == latent.RATE_RANGE[0] / 2
     nothing = figure("a", lines([0], [0]), means()).axes[0]
     assert nothing.get_ylim()[0] == 0 < nothing.get_ylim()[1]
 
 
-def test_a_run_without_rates_says_so_in_their_place() -> None:
+def test_a_run_without_rates_shows_a_note() -> None:
     pytest.importorskip("matplotlib")
     left, right, _ = figure("old", lines(None, None), means()).axes
-    assert [text.get_text() for text in left.texts] == ["The metrics of this run\nhold no KL of each dimension."]
+    assert [text.get_text() for text in left.texts] == ["The metrics of this run\nlack the KL of each dimension."]
     assert right.get_title("right") == "4 sentences of valid"
 
 
@@ -327,7 +326,7 @@ def test_points_by_factor_have_the_colours_that_the_legend_names() -> None:
     assert legend.get_window_extent().x1 <= drawn.bbox.x1
 
 
-def test_a_collapsed_posterior_is_a_speck_at_the_scale_of_the_prior() -> None:
+def test_the_axes_cover_the_scale_of_the_prior_for_a_collapsed_posterior() -> None:
     pytest.importorskip("matplotlib")
     for count in (1, 4):
         axes = figure("a", lines([1, 2]), means(points=means().points[:count] / 1e6, variance=(0.0, 0.0)))
@@ -336,7 +335,7 @@ def test_a_collapsed_posterior_is_a_speck_at_the_scale_of_the_prior() -> None:
             assert high >= 1
 
 
-def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MachineError, match="matplotlib") as caught:
         latent.picture("a", lines([1, 2]), means())

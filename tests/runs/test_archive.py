@@ -1,4 +1,4 @@
-"""A run as one file: what is packed comes back bit for bit, and nothing else ever gets in."""
+"""Archives of runs: unpacked bit for bit, and refused where anything differs from the manifest."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.runs import archive, registry
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import files, places
-from tests.runs.test_registry import holder
+from tests.runs.folders import holder
 
 Member = tuple[tarfile.TarInfo, bytes]
 
 
 @pytest.fixture
 def run(trained_home: Path) -> Run:
-    """`tiny-run` with a tag, an evaluation, and files that are nobody's business."""
+    """`tiny-run` with a tag, an evaluation, and foreign files."""
     assert trained_home.is_dir()
     run = registry.find("tiny-run")
     run.tag(["paper"])
@@ -81,10 +81,10 @@ def index(found: list[Member], name: str) -> int:
     return next(i for i, (info, _) in enumerate(found) if info.name == archive.FOLDER + name)
 
 
-# What is packed comes back
+# Packing and unpacking
 
 
-def test_a_run_comes_back_bit_for_bit_under_its_name_or_another(run: Run) -> None:
+def test_a_run_is_unpacked_bit_for_bit_under_its_name_or_another(run: Run) -> None:
     data = packed(run)
     before = content(run.path)
     taken = {name for name in before if not name.endswith(("lock", "notes.txt")) and files.TEMPORARY not in name}
@@ -114,7 +114,7 @@ def test_the_same_run_gives_the_same_bytes_and_the_manifest_comes_first(run: Run
     assert members(packed(registry.find("copy")))[1:][0][1] == found[1][1]
 
 
-def test_a_run_without_a_checkpoint_can_be_carried_too(tiny_corpus: Corpus) -> None:
+def test_a_run_without_a_checkpoint_can_be_packed(tiny_corpus: Corpus) -> None:
     from seqvae_cli.config import layers
     from seqvae_cli.training import session
 
@@ -124,7 +124,7 @@ def test_a_run_without_a_checkpoint_can_be_carried_too(tiny_corpus: Corpus) -> N
     assert not new.has_checkpoint()
 
 
-def test_progress_tells_of_every_byte(run: Run) -> None:
+def test_progress_counts_every_byte(run: Run) -> None:
     pack, told = archive.Pack(run), [0, 0]
 
     def watch(which: int) -> archive.Watch:
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_changes_while_it_is_packed_is_noticed(run: Run) -> No
         list(pack.blocks())
 
 
-def test_a_tag_set_while_a_run_is_packed_does_no_harm(run: Run) -> None:
+def test_a_tag_set_during_packing_is_not_packed(run: Run) -> None:
     blocks = archive.Pack(run).blocks()
     data = next(blocks)
     run.tag(["late"])
@@ -176,13 +176,13 @@ def test_a_tag_set_while_a_run_is_packed_does_no_harm(run: Run) -> None:
 # Names
 
 
-def test_a_taken_name_is_wrong_usage_and_the_same_content_is_said(run: Run) -> None:
+def test_a_taken_name_is_wrong_usage_that_compares_the_content(run: Run) -> None:
     data = packed(run)
-    with pytest.raises(UsageError, match="very content") as caught:
+    with pytest.raises(UsageError, match="same content") as caught:
         unpack(data, None)
     assert "--name" in caught.value.hint
     run.tag(["other"])
-    with pytest.raises(UsageError, match="another content") as caught:
+    with pytest.raises(UsageError, match="different content") as caught:
         unpack(data, None)
     assert "--name" in caught.value.hint
     (places.runs() / "link").symlink_to(run.path.parent / "nowhere")
@@ -194,7 +194,7 @@ def test_a_taken_name_is_wrong_usage_and_the_same_content_is_said(run: Run) -> N
 def test_a_bad_name_for_the_run_is_wrong_usage(run: Run, name: str) -> None:
     with pytest.raises(UsageError) as caught:
         unpack(packed(run), name)
-    assert registry.NAME_RULE in caught.value.hint
+    assert NAME_RULE in caught.value.hint
 
 
 # Hostile archives
@@ -229,7 +229,7 @@ def two_manifests(found: list[Member]) -> bytes:
 
 
 @hostile
-def longer_than_promised(found: list[Member]) -> bytes:
+def longer_than_declared(found: list[Member]) -> bytes:
     info, data = found[1]
     return repacked([found[0], member(info.name.removeprefix(archive.FOLDER), data + b" "), *found[2:]])
 
@@ -241,7 +241,7 @@ def flipped(found: list[Member]) -> bytes:
 
 
 @hostile
-def something_behind(found: list[Member]) -> bytes:
+def data_after_the_end(found: list[Member]) -> bytes:
     return repacked(found, tail=b"x")
 
 
@@ -251,7 +251,7 @@ def zeros_without_end(found: list[Member]) -> bytes:
 
 
 @hostile
-def garbage_behind_gzip(found: list[Member]) -> bytes:
+def garbage_after_gzip(found: list[Member]) -> bytes:
     return repacked(found) + b"garbage"
 
 
@@ -286,7 +286,7 @@ def wrong_header_sum(found: list[Member]) -> bytes:
 
 
 @hostile
-def no_gzip(found: list[Member]) -> bytes:
+def not_gzipped(found: list[Member]) -> bytes:
     return gzip.decompress(repacked(found))
 
 
@@ -306,7 +306,7 @@ def bomb_in_place_of_a_manifest(found: list[Member]) -> bytes:
 
 
 @hostile
-def manifest_that_is_no_json(found: list[Member]) -> bytes:
+def manifest_that_is_not_json(found: list[Member]) -> bytes:
     return repacked([member(archive.MANIFEST, b"{"), *found[1:]])
 
 
@@ -331,18 +331,18 @@ def without_tokenizer(found: list[Member]) -> bytes:
 
 
 @hostile
-def a_digest_that_is_none(found: list[Member]) -> bytes:
+def an_invalid_digest(found: list[Member]) -> bytes:
     return with_manifest(found, lambda manifest: manifest["files"]["run.json"].update(sha256="x"))
 
 
 @hostile
-def an_entry_that_is_none(found: list[Member]) -> bytes:
+def an_invalid_entry(found: list[Member]) -> bytes:
     return with_manifest(found, lambda manifest: manifest["files"].update({"run.json": 1}))
 
 
 @hostile
 def a_run_from_another_archive(found: list[Member]) -> bytes:
-    """Every file is what the manifest says, and yet they do not make a run."""
+    """Every file agrees with the manifest, but config.yaml disagrees with run.json."""
     changed = b"seed: 1\n"
     i = index(found, "config.yaml")
     entry = {"size": len(changed), "sha256": hashlib.sha256(changed).hexdigest()}
@@ -407,7 +407,7 @@ def test_a_manifest_with_an_impossible_size_is_refused(run: Run, size: object) -
 
 
 def refuse(data: bytes, name: str | None = "new") -> None:
-    """Asserts that the archive is bad data, said in a line, and that it has left nothing anywhere."""
+    """Asserts a `DataError` of one line, and an unchanged home."""
     home = places.home()
     before = {path: path.lstat().st_mtime_ns for path in home.rglob("*") if path != places.runs()}
     with pytest.raises(DataError) as caught:
@@ -418,7 +418,7 @@ def refuse(data: bytes, name: str | None = "new") -> None:
     assert {path: path.lstat().st_mtime_ns for path in home.rglob("*") if path != places.runs()} == before
 
 
-def test_a_promise_that_the_disk_cannot_hold_is_refused_before_anything_is_unpacked(
+def test_an_archive_larger_than_the_free_disk_is_refused_before_unpacking(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = packed(run)
@@ -438,5 +438,5 @@ def test_every_flipped_bit_is_found_or_changes_nothing(run: Run) -> None:
             new = unpack(bytes(hurt), f"hurt-{i}")
         except DataError:
             assert f"hurt-{i}" not in registry.names()
-        else:  # a bit of gzip's header that means nothing
+        else:  # an unused bit of the gzip header
             assert content(new.path) == expected

@@ -1,4 +1,4 @@
-"""Checkpoints: the old one or the new one, every damage found, nothing executed, nothing lost on resuming."""
+"""Checkpoints are atomic and verified, and resuming from one equals never having stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seqvae_cli.system import files
 
 
 def group(seed: int = 0) -> dict[str, Tensor]:
-    """A few tensors of every kind that training saves."""
+    """Tensors of every kind that training saves."""
     generator = torch.Generator().manual_seed(seed)
     return {
         "weight": torch.randn(3, 5, generator=generator),
@@ -49,7 +49,7 @@ def bits(tensors: dict[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size,
 
 
 def is_step(path: Path, step: int) -> bool:
-    """The checkpoint verifies and is wholly that of `step`."""
+    """Whether the checkpoint verifies and all its files are those of `step`."""
     assert checkpoint.verify(path) == checkpoint.step_of(path)
     return (
         checkpoint.step_of(path) == step
@@ -60,7 +60,7 @@ def is_step(path: Path, step: int) -> bool:
 
 
 def remanifest(path: Path, manifest: Any) -> None:
-    """Writes a manifest that is consistent in itself, also where it carries a digest of itself."""
+    """Writes `manifest` with a recomputed digest, if it has one."""
     if isinstance(manifest, dict) and "digest" in manifest:
         body = {key: value for key, value in manifest.items() if key != "digest"}
         manifest["digest"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -70,7 +70,7 @@ def remanifest(path: Path, manifest: Any) -> None:
 # Writing and finding
 
 
-def test_what_was_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_a_checkpoint_loads_bit_for_bit(tmp_path: Path) -> None:
     path = save(tmp_path / "last", 7)
     assert is_step(path, 7)
     assert path == checkpoint.newest(tmp_path / "last")
@@ -82,7 +82,7 @@ def test_what_was_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
     ]
 
 
-def test_saving_changes_no_tensor_and_takes_shared_memory(tmp_path: Path) -> None:
+def test_saving_keeps_tensors_unchanged_and_accepts_shared_memory(tmp_path: Path) -> None:
     shared = torch.randn(4, 4)
     tensors = {"a": shared, "b": shared, "c": shared[1:3], "d": nn.Parameter(shared)}
     before = bits({"a": shared.clone()})
@@ -112,7 +112,7 @@ def test_numbers_go_on_beyond_the_width_of_the_name(tmp_path: Path) -> None:
     assert checkpoint.generations(tmp_path) == [newer, tmp_path / "999999"]
 
 
-def test_a_folder_without_manifest_does_not_count_and_goes_with_the_next_save(tmp_path: Path) -> None:
+def test_a_folder_without_manifest_is_ignored_and_deleted_by_the_next_save(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     half = tmp_path / "000002"
     shutil.copytree(path, half)
@@ -125,7 +125,7 @@ def test_a_folder_without_manifest_does_not_count_and_goes_with_the_next_save(tm
     assert list(tmp_path.iterdir()) == [newer]
 
 
-def test_nothing_that_is_no_checkpoint_stops_a_save_or_is_deleted(tmp_path: Path) -> None:
+def test_foreign_files_neither_stop_a_save_nor_are_deleted(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "last", tmp_path / "elsewhere"
     moved = save(elsewhere, 1)
     save(folder, 2)
@@ -140,7 +140,7 @@ def test_nothing_that_is_no_checkpoint_stops_a_save_or_is_deleted(tmp_path: Path
     assert (folder / "my copy").exists()
 
 
-def test_where_there_is_no_checkpoint_none_is_found(tmp_path: Path) -> None:
+def test_without_a_checkpoint_newest_raises_not_found(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(NotFoundError):
             checkpoint.newest(folder)
@@ -183,7 +183,7 @@ def test_a_crash_between_the_files_of_a_save_leaves_the_old_or_the_new(
 
 
 @pytest.mark.parametrize("number", range(1, 10))
-def test_a_disk_that_refuses_to_sync_is_a_machine_error_and_no_loss(
+def test_a_failed_sync_is_a_machine_error_and_loses_nothing(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = save(tmp_path, 1)
@@ -207,7 +207,9 @@ def test_a_disk_that_refuses_to_sync_is_a_machine_error_and_no_loss(
     assert list(tmp_path.iterdir()) == [newer]
 
 
-def test_the_manifest_is_written_last_and_old_ones_go_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_is_written_last_and_old_checkpoints_are_deleted_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(tmp_path, 1)
     order: list[str] = []
     write, rmtree = files.write, shutil.rmtree
@@ -255,7 +257,7 @@ def test_a_missing_file_is_found(tmp_path: Path) -> None:
             checkpoint.verify(path)
 
 
-def test_newest_falls_back_to_the_one_before_and_names_the_bad_one(tmp_path: Path) -> None:
+def test_newest_falls_back_to_an_intact_one_and_reports_the_damaged(tmp_path: Path) -> None:
     paths = [save(tmp_path, step, keep=3) for step in (1, 2, 3)]
     (paths[2] / "training.json").write_bytes(b"{}")
     (paths[1] / "manifest.json").write_bytes(b"")
@@ -271,7 +273,7 @@ def test_newest_falls_back_to_the_one_before_and_names_the_bad_one(tmp_path: Pat
         checkpoint.newest(tmp_path, [])
 
 
-def test_newest_falls_back_from_one_that_the_machine_cannot_read(tmp_path: Path) -> None:
+def test_newest_falls_back_from_an_unreadable_one(tmp_path: Path) -> None:
     paths = [save(tmp_path, step, keep=2) for step in (1, 2)]
     (paths[1] / "manifest.json").unlink()
     (paths[1] / "manifest.json").mkdir()
@@ -282,10 +284,10 @@ def test_newest_falls_back_from_one_that_the_machine_cannot_read(tmp_path: Path)
         checkpoint.newest(tmp_path)
 
 
-def test_a_newer_format_says_so(tmp_path: Path) -> None:
+def test_a_newer_format_is_refused_with_a_hint_to_upgrade(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     manifest = files.read_json(path / "manifest.json")
-    remanifest(path, manifest | {"format": checkpoint.FORMAT + 1})
+    remanifest(path, manifest | {"format": checkpoint.CHECKPOINT_FORMAT + 1})
     with pytest.raises(CheckpointError, match="newer") as caught:
         checkpoint.verify(path)
     assert "upgrade" in caught.value.hint
@@ -294,7 +296,7 @@ def test_a_newer_format_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../x", "../000001/x", "/x", "a/b", "..\\x", "..", ".", "", "x\0", "x" * 5000], ids=lambda n: repr(n)[:14]
 )
-def test_a_manifest_never_reaches_out_of_its_folder(name: str, tmp_path: Path) -> None:
+def test_a_manifest_cannot_name_files_outside_its_folder(name: str, tmp_path: Path) -> None:
     path = save(tmp_path / "last", 1)
     (tmp_path / "last" / "x").write_bytes(b"")
     manifest = files.read_json(path / "manifest.json")
@@ -330,7 +332,7 @@ def test_a_manifest_of_the_wrong_shape_is_a_checkpoint_error(change: dict[str, A
 
 
 @pytest.mark.parametrize("data", [b"[]", b"1", b"null", b'"x"', b"", b"\x80\x04K\x01.", b"[" * 100_000])
-def test_a_manifest_that_is_none_is_a_checkpoint_error(data: bytes, tmp_path: Path) -> None:
+def test_a_malformed_manifest_is_a_checkpoint_error(data: bytes, tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     (path / "manifest.json").write_bytes(data)
     with pytest.raises(CheckpointError):
@@ -382,7 +384,7 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
 # Loading a run
 
 
-def test_a_run_loads_with_its_best_weights_ready_to_use(trained_home: Path) -> None:
+def test_a_run_loads_its_best_weights_in_eval_mode(trained_home: Path) -> None:
     model = api.load("tiny-run")
     run = trained_home / "runs" / "tiny-run"
     best = checkpoint.newest(run / "best")
@@ -395,7 +397,7 @@ def test_a_run_loads_with_its_best_weights_ready_to_use(trained_home: Path) -> N
     assert bits(api.load(registry.find("latest")).network.state_dict()) == bits(model.network.state_dict())
 
 
-def test_the_last_weights_serve_where_none_are_the_best_yet(trained_home: Path) -> None:
+def test_without_best_weights_the_last_ones_load(trained_home: Path) -> None:
     run = trained_home / "runs" / "tiny-run"
     shutil.rmtree(run / "best")
     assert api.load("tiny-run").step == checkpoint.step_of(checkpoint.newest(run / "last"))

@@ -1,4 +1,4 @@
-"""The doctor finds every kind of damage, names what to do, and changes nothing."""
+"""The doctor finds every kind of damage, gives advice, and changes nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import doctor, registry
 from seqvae_cli.runs.doctor import Finding
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files, places
-from tests.runs.test_registry import KILLED, holder
+from tests.runs.folders import KILLED, holder
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def run(trained_home: Path) -> Run:
 
 
 def look(run: Run) -> list[Finding]:
-    """What the doctor says; asserts that it has changed nothing."""
+    """The findings; asserts that looking changed nothing."""
     before = {path: path.lstat().st_mtime_ns for path in places.home().rglob("*")}
     found = doctor.examine(run.path) + doctor.leftovers()
     assert {path: path.lstat().st_mtime_ns for path in places.home().rglob("*")} == before
@@ -41,7 +41,7 @@ def kinds(run: Run) -> list[str]:
     return [finding.kind for finding in look(run)]
 
 
-def test_a_whole_run_is_well(run: Run) -> None:
+def test_an_intact_run_has_no_findings(run: Run) -> None:
     assert look(run) == []
 
 
@@ -93,7 +93,7 @@ def newer(path: Path) -> None:
         ("evaluations/*", newer, "newer"),
     ],
 )
-def test_each_kind_of_damage_has_its_name(run: Run, name: str, damage: Callable[[Path], object], kind: str) -> None:
+def test_each_damage_has_its_kind(run: Run, name: str, damage: Callable[[Path], object], kind: str) -> None:
     (path, *_) = sorted(run.path.glob(name))
     damage(path)
     (finding,) = look(run)
@@ -101,7 +101,7 @@ def test_each_kind_of_damage_has_its_name(run: Run, name: str, damage: Callable[
     assert finding.harmful == (kind != "newer")
 
 
-def test_where_an_older_checkpoint_is_whole_resuming_is_the_advice(run: Run) -> None:
+def test_the_advice_is_to_resume_where_an_older_checkpoint_is_intact(run: Run) -> None:
     old, new = sorted((run.path / "last").iterdir())
     cut(new / "model.safetensors")
     (finding,) = look(run)
@@ -112,7 +112,7 @@ def test_where_an_older_checkpoint_is_whole_resuming_is_the_advice(run: Run) -> 
     assert all("runs rm" in finding.advice for finding in found)
 
 
-def test_a_run_that_nobody_trains_any_more_is_stale_and_a_running_one_is_well(run: Run) -> None:
+def test_a_killed_run_is_stale_and_a_running_one_has_no_findings(run: Run) -> None:
     run.update(status="finished")
     with holder(run) as process:
         assert kinds(run) == []
@@ -123,7 +123,7 @@ def test_a_run_that_nobody_trains_any_more_is_stale_and_a_running_one_is_well(ru
     assert finding.advice == "seqvae train --resume tiny-run"
 
 
-def test_a_run_before_its_first_checkpoint_is_only_a_note(tiny_corpus: Corpus) -> None:
+def test_a_run_without_a_checkpoint_is_not_harmful(tiny_corpus: Corpus) -> None:
     from seqvae_cli.config import layers
     from seqvae_cli.training import session
 
@@ -139,7 +139,7 @@ def test_a_run_killed_between_its_first_best_and_its_first_last_is_not_damaged(r
     assert kinds(run) == []
 
 
-def test_what_was_never_finished_is_named_but_not_while_the_run_is_trained(run: Run) -> None:
+def test_unfinished_files_are_leftovers_unless_the_run_is_training(run: Run) -> None:
     (run.path / f"{files.TEMPORARY}run.json-0123").write_text("half")
     (run.path / "last" / "000099").mkdir()
     (run.path / "last" / "000099" / f"{files.TEMPORARY}model.safetensors-0123").write_text("half")
@@ -150,7 +150,7 @@ def test_what_was_never_finished_is_named_but_not_while_the_run_is_trained(run: 
         assert kinds(run) == []
 
 
-def test_drafts_and_links_to_nowhere_beside_the_runs_are_named(run: Run, tmp_path: Path) -> None:
+def test_abandoned_drafts_and_broken_links_are_leftovers(run: Run, tmp_path: Path) -> None:
     import signal
     import subprocess
     import sys
@@ -161,12 +161,12 @@ def test_drafts_and_links_to_nowhere_beside_the_runs_are_named(run: Run, tmp_pat
     assert [finding.kind for finding in found] == ["leftover", "leftover"]
     assert "gone" in found[1].problem
     assert "seqvae runs rm gone" in found[1].advice
-    with files.claimed(places.runs(), "run") as draft:  # sweeps what was killed
+    with files.claimed(places.runs(), "run") as draft:  # sweeps the draft of the killed process
         draft.mkdir()
         assert len(doctor.leftovers()) == 1
 
 
-def test_a_file_that_the_machine_refuses_to_read_is_said(run: Run) -> None:
+def test_a_file_that_cannot_be_read_is_unreadable(run: Run) -> None:
     (run.path / "run.json").unlink()
     (run.path / "run.json").mkdir()
     (finding,) = look(run)

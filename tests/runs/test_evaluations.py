@@ -13,7 +13,7 @@ import pytest
 
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.runs import evaluations
-from seqvae_cli.runs.registry import Run
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from tests.runs.test_registry import create
 
@@ -49,7 +49,7 @@ def test_what_is_written_is_read_back_a_file_a_signature(run: Run) -> None:
     [
         lambda value: value.update(bleu=99.0),
         lambda value: value.pop("format"),
-        lambda value: value.update(format=evaluations.FORMAT + 1),
+        lambda value: value.update(format=evaluations.EVALUATION_FORMAT + 1),
     ],
     ids=["changed", "no format", "newer"],
 )
@@ -70,7 +70,7 @@ def test_a_damaged_evaluation_is_an_error_and_costs_only_itself(
 @pytest.mark.parametrize("key", ["split", "signature", "step", "recorded", "iw_samples"])
 def test_an_evaluation_without_what_tells_it_apart_is_refused(run: Run, key: str) -> None:
     path = run.path / "evaluations" / f"{'0' * 16}.json"
-    whole = {"format": evaluations.FORMAT, "step": 20, "recorded": 0, **VALUES}
+    whole = {"format": evaluations.EVALUATION_FORMAT, "step": 20, "recorded": 0, **VALUES}
     files.write_json(path, whole, sealed=True)
     assert evaluations.read(path)["step"] == 20
     files.write_json(path, {name: value for name, value in whole.items() if name != key}, sealed=True)

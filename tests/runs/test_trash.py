@@ -1,4 +1,4 @@
-"""The trash: what goes in comes out whole, and nothing is ever deleted or overwritten."""
+"""The trash restores runs unchanged, and never deletes or overwrites."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pytest
 
 from seqvae_cli.errors import MachineError, NotFoundError, SeqvaeError, UsageError
 from seqvae_cli.runs import registry, trash
+from seqvae_cli.runs.run import Run
 from seqvae_cli.system import places
-from tests.runs.test_registry import BAD, create, holder
+from tests.runs.folders import INVALID_NAMES, create, holder
 
 
 def remove(name: str) -> Path:
     return trash.discard(trash.removable(name))
 
 
-def test_a_removed_run_is_gone_and_comes_back_whole() -> None:
+def test_a_removed_run_is_restored_unchanged() -> None:
     run = create("x")
     run.tag(["paper"])
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
@@ -31,22 +32,22 @@ def test_a_removed_run_is_gone_and_comes_back_whole() -> None:
     assert trash.trashed() == []
 
 
-def test_of_several_with_one_name_the_last_removed_comes_back() -> None:
+def test_restore_takes_the_last_removed_of_several_with_one_name() -> None:
     for seed in range(3):
         create("x").update(threads=seed)
         remove("x")
     assert len(trash.trashed()) == 3
     trash.restore("x")
     assert registry.find("x").info["threads"] == 2
-    with pytest.raises(UsageError, match="'x' again") as caught:
+    with pytest.raises(UsageError, match="'x' exists") as caught:
         trash.restore("x")
     assert "runs rm x" in caught.value.hint
     assert len(trash.trashed()) == 2
     remove("x")
-    assert [registry.Run(entry.path).info["threads"] for entry in trash.trashed()] == [0, 1, 2]
+    assert [Run(entry.path).info["threads"] for entry in trash.trashed()] == [0, 1, 2]
 
 
-def test_a_name_that_is_a_file_or_a_dangling_link_is_not_restored_over(tmp_path: Path) -> None:
+def test_restore_does_not_replace_a_broken_link_or_an_empty_folder(tmp_path: Path) -> None:
     create("x")
     target = remove("x")
     (places.runs() / "x").symlink_to(tmp_path / "nowhere")
@@ -59,7 +60,7 @@ def test_a_name_that_is_a_file_or_a_dangling_link_is_not_restored_over(tmp_path:
     assert target.is_dir()
 
 
-def test_of_a_linked_run_the_link_is_moved_and_the_target_is_never_touched(tmp_path: Path) -> None:
+def test_removing_a_linked_run_moves_the_link_and_keeps_the_target(tmp_path: Path) -> None:
     run = create("x")
     real = tmp_path / "elsewhere"
     run.path.rename(real)
@@ -76,14 +77,14 @@ def test_of_a_linked_run_the_link_is_moved_and_the_target_is_never_touched(tmp_p
     assert registry.find("x").info == run.info
 
 
-def test_a_link_to_nowhere_can_be_removed(tmp_path: Path) -> None:
+def test_a_broken_link_can_be_removed(tmp_path: Path) -> None:
     places.runs().mkdir(parents=True)
     (places.runs() / "x").symlink_to(tmp_path / "nowhere")
     assert remove("x").is_symlink()
     assert list(places.runs().iterdir()) == []
 
 
-def test_a_run_that_is_being_trained_stays() -> None:
+def test_a_run_in_training_cannot_be_removed() -> None:
     run = create("x")
     path = trash.removable("x")
     with holder(run):
@@ -104,7 +105,7 @@ def test_a_damaged_run_can_be_removed_and_restored() -> None:
     assert trash.restore("x") == run.path
 
 
-@pytest.mark.parametrize("name", [*BAD, "latest", "best"], ids=lambda name: repr(name)[:12])
+@pytest.mark.parametrize("name", [*INVALID_NAMES, "latest", "best"], ids=lambda name: repr(name)[:12])
 def test_bad_names_are_refused(name: str) -> None:
     create("x")
     with pytest.raises((UsageError, NotFoundError)):
@@ -126,7 +127,7 @@ def test_a_prefix_is_not_enough_and_the_full_name_is_in_the_hint() -> None:
     assert "ptb-default-1" in several.value.hint
 
 
-def test_strange_things_in_the_trash_are_left_alone() -> None:
+def test_foreign_folders_in_the_trash_are_not_listed() -> None:
     create("x")
     remove("x")
     for name in ("notes.txt", "y", "z~", "../q~1", "Q~1", "x~1~2"):
@@ -134,7 +135,7 @@ def test_strange_things_in_the_trash_are_left_alone() -> None:
     assert [entry.name for entry in trash.trashed()] == ["x"]
 
 
-def test_nothing_was_removed_yet() -> None:
+def test_an_empty_trash_has_nothing_to_restore() -> None:
     assert trash.trashed() == []
     with pytest.raises(NotFoundError):
         trash.restore("x")

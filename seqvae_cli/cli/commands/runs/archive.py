@@ -29,12 +29,12 @@ def export(
     if to_stdout and json:
         raise UsageError("--json and the archive cannot both go to stdout", "name a FILE")
     if to_stdout and sys.stdout.isatty():
-        raise UsageError("an archive is nothing for a terminal", "name a FILE, or send stdout elsewhere")
+        raise UsageError("an archive is binary and cannot go to a terminal", "name a FILE, or redirect stdout")
     if not to_stdout:
         if file.is_symlink() or file.exists():
-            raise UsageError(f"{str(file)!r} is there already", "name another FILE, or remove it first")
+            raise UsageError(f"{str(file)!r} exists already", "name another FILE, or remove it first")
         if not file.parent.is_dir():
-            raise UsageError(f"{str(file)!r} cannot be written", "name a file in a folder that is there")
+            raise UsageError(f"{str(file)!r} cannot be written", "name a file in an existing folder")
     from seqvae_cli.runs import archive, registry
     from seqvae_cli.system import files
 
@@ -52,7 +52,7 @@ def export(
         return
     display.out(str(file))
     display.say(f"run {pack.run.name}, {len(pack.files)} files in {display.quantity(size, 'bytes')}")
-    display.say(f"to take it in elsewhere: seqvae runs import {file}")
+    display.say(f"to unpack it on another machine: seqvae runs import {file}")
 
 
 def import_(
@@ -60,7 +60,7 @@ def import_(
     name: Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")] = None,
     json: Json = False,
 ) -> None:
-    """Take in a run that was packed elsewhere; it appears when all of it is verified.
+    """Import a run from an archive; it appears once every file is verified.
 
     Examples:
 
@@ -68,7 +68,7 @@ def import_(
         seqvae runs import ptb-default-1.tar.gz --name from-the-cluster
     """
     if file == Path("-") and sys.stdin.isatty():
-        raise UsageError("an archive cannot be typed", "name a FILE, or pipe one in")
+        raise UsageError("an archive cannot be read from a terminal", "name a FILE, or pipe one in")
     from seqvae_cli.runs import archive
     from seqvae_cli.system import files
 

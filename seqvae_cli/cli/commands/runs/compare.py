@@ -37,16 +37,16 @@ Examples:
 """
 
 SIDE_BY_SIDE = 5
-"""Up to so many runs are shown as columns, which fit a terminal; more are shown as rows."""
+"""Up to this many runs, each is a column; more are rows, to fit a terminal."""
 
 
 def compare(
     runs: Annotated[list[str] | None, run_argument("[default: all on the corpus of the latest]")] = None,
     json: Json = False,
 ) -> None:
-    """Compare runs: the settings that differ, and what came of them at the best epoch.
+    """Compare runs: the settings that differ, and the figures at the best epoch.
 
-    Figures are of the validation while training, and of `seqvae eval` where it was run on the best weights.
+    Figures come from validation during training, and from `seqvae eval` where it has evaluated the best weights.
 
     Examples:
 
@@ -58,7 +58,7 @@ def compare(
 
     chosen = list({run.name: run for run in map(registry.find, runs)}.values()) if runs else compare.same_corpus()
     if len({run.info["corpus"]["hash"] for run in chosen}) > 1:
-        display.warn("these runs were trained on different corpora: their figures do not compare")
+        display.warn("these runs were trained on different corpora: their figures are not comparable")
     damaged: list[str] = []
     outcomes = []
     for run in chosen:
@@ -111,7 +111,7 @@ def best(
     display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
         names = ", ".join(winner.without[:5]) + (f" and {len(winner.without) - 5} more" if winner.without[5:] else "")
-        display.say(f"without this figure: {names}")
+        display.say(f"not ranked, without this figure: {names}")
     if json:
         answer: dict[str, Any] = {"run": winner.run.name, "by": by, "value": winner.value, "split": where}
         corpus = winner.run.info["corpus"]["folder"]

@@ -15,9 +15,9 @@ def doctor(
     runs: Annotated[list[str] | None, run_argument("[default: all]")] = None,
     json: Json = False,
 ) -> None:
-    """Read every file of the runs and say what is damaged, missing or left over, and what to do. Changes nothing.
+    """Verify every file of the runs; report damaged, missing and leftover ones, and what to do. Changes nothing.
 
-    Exit code 0: all is well, or only notes; 4: a run is damaged, half-copied or unreadable.
+    Exit code 0: no damage, notes at most; 4: a run is damaged, half-copied or unreadable.
 
     Examples:
 
@@ -29,8 +29,8 @@ def doctor(
     from seqvae_cli.system import places
 
     if runs:
-        meant = [registry.find(name).path if name in registry.ALIASES else registry.locate(name) for name in runs]
-        paths = list(dict.fromkeys(meant))
+        chosen = [registry.find(name).path if name in registry.ALIASES else registry.locate(name) for name in runs]
+        paths = list(dict.fromkeys(chosen))
     else:
         paths = [places.runs() / name for name in registry.names()]
     findings = []

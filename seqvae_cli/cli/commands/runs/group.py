@@ -17,7 +17,7 @@ from seqvae_cli.cli.options import Json, RequiredRun, RunArgument
 from seqvae_cli.evaluation.figures import FIGURES
 
 if TYPE_CHECKING:
-    from seqvae_cli.runs.registry import Run
+    from seqvae_cli.runs.run import Run
 
 app = typer.Typer(
     help="List, show, compare, tag, move, check and carry runs.\n\nExample:\n\n    seqvae runs list",
@@ -39,19 +39,20 @@ def list_(
         seqvae runs list --tag paper --json | jq -r .run
     """
     from seqvae_cli.runs import registry
+    from seqvae_cli.runs.run import check_tag
 
     if tag is not None:
-        registry.check_tag(tag)
+        check_tag(tag)
     if trash:
         show_trash(tag, json)
         return
     runs, damaged = registry.runs()
     for name, reason in damaged:
         display.warn(f"run {display.safe(name)} cannot be read: {reason}")
-    tagged = [(run, own) for run in runs if tag in (own := tags(run.path)) or tag is None]
+    tagged = [(run, run_tags) for run in runs if tag in (run_tags := tags(run.path)) or tag is None]
     if json:
-        for run, own in tagged:
-            display.out_jsonl(_summary(run, own))
+        for run, run_tags in tagged:
+            display.out_jsonl(_summary(run, run_tags))
         return
     if not tagged:
         display.say(f"no run is tagged {tag}" if runs else "there is no run yet: seqvae train")
@@ -64,10 +65,10 @@ def list_(
             run.info["corpus"]["name"],
             run.info.get("epoch"),
             run.info.get("best_neg_elbo"),
-            ", ".join(own),
+            ", ".join(run_tags),
             when(run.info["created"]),
         ]
-        for run, own in tagged
+        for run, run_tags in tagged
     ]
     table(columns, rows, optional="tags")
 
@@ -86,13 +87,13 @@ def show(run: RunArgument = None, json: Json = False) -> None:
 
     found = registry.find("latest" if run is None else run)
     settings, _ = loading.load_parts(found)
-    metrics, own = found.metrics(), tags(found.path)
+    metrics, run_tags = found.metrics(), tags(found.path)
     if json:
-        display.out_json(_summary(found, own) | {"settings": settings.model_dump(), "metrics": metrics})
+        display.out_json(_summary(found, run_tags) | {"settings": settings.model_dump(), "metrics": metrics})
         return
-    summary = _summary(found, own) | {"created": when(found.info["created"]), "tags": ", ".join(own) or None}
+    summary = _summary(found, run_tags) | {"created": when(found.info["created"]), "tags": ", ".join(run_tags) or None}
     flat = [(key, value) for key, value in summary.items() if value is not None]
-    flat += [(key, _shown(settings.model_dump(), key)) for key, _ in options.fields()]
+    flat += [(key, _value(settings.model_dump(), key)) for key, _ in options.fields()]
     display.table("", ["", "value"], flat)
     if metrics:
         shown = ("distortion", "rate", "neg_elbo", "elbo_ppl", "mutual_information", "active_units")
@@ -128,7 +129,7 @@ def tag(
     remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     json: Json = False,
 ) -> None:
-    """Tag a run, and print the tags that it has then, a line each.
+    """Tag a run and print all its tags, one a line.
 
     A tag is 1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first.
 
@@ -140,20 +141,20 @@ def tag(
     from seqvae_cli.runs import registry
 
     found = registry.find(run)
-    then = found.tag(remove=tags) if remove else found.tag(add=tags)
+    remaining = found.tag(remove=tags) if remove else found.tag(add=tags)
     if json:
-        display.out_json({"run": found.name, "tags": then})
+        display.out_json({"run": found.name, "tags": remaining})
     else:
-        for name in then:
+        for name in remaining:
             display.out(name)
 
 
-def _summary(run: Run, own: list[str]) -> dict[str, Any]:
+def _summary(run: Run, run_tags: list[str]) -> dict[str, Any]:
     info = run.info
     return {
         "run": run.name,
         "status": run.status,
-        "tags": own,
+        "tags": run_tags,
         "corpus": info["corpus"]["folder"],
         "created": info["created"],
         "epoch": info.get("epoch"),
@@ -169,7 +170,8 @@ def _summary(run: Run, own: list[str]) -> dict[str, Any]:
     }
 
 
-def _shown(settings: dict[str, Any], key: str) -> Any:
+def _value(settings: dict[str, Any], key: str) -> Any:
+    """The setting under a dotted key, such as `train.lr`."""
     value: Any = settings
     for part in key.split("."):
         value = value[part]

@@ -17,7 +17,7 @@ from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
     from seqvae_cli.plotting.curves import Runs
-    from seqvae_cli.runs.registry import Run
+    from seqvae_cli.runs.run import Run
 
 
 def plot(
@@ -57,11 +57,11 @@ def plot(
 ) -> None:
     """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
 
-    Every epoch is a point, in nats a sentence. A file that is there is replaced. Pictures need matplotlib
-    (pip install 'seqvae[plot]'), --text does not.
+    Each point is an epoch, in nats a sentence. An existing file is replaced. Pictures need matplotlib
+    (pip install 'seqvae[plot]'); --text needs nothing.
 
     With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
-    sentences on their first two principal components. Factors are known of the corpus toy.
+    sentences on their first two principal components. Only the corpus toy has hidden factors.
 
     Examples:
 
@@ -79,7 +79,7 @@ def plot(
     if text and (output is not None or json):
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
-        _check_output(output, json, pictures.FORMATS)
+        _check_output(output, json, pictures.PICTURE_FORMATS)
     if latent:
         if only is not None or text:
             hint = "the KL of each dimension in figures: seqvae eval --diagnose" if text else "leave one out"
@@ -89,10 +89,12 @@ def plot(
         return
     if color is not None or split is not None:
         raise UsageError(f"{'--split' if color is None else '--color'} goes with --latent alone", "add --latent")
-    runs = _curves(run or ["latest"], pictures.MOST)
+    runs = _metrics(run or ["latest"], pictures.MAX_RUNS)
     if text:
+        from seqvae_cli.plotting.text import draw_text
+
         size = shutil.get_terminal_size()
-        for line in pictures.text(runs, panels, width=size.columns, height=size.lines - 1):
+        for line in draw_text(runs, panels, width=size.columns, height=size.lines - 1):
             display.out(line)
         return
     stem = next(iter(runs)) if len(runs) == 1 else "runs"
@@ -126,17 +128,17 @@ def _latent(names: list[str], color: str, split: str, output: Path | None, json:
 
 
 def _output(given: Path | None, stem: str, json: bool) -> Path:
-    """Where the picture goes: as given, else a PNG here."""
+    """The output file: `given`, else `STEM.png` in the current folder."""
     from seqvae_cli.plotting import pictures
 
     if given is None:
         given = Path(f"{stem}.png")
-        _check_output(given, json, pictures.FORMATS)
+        _check_output(given, json, pictures.PICTURE_FORMATS)
     return given
 
 
 def _write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
-    """Writes the picture of the kind that the output's ending names, and says so."""
+    """Writes the picture in the format of the output's ending, and reports the path."""
     from seqvae_cli.system import files
 
     if output == Path("-"):
@@ -151,35 +153,35 @@ def _write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any]
 
 
 def _check_output(output: Path, json: bool, formats: tuple[str, ...]) -> None:
-    """Refuses an output that cannot be written, before anything is read or drawn."""
+    """Raises `UsageError` for an output that cannot be written, before anything is read or drawn."""
     if output == Path("-"):
         if json:
             raise UsageError("--json does not go with -o -, where stdout is the picture", "leave one out")
         if sys.stdout.isatty():
-            raise UsageError("a picture cannot be shown by a terminal", "send it to a file or a pipe, or use --text")
+            raise UsageError("a picture cannot go to a terminal", "send it to a file or a pipe, or use --text")
         return
     if output.suffix[1:].lower() not in formats:
         endings = ", ".join(f".{kind}" for kind in formats)
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
     if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
 
 
-def _curves(names: list[str], most: int) -> Runs:
-    """The metrics of the runs that are meant, each once, in the order of the command line."""
+def _metrics(names: list[str], max_runs: int) -> Runs:
+    """The metrics of the named runs, each once, in the order of the command line."""
     from seqvae_cli.runs import registry
 
     found = {run.name: run for run in map(registry.find, names)}
-    if len(found) > most:
-        raise UsageError(f"{len(found)} runs are too many for one picture", f"name {most} at most")
-    curves = {name: run.metrics() for name, run in found.items()}
-    for name, lines in curves.items():
+    if len(found) > max_runs:
+        raise UsageError(f"{len(found)} runs are too many for one picture", f"name {max_runs} at most")
+    metrics = {name: run.metrics() for name, run in found.items()}
+    for name, lines in metrics.items():
         if not lines:
-            raise NotFoundError(f"run {name} has no finished epoch yet", _remedy(found[name]))
-    return curves
+            raise NotFoundError(f"run {name} has no finished epoch yet", _advice(found[name]))
+    return metrics
 
 
-def _remedy(run: Run) -> str:
+def _advice(run: Run) -> str:
     if run.status in ("running", "created"):
-        return "wait until its first epoch is over, or name another: seqvae runs list"
-    return f"train it on: seqvae train --resume {run.name}; or name another: seqvae runs list"
+        return "wait for its first epoch, or name another: seqvae runs list"
+    return f"resume it: seqvae train --resume {run.name}; or name another: seqvae runs list"

@@ -1,4 +1,4 @@
-"""How runs and their parts are shown; shared by the commands of `seqvae runs`."""
+"""Formatting that the commands of `seqvae runs` share: times, settings, tags and tables."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from seqvae_cli.cli import display
 
 
 def when(nanoseconds: int) -> str:
-    """A time as tables have it: local, to the minute."""
+    """Local time to the minute, from nanoseconds since 1970."""
     from datetime import datetime
 
     return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def setting(value: object) -> object:
-    """A setting as tables have it: a learning rate has more than two digits."""
+    """A setting as a table cell; floats keep their digits, since a learning rate needs more than two."""
     return f"{value:g}" if isinstance(value, float) else value
 
 
 def tags(path: Path) -> list[str]:
-    """The tags of the run in `path`; damaged ones are none, with a warning."""
+    """The tags of the run in `path`; a warning and an empty list where they are damaged."""
     from seqvae_cli.errors import DataError, MachineError
-    from seqvae_cli.runs import registry
+    from seqvae_cli.runs.run import read_tags
 
     try:
-        return registry.read_tags(path)
+        return read_tags(path)
     except (DataError, MachineError) as error:
         display.warn(error.message, error.hint)
         return []

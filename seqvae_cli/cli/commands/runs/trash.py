@@ -1,4 +1,4 @@
-"""`runs rm`, `runs restore`, and what `runs list --trash` shows."""
+"""`runs rm`, `runs restore` and `runs list --trash`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rm(
 ) -> None:
     """Move runs to the trash; nothing is deleted.
 
-    Of a run folder that is a link, the link is moved and what it leads to stays.
+    For a symbolic link, only the link is moved; its target stays.
 
     Examples:
 
@@ -37,7 +37,7 @@ def rm(
             size, link = trash.size(path), path.is_symlink()
             target = path if dry_run else trash.discard(path)
             moved.append({"run": path.name, "bytes": size, "link": link, "path": str(target)})
-    finally:  # also before a run that could not be moved
+    finally:  # also where a later run could not be moved
         if json and moved:
             display.out_json({"dry_run": dry_run, "runs": moved})
         elif moved:
@@ -62,7 +62,7 @@ def restore(
     ],
     json: Json = False,
 ) -> None:
-    """Bring back the run of that name that was removed last.
+    """Restore the most recently removed run of that name.
 
     Example:
 
@@ -78,22 +78,22 @@ def restore(
 
 
 def show_trash(tag: str | None, json: bool) -> None:
-    """The runs in the trash, the last removed at the end; with `tag`, those that have it."""
+    """Shows the runs in the trash, oldest removal first; with `tag`, only those that have it."""
     from seqvae_cli.runs import trash
 
     entries = [(entry, tags(entry.path)) for entry in trash.trashed()]
-    entries = [(entry, own) for entry, own in entries if tag is None or tag in own]
+    entries = [(entry, run_tags) for entry, run_tags in entries if tag is None or tag in run_tags]
     if json:
-        for entry, own in entries:
-            row = {"run": entry.name, "removed": entry.removed, "bytes": trash.size(entry.path), "tags": own}
+        for entry, run_tags in entries:
+            row = {"run": entry.name, "removed": entry.removed, "bytes": trash.size(entry.path), "tags": run_tags}
             display.out_jsonl(row | {"path": str(entry.path)})
         return
     if not entries:
         display.say("nothing in the trash" if tag is None else f"nothing in the trash is tagged {tag}")
         return
     rows = [
-        [entry.name, display.quantity(trash.size(entry.path), "bytes"), when(entry.removed), ", ".join(own)]
-        for entry, own in entries
+        [entry.name, display.quantity(trash.size(entry.path), "bytes"), when(entry.removed), ", ".join(run_tags)]
+        for entry, run_tags in entries
     ]
     table(["run", "size", "removed", "tags"], rows, optional="tags")
-    display.say(f"what is no longer wanted can be deleted by hand in {trash.folder()}")
+    display.say(f"to delete runs for good, remove them from {trash.folder()}")
