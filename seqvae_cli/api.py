@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Unpack
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.prepare import PrepareOptions
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import diagnosis, metrics, path_quality
@@ -172,12 +173,11 @@ def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
     return Model(found, settings, tokenizer, network, step)
 
 
-def prepare_corpus(source: str | Path | BinaryIO, **options: Any) -> Corpus:
+def prepare_corpus(source: str | Path | BinaryIO, **options: Unpack[PrepareOptions]) -> Corpus:
     """A prepared corpus: `toy` (built in), a known one such as `ptb`, or text: a file, a folder or a stream.
 
-    The options are those of `seqvae prepare`, as `data.prepare.prepare` describes them: name, sentences, from_folder,
-    verify, valid, test, valid_fraction, test_fraction, tokenizer, lower, min_count, max_len, seed, encoding, watch.
-    Only a known corpus uses the network, and not where `from_folder` has its files.
+    The options are those of `seqvae prepare`: see `PrepareOptions`. Only a known corpus uses the network, and not where
+    `from_folder` has its files.
     """
     return prepare.prepare(source, **options).corpus
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict, Unpack
 
 from seqvae_cli.data import download, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
@@ -32,13 +32,52 @@ HELD_OUT = 2_000
 
 Watch = download.Watch
 
-KEYWORDS = {
+
+class PrepareOptions(TypedDict, total=False):
+    """The options of `prepare`. Leaving one out, None, and its default are the same."""
+
+    name: str | None
+    """Name of the corpus; None: that of the source."""
+    sentences: int | None
+    """toy: training sentences; None: 20,000."""
+    from_folder: str | Path | None
+    """A known corpus: the folder with its files; None: they are downloaded."""
+    verify: bool
+    """A known corpus from a folder: check the SHA-256 of its files (True)."""
+    valid: str | Path | None
+    """Text: the file of the validation split; None: the split is cut from the text."""
+    test: str | Path | None
+    """Text: likewise for the test split."""
+    valid_fraction: float | None
+    """Text: share of the sentences cut for validation; None: 0.05."""
+    test_fraction: float | None
+    """Text: share of the sentences cut for test; None: 0.05."""
+    tokenizer: str | None
+    """A kind of `Tokenizer`; None: word for text, whitespace for a known corpus, whose words are separated already."""
+    lower: bool
+    """Lower-case the text (False)."""
+    min_count: int
+    """Words that occur less often in the training split become `<unk>` (1)."""
+    max_len: int | None
+    """Tokens kept of a sentence, in every split; None keeps all."""
+    seed: int
+    """Seed of the cut, and of toy (0)."""
+    encoding: str
+    """Text: its encoding (utf-8)."""
+    watch: Watch | None
+    """Told (stage, units done, units in all)."""
+
+
+DEFAULTS = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
+"""Those of the options whose default is not None."""
+
+APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
     "known": {"from_folder", "verify", "tokenizer", "lower", "min_count", "max_len", "seed"},
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
     | {"seed", "encoding"},
 }
-"""The options of `prepare` that apply to each kind of source."""
+"""The options that apply to each kind of source; `watch` applies to all."""
 
 
 def kind_of_source(source: str | Path | BinaryIO) -> str:
@@ -50,83 +89,33 @@ def kind_of_source(source: str | Path | BinaryIO) -> str:
 
 def refused_options(source: str | Path | BinaryIO, given: Iterable[str]) -> list[str]:
     """The `given` options that do not apply to the source, sorted."""
-    return sorted(set(given) - KEYWORDS[kind_of_source(source)])
+    return sorted(set(given) - APPLICABLE[kind_of_source(source)] - {"watch"})
 
 
-def prepare(
-    source: str | Path | BinaryIO,
-    *,
-    name: str | None = None,
-    sentences: int | None = None,
-    from_folder: str | Path | None = None,
-    verify: bool = True,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    valid_fraction: float | None = None,
-    test_fraction: float | None = None,
-    tokenizer: str | None = None,
-    lower: bool = False,
-    min_count: int = 1,
-    max_len: int | None = None,
-    seed: int = 0,
-    encoding: str = "utf-8",
-    watch: Watch | None = None,
-) -> Prepared:
+def prepare(source: str | Path | BinaryIO, **options: Unpack[PrepareOptions]) -> Prepared:
     """Prepares `toy`, a known corpus such as `ptb`, or text: a file, a folder or a stream.
 
-    sentences: number of training sentences of toy; None: 20,000.
-    from_folder: folder with the files of a known corpus; None: they are downloaded.
-    tokenizer: None: `word` for text, `whitespace` for a known corpus, whose words are already separated.
-    Other options: see `prepare_text`, `prepare_known` and `prepare_toy`.
-
-    Raises `UsageError` for an option that does not apply to the source, else what these functions raise.
+    Raises `UsageError` for options that do not apply to the source or exclude each other, else what `prepare_toy`,
+    `prepare_known` and `prepare_text` raise.
     """
-    defaults = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
-    values = {
-        "name": name,
-        "sentences": sentences,
-        "from_folder": from_folder,
-        "verify": verify,
-        "valid": valid,
-        "test": test,
-        "valid_fraction": valid_fraction,
-        "test_fraction": test_fraction,
-        "tokenizer": tokenizer,
-        "lower": lower,
-        "min_count": min_count,
-        "max_len": max_len,
-        "seed": seed,
-        "encoding": encoding,
-    }
-    given = [key for key, value in values.items() if value != defaults.get(key)]
+    given: dict[str, Any] = {key: value for key, value in options.items() if value not in (None, DEFAULTS.get(key))}
+    kind = kind_of_source(source)
     if refused := refused_options(source, given):
-        kind = "text" if kind_of_source(source) == "text" else str(source)
-        raise UsageError(f"{refused[0]} does not go with {kind}", "leave it out")
-    if kind_of_source(source) == "toy":
-        size = 20_000 if sentences is None else sentences
-        return prepare_toy(sentences=size, seed=seed, name="toy" if name is None else name, watch=watch)
-    shared: dict[str, Any] = {"lower": lower, "min_count": min_count, "max_len": max_len, "watch": watch}
-    if kind_of_source(source) == "known":
-        folder = None if from_folder is None else Path(from_folder)
-        if not verify and folder is None:
+        raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else source}", "leave it out")
+    if kind == "toy":
+        return prepare_toy(**given)
+    if kind == "known":
+        given.pop("seed", None)
+        if "verify" in given and "from_folder" not in given:
             raise UsageError("verify=False applies only to files in a folder", "give from_folder")
-        return prepare_known(str(source), from_dir=folder, verify=verify, tokenizer=tokenizer or "whitespace", **shared)
-    for split, (file, fraction) in {"valid": (valid, valid_fraction), "test": (test, test_fraction)}.items():
-        if file is not None and fraction is not None:
+        return prepare_known(str(source), **given)
+    for split in ("valid", "test"):
+        if split in given and f"{split}_fraction" in given:
             raise UsageError(f"{split} and {split}_fraction exclude each other", "give one of them")
     text = Path(source) if isinstance(source, str) else source
-    named = sources.name_of("-" if not isinstance(text, Path) else str(source)) if name is None else name
-    valid_file, test_file = (None if file is None else Path(file) for file in (valid, test))
-    return prepare_text(
-        sources.text_source(text, valid_file, test_file),
-        named,
-        tokenizer=tokenizer or "word",
-        valid_fraction=0.05 if valid_fraction is None else valid_fraction,
-        test_fraction=0.05 if test_fraction is None else test_fraction,
-        seed=seed,
-        encoding=encoding,
-        **shared,
-    )
+    held_out = {split: Path(given.pop(split)) for split in ("valid", "test") if split in given}
+    defaults = {"name": sources.name_of(str(source) if isinstance(text, Path) else "-"), "tokenizer": "word"}
+    return prepare_text(sources.text_source(text, **held_out), **defaults | given)
 
 
 def prepare_text(
@@ -196,7 +185,7 @@ def prepare_text(
 def prepare_known(
     name: str,
     *,
-    from_dir: Path | None = None,
+    from_folder: str | Path | None = None,
     verify: bool = True,
     tokenizer: str = "whitespace",
     lower: bool = False,
@@ -205,9 +194,9 @@ def prepare_known(
     timeout: float = 30.0,
     watch: Watch | None = None,
 ) -> Prepared:
-    """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_dir`.
+    """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_folder`.
 
-    verify: False accepts files in `from_dir` whose SHA-256 differs.
+    verify: False accepts files in `from_folder` whose SHA-256 differs.
     timeout: seconds without progress after which a mirror is given up.
 
     Raises `NotFoundError` for an unknown name, else what `prepare_text` and `download.fetch` raise.
@@ -216,10 +205,10 @@ def prepare_known(
         raise NotFoundError(f"no known corpus {name[:80]!r}", nearest(name, CORPORA))
     known = CORPORA[name]
     check_settings(name, tokenizer, min_count, max_len)
-    if from_dir is None:
+    if from_folder is None:
         paths = download.fetch(known, places.cache() / name, watch=watch, timeout=timeout)
     else:
-        paths = download.local(known, from_dir, verify=verify)
+        paths = download.local(known, Path(from_folder), verify=verify)
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
     return prepare_text(
         source, name, tokenizer=tokenizer, lower=lower, min_count=min_count, max_len=max_len, watch=watch

@@ -535,7 +535,7 @@ def test_pipes_are_spooled(text: Path, tmp_path: Path) -> None:
 @needs_ptb
 def test_ptb_has_the_published_counts() -> None:
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    first = prepare_known("ptb", from_dir=PTB)
+    first = prepare_known("ptb", from_folder=PTB)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - start < 4
     corpus = first.corpus
     assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [42068, 3370, 3761]
@@ -545,13 +545,13 @@ def test_ptb_has_the_published_counts() -> None:
     assert [corpus.info["splits"][split]["lengths"]["max"] for split in corpus.splits] == [82, 74, 77]
     lines = (line.split() for line in (PTB / "ptb.test.txt").read_text().splitlines())
     assert sentences(corpus, "test") == [" ".join(words) for words in lines]
-    assert not prepare_known("ptb", from_dir=PTB).fresh
+    assert not prepare_known("ptb", from_folder=PTB).fresh
     assert find("ptb").hash == corpus.hash
 
 
 @needs_ptb
 def test_ptb_follows_the_settings() -> None:
-    corpus = prepare_known("ptb", from_dir=PTB, min_count=5, max_len=40).corpus
+    corpus = prepare_known("ptb", from_folder=PTB, min_count=5, max_len=40).corpus
     assert len(corpus.tokenizer) < 10_002
     assert corpus.split("test").lengths.max() == 40
     assert corpus.info["splits"]["test"]["truncated"] > 0

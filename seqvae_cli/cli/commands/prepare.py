@@ -120,19 +120,19 @@ def prepare(
         "name": name,
         "sentences": sentences,
         "from_folder": from_dir,
-        "verify": None if verify else False,
+        "verify": verify,
         "valid": valid,
         "test": test,
         "valid_fraction": valid_fraction,
         "test_fraction": test_fraction,
         "tokenizer": tokenizer,
-        "lower": lower or None,
-        "min_count": None if min_count == 1 else min_count,
+        "lower": lower,
+        "min_count": min_count,
         "max_len": max_len,
-        "seed": None if seed == 0 else seed,
-        "encoding": None if encoding == "utf-8" else encoding,
+        "seed": seed,
+        "encoding": encoding,
     }
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    given: Any = {key: value for key, value in options.items() if value not in (None, library.DEFAULTS.get(key))}
     _check_options(source, given)
     if library.kind_of_source(source) == "known":
         _licence(source)
