@@ -120,7 +120,7 @@ class DecoderState:
 
 
 class Decoder(Protocol):
-    """z -> p(x|z). Search decodes a step at a time through `start`, `step` and `reorder`, whatever the architecture."""
+    """z -> p(x|z). Search uses `start`, `step` and `reorder` alone and does not depend on the architecture."""
 
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z) of each sentence of the batch, read as `inputs` [B, T] and summed over its tokens: [B] nats."""
@@ -140,7 +140,7 @@ class Decoder(Protocol):
 
 
 class RecurrentDecoder(RecurrentModule):
-    """The decoder of Bowman et al.: teacher-forced (`forward`, `log_prob`), or a step at a time as every `Decoder`."""
+    """The decoder of Bowman et al., teacher-forced (`forward`, `log_prob`) or a step at a time (`start`, `step`)."""
 
     def __init__(self, settings: ModelSettings, embedding: nn.Embedding) -> None:
         super().__init__()
@@ -170,13 +170,17 @@ class RecurrentDecoder(RecurrentModule):
         return self.logits(self.states(inputs, z))
 
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
-        states = self.projection(self.states(inputs, z))
+        states = self.states(inputs, z)
         if not batch.ragged:
-            losses = self.vocabulary.cross_entropy(states.flatten(0, 1), batch.tokens.flatten())
+            losses = self.cross_entropy(states.flatten(0, 1), batch.tokens.flatten())
             return -losses.view_as(batch.tokens).sum(1)
         mask = batch.mask
-        losses = self.vocabulary.cross_entropy(states[mask], batch.tokens[mask])
+        losses = self.cross_entropy(states[mask], batch.tokens[mask])
         return -torch.zeros_like(batch.tokens, dtype=losses.dtype).masked_scatter(mask, losses).sum(1)
+
+    def cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
+        """-log p of each target [N] given its state [N, H]: [N] nats."""
+        return self.vocabulary.cross_entropy(self.projection(states), targets)
 
     def states(self, inputs: Tensor, z: Tensor) -> Tensor:
         """The states that predict each next word, dropout applied: [B, T, H]."""
@@ -226,7 +230,7 @@ class RecurrentDecoder(RecurrentModule):
         return logits
 
     def start(self, z: Tensor) -> DecoderState:
-        """The first hidden state is the cell's function of W z + b, or of 0 without `latent_state`; no word is read."""
+        """The hidden state from W z + b: of an LSTM, c = W z + b and h = tanh(c). All 0 without `latent_state`."""
         layers, size = self.settings.decoder_layers, self.settings.hidden_size
         values = z.new_zeros(len(z), layers * size) if self.first_cell is None else self.first_cell(z).float()
         values = values.view(len(z), layers, size).transpose(0, 1).contiguous()
@@ -241,10 +245,12 @@ class RecurrentDecoder(RecurrentModule):
 
 
 DECODERS = {"recurrent": RecurrentDecoder}
-"""Every kind of decoder."""
+"""By architecture."""
 
 
 class SentenceVAE(nn.Module):
+    """Encoder, prior and decoder; calling it gives the terms of the -ELBO."""
+
     def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
         super().__init__()
         self.settings = settings

@@ -1,7 +1,7 @@
-"""Codes from outside, a sentence each: JSON Lines or a NumPy array, as `encode` writes them and others may.
+"""Reads files of codes, one code for each sentence: JSON Lines or a NumPy array, the formats that `encode` writes.
 
-A JSON line is a list of numbers, or an object that has one under "z" or "mean". Where there was no sentence there is
-no code: null in JSON, a row of NaN in .npy.
+A JSON line is a list of numbers, or an object with one under "z" or "mean". An empty sentence has no code: null in
+JSON, a row of NaN in .npy.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ Code = NDArray[np.float32]
 
 
 def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
-    """The codes [`size`] of a file or stream, in order; None where a row has no code.
+    """The codes of a file or stream in order, `size` numbers each; None for a row without a code.
 
-    Raises `DataError` with the line or row of what is no code of that size, `MachineError` where it cannot be read.
+    Raises `DataError` with the line or row of an invalid code or one of another size, `MachineError` for a file that
+    the system cannot read.
     """
     if isinstance(source, Path):
         with files.machine_errors(source):
-            if not source.exists():  # which itself fails for a name that is too long
+            if not source.exists():  # raises OSError for a name that is too long
                 raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
             with open(source, "rb") as file:
                 yield from _read(file, size, str(source))
@@ -67,10 +68,10 @@ def _lines(text: BinaryIO, label: str, dropped: Counter[str]) -> Iterator[str]:
 def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers that old versions wrote
+            warnings.simplefilter("ignore")  # about headers of old NumPy versions
             values = np.load(file, allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python: what a bad one raises is not listed anywhere
-        raise DataError(f"{label} is no NumPy array: {error}") from error
+    except Exception as error:  # NumPy parses the header as Python and documents no exceptions for a bad one
+        raise DataError(f"{label} is not a NumPy array: {error}") from error
     if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
         raise DataError(f"{label} has shape {values.shape} of {values.dtype}, not (sentences, {size}) numbers")
     with np.errstate(over="ignore"):
@@ -88,7 +89,7 @@ def _code(line: str, size: int, where: str) -> Code | None:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is no JSON", 'a line is a list of numbers, or {"mean": [...]}') from error
+        raise DataError(f"{where} is not JSON", 'a line is a list of numbers, or {"mean": [...]}') from error
     if isinstance(value, dict):
         keys = [key for key in ("z", "mean") if key in value]
         if not keys:
@@ -97,7 +98,7 @@ def _code(line: str, size: int, where: str) -> Code | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        raise DataError(f"{where} is no list of numbers")
+        raise DataError(f"{where} is not a list of numbers")
     if len(value) != size:
         raise DataError(f"{where} has {len(value)} numbers, a code of this model has {size}")
     try:
@@ -114,7 +115,7 @@ def _finite(row: Code, where: str) -> Code:
 
 
 class _Rejoined:
-    """A stream whose first bytes were read to see what it is."""
+    """A stream whose first bytes were read to recognize its format, from its beginning."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self.start, self.rest = start, rest

@@ -56,7 +56,7 @@ class Strategy:
         whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
         if not (SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
             raise UsageError(
-                f"{self} is no way to choose words",
+                f"{self} is out of range",
                 f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
             )
 

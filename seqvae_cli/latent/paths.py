@@ -80,7 +80,7 @@ def walks(
     if steps < 2:
         raise UsageError(f"no path of {steps} steps", "at least 2: both ends count")
     if not (strategy.greedy or strategy.beam):
-        raise UsageError("words by chance would hide how the code changes", "greedy, or a beam")
+        raise UsageError("randomly drawn words would hide how the code changes", "greedy, or a beam")
     path = PATHS[kind]
 
     def decoded() -> Iterator[list[int]]:

@@ -453,7 +453,7 @@ def test_score_counts_unknown_words_and_flattens_tabs(seqvae: Seqvae) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "words"),
     [
-        (["decode", "-"], b"the cat\n", 4, "line 1 is no JSON"),
+        (["decode", "-"], b"the cat\n", 4, "line 1 is not JSON"),
         (["decode", "-"], b"[1, 2]\n", 4, "has 2 numbers"),
         (["decode", "-"], b"[1, 2\xff]\n", 4, "codes are JSON Lines in UTF-8"),
         (["decode", "nowhere.npy"], b"", 4, "nowhere.npy: no such file"),

@@ -98,7 +98,7 @@ def test_a_walk_says_what_is_decoded_at_equal_steps(kind: str) -> None:
     assert len(set(map(tuple, walked.sentences))) > 1
 
 
-def test_a_walk_takes_the_usual_path_and_refuses_what_is_none() -> None:
+def test_a_walk_takes_the_default_path_and_refuses_an_unknown_one() -> None:
     first, last = codes(2)
     for model, kind in ((build(seed=5), "linear"), (build(seed=6, posterior="vmf"), "spherical")):
         assert walk(model, first, last, 7) == walk(model, first, last, 7, kind=kind)
@@ -106,7 +106,7 @@ def test_a_walk_takes_the_usual_path_and_refuses_what_is_none() -> None:
         walk(model, first, last, 7, kind="curved")
     with pytest.raises(UsageError, match="of 1 steps"):
         walk(model, first, last, 1)
-    with pytest.raises(UsageError, match="by chance"):
+    with pytest.raises(UsageError, match="randomly drawn"):
         walk(model, first, last, 7, Strategy())
 
 
