@@ -30,7 +30,8 @@ PAGES = [
 README, RUNS, LIBRARY = ROOT / "README.md", ROOT / "docs" / "runs.md", ROOT / "docs" / "library.md"
 
 README_BYTES = 9_000
-PENDING = {"corpora", "presets"}
+PENDING = {"corpora", "presets", "nn/recurrent.py", "nn/pooling.py", "evaluation/figures.py", "training/schedule.py"}
+"""Named in the documents, still to be merged."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -116,6 +117,26 @@ def test_the_readme_lists_every_command() -> None:
     rows = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `seqvae ")]
     listed = {row.split("`")[1].split()[1] for row in rows}
     assert listed >= set(app.COMMANDS)
+
+
+def test_the_tree_of_contributing_names_every_folder_and_no_other() -> None:
+    (tree,) = [block for block in blocks(ROOT / "CONTRIBUTING.md", "") if block.startswith("seqvae_cli/")]
+    named = {line.split()[0] for line in tree.splitlines() if line.startswith("  ")}
+    package = ROOT / "seqvae_cli"
+    there = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert {name for name in named if name.endswith("/")} == there
+    assert {name for name in named if name.endswith(".py")} <= {path.name for path in package.glob("*.py")}
+    assert all((ROOT / line.split()[0]).is_dir() for line in tree.splitlines() if not line.startswith("  "))
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## How to add")[2].partition("\n## ")[0]
+    files = set(
+        re.findall(r"`([\w/.]+\.(?:py|md|yaml))`", text.replace("NAME.yaml", "default.yaml").replace("NAME", "sample"))
+    )
+    assert len(files) >= 10
+    missing = {name for name in files if not (ROOT / name).exists() and not (ROOT / "seqvae_cli" / name).exists()}
+    assert missing <= PENDING
 
 
 @lru_cache
@@ -205,14 +226,14 @@ def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatc
         if words[0] in ("sample", "interpolate") and output:
             assert len(answer.lines) == len([line for line in output if line]), line
         if words[0] == "eval":
-            labels = [
-                [row.rpartition("  ")[0].partition("  ")[0].strip() for row in rows] for rows in (output, answer.lines)
-            ]
-            assert [label.partition(", K")[0] for label in labels[0] if label] == [
-                label.partition(", K")[0] for label in labels[1] if label
-            ]
+            assert labels(answer.lines) == labels(output)
     assert done.count("interpolate") >= 3
     assert done.count("train") == 2
+
+
+def labels(table: list[str]) -> list[str]:
+    """The first column of a table, without the K of a bound."""
+    return [re.split("  +|, K", line.strip())[0] for line in table if "  " in line]
 
 
 def test_the_figures_of_the_readme_are_measured() -> None:
