@@ -41,19 +41,18 @@ def blocks(page: Path, kind: str) -> list[str]:
     return [body for name, body in FENCE.findall(page.read_text(encoding="utf-8")) if name == kind]
 
 
-def shown(block: str) -> Iterator[tuple[str, list[str]]]:
+def shown(block: str) -> list[tuple[str, list[str]]]:
     """The command lines of a block, and what it shows as their output. Without any `$ `, every line is a command."""
     lines = block.replace("\\\n", " ").splitlines()
     if not any(line.startswith("$ ") for line in lines):
-        yield from ((line, []) for line in lines)
-        return
-    output: list[str] = []
+        return [(line, []) for line in lines]
+    pairs: list[tuple[str, list[str]]] = []
     for line in lines:
         if line.startswith("$ "):
-            output = []
-            yield line[2:], output
-        else:
-            output.append(line)
+            pairs.append((line[2:], []))
+        elif line and pairs:
+            pairs[-1][1].append(line)
+    return pairs
 
 
 def calls(line: str) -> Iterator[list[str]]:
@@ -224,7 +223,7 @@ def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatc
         assert answer.code == 0, line + answer.err
         done.append(words[0])
         if words[0] in ("sample", "interpolate") and output:
-            assert len(answer.lines) == len([line for line in output if line]), line
+            assert len(answer.lines) == len(output), line
         if words[0] == "eval":
             assert labels(answer.lines) == labels(output)
     assert done.count("interpolate") >= 3
