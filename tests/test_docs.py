@@ -1,0 +1,293 @@
+"""The documents: the README is short, links lead somewhere, and every command, setting and line of Python works."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from benchmarks import quality
+from seqvae_cli.cli import app, settings
+from seqvae_cli.config import layers
+from seqvae_cli.data import prepare
+from seqvae_cli.errors import UsageError
+from tests.conftest import SMALL, Seqvae, tiny_text
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]),
+]
+README, RUNS, LIBRARY = ROOT / "README.md", ROOT / "docs" / "runs.md", ROOT / "docs" / "library.md"
+
+README_BYTES = 9_000
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    return [body for name, body in FENCE.findall(page.read_text(encoding="utf-8")) if name == kind]
+
+
+def shown(block: str) -> list[tuple[str, list[str]]]:
+    """The command lines of a block, and what it shows as their output. Without any `$ `, every line is a command."""
+    lines = block.replace("\\\n", " ").splitlines()
+    if not any(line.startswith("$ ") for line in lines):
+        return [(line, []) for line in lines]
+    pairs: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line.startswith("$ "):
+            pairs.append((line[2:], []))
+        elif line and pairs:
+            pairs[-1][1].append(line)
+    return pairs
+
+
+def calls(line: str) -> Iterator[list[str]]:
+    """The arguments of each call of `seqvae` in a line of shell, up to the end of its words or an ellipsis."""
+    substitution = re.compile(r"\$\(([^()]*)\)")
+    for inner in substitution.findall(line):
+        yield from calls(inner)
+    words = shlex.shlex(substitution.sub("RUN", line), posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    call: list[str] | None = None
+    for word in words:
+        if re.fullmatch("[|&;<>()…]+", word):
+            if call is not None:
+                yield call
+            call = None
+        elif call is not None:
+            call.append(word)
+        elif word == "seqvae":
+            call = []
+    if call is not None:
+        yield call
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    text = page.read_text(encoding="utf-8")
+    for kind, body in FENCE.findall(text):
+        if kind in ("", "sh", "console"):
+            yield from (line for line, _ in shown(body))
+    for code in INLINE.findall(FENCE.sub("", text)):
+        yield " ".join(code.replace("\\|", "|").split())
+
+
+CALLS = [
+    pytest.param(call, id=f"{page.relative_to(ROOT)}: {' '.join(call)}"[:100])
+    for page in PAGES
+    for line in command_lines(page)
+    if re.search(r"(?<![\w/'-])seqvae (?!=)", line)
+    for call in calls(line)
+]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_bytes()) <= README_BYTES
+
+
+def test_the_readme_links_every_page_once() -> None:
+    links = [link.partition("#")[0] for link in LINK.findall(README.read_text(encoding="utf-8"))]
+    pages = [str(page.relative_to(ROOT)) for page in PAGES if page.parent != ROOT]
+    assert len(pages) >= 8
+    assert {page: links.count(page) for page in pages} == dict.fromkeys(pages, 1)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    links = {link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link}
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_lists_every_command() -> None:
+    rows = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `seqvae ")]
+    listed = {row.split("`")[1].split()[1] for row in rows}
+    assert listed >= set(app.COMMANDS)
+
+
+def test_the_tree_of_contributing_names_every_folder_and_no_other() -> None:
+    (tree,) = [block for block in blocks(ROOT / "CONTRIBUTING.md", "") if block.startswith("seqvae_cli/")]
+    named = {line.split()[0] for line in tree.splitlines() if line.startswith("  ")}
+    package = ROOT / "seqvae_cli"
+    there = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert {name for name in named if name.endswith("/")} == there
+    assert {name for name in named if name.endswith(".py")} <= {path.name for path in package.glob("*.py")}
+    assert all((ROOT / line.split()[0]).is_dir() for line in tree.splitlines() if not line.startswith("  "))
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## How to add")[2].partition("\n## ")[0]
+    files = set(
+        re.findall(r"`([\w/.]+\.(?:py|md|yaml))`", text.replace("NAME.yaml", "default.yaml").replace("NAME", "sample"))
+    )
+    assert len(files) >= 10
+    missing = {name for name in files if not (ROOT / name).exists() and not (ROOT / "seqvae_cli" / name).exists()}
+    assert not missing
+
+
+@lru_cache
+def command(*path: str) -> Any:
+    """The command at `path`; no words: the program itself. Raises `AssertionError` where there is none."""
+    if not path:
+        return app.program()
+    group = command(*path[:-1])
+    with group.make_context("seqvae", [], resilient_parsing=True) as context:
+        found = group.get_command(context, path[-1])
+    assert found is not None, f"no command {path[-1]!r}"
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Parses a command line as the program does, without calling the command. Raises what the program would.
+
+    A command without its arguments is a mention of it. Of a group's options only the names are read: one of them
+    installs the completion of the shell.
+    """
+    path: list[str] = []
+    while isinstance(command(*path), TyperGroup) and words[len(path) :] and not words[len(path)].startswith("-"):
+        path.append(words[len(path)])
+    called, rest = command(*path), words[len(path) :]
+    if isinstance(called, TyperGroup):
+        assert set(rest) <= {name for option in called.params for name in option.opts}
+    elif rest:
+        with suppress(typer.Exit), called.make_context(" ".join(path), rest) as context:  # --help exits
+            layers.resolve(context.params.get("preset") or "default", overrides=settings.given(context))
+
+
+def test_the_check_of_command_lines_finds_what_is_wrong() -> None:
+    assert list(calls("seqvae encode a.txt | seqvae decode > b; x")) == [["encode", "a.txt"], ["decode"]]
+    assert list(calls('seqvae eval "$(seqvae runs best)" --json')) == [["runs", "best"], ["eval", "RUN", "--json"]]
+    assert list(calls("seqvae runs …")) == [["runs"]]
+    for wrong in (
+        "nothing",
+        "runs nothing",
+        "sample --nothing",
+        "sample -n many",
+        "--nothing",
+        "train --kl-schedule never",
+    ):
+        with pytest.raises((AssertionError, typer.TyperException, UsageError)):
+            parse(wrong.split())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_command_line_is_one_of_the_program(call: list[str]) -> None:
+    parse(call)
+
+
+def test_the_settings_files_are_valid() -> None:
+    files = [block for page in PAGES for block in blocks(page, "yaml")]
+    assert files
+    for text in files:
+        layers.resolve(overrides=dict(flat(layers.parse(text, "a document"))))
+
+
+def flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tiny models and other sentences: each command succeeds and prints lines of the shape that is shown."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prepare, "HELD_OUT", 100)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "sentences.txt").write_text("\n".join(tiny_text()) + "\n")
+    smaller = {"prepare toy": ["--sentences", "200"], "train": [*SMALL, "--epochs", "2"], "eval": ["--samples", "2"]}
+    done = []
+    for line, output in (pair for block in blocks(README, "") for pair in shown(block)):
+        if not line.startswith("seqvae "):
+            continue
+        (words,) = calls(line)
+        if "plot" in words and not find_spec("matplotlib"):
+            continue
+        extra = next((more for start, more in smaller.items() if line.startswith(f"seqvae {start}")), [])
+        answer = seqvae(*words, *extra)
+        assert answer.code == 0, line + answer.err
+        done.append(words[0])
+        if words[0] in ("sample", "interpolate") and output:
+            assert len(answer.lines) == len(output), line
+        if words[0] == "eval":
+            assert labels(answer.lines) == labels(output)
+    assert done.count("interpolate") >= 3
+    assert done.count("train") == 2
+
+
+def labels(table: list[str]) -> list[str]:
+    """The first column of a table, without the K of a bound."""
+    return [re.split("  +|, K", line.strip())[0] for line in table if "  " in line]
+
+
+def test_the_figures_of_the_readme_are_measured() -> None:
+    rows = json.loads(quality.RESULTS.read_text(encoding="utf-8"))
+    (row,) = [row for row in rows if (row["data"], row["preset"], row["seed"]) == ("toy", "default", 0)]
+    table = next(block for block in blocks(README, "") if "$ seqvae eval" in block)
+    for label, name in {
+        "-ELBO ": "neg_elbo",
+        "  KL (rate)": "rate",
+        f"importance-weighted NLL, K = {row['iw_samples']}": "iw_nll",
+        "mutual information": "mutual_information",
+        "exact entropy of the source": "entropy",
+    }.items():
+        (line,) = [line for line in table.splitlines() if line.startswith(label)]
+        assert f"{row[name]:.2f}" in line
+
+
+def test_the_page_about_runs_runs(
+    trained_home: Path, seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert trained_home.is_dir()
+    assert seqvae("eval", "--samples", "2").code == 0
+    assert seqvae("runs", "export", "tiny-run", "tiny.tar.gz").code == 0
+    for name in ("toy-bowman-0", "toy-mixture-0"):
+        assert seqvae("runs", "import", "tiny.tar.gz", "--name", name).code == 0
+    assert seqvae("runs", "rm", "tiny-run").code == 0
+    done = 0
+    for line in (line for block in blocks(RUNS, "") for line, _ in shown(block)):
+        (words,) = calls(line.replace("--data toy", "--data tiny"))
+        if "plot" in words and not find_spec("matplotlib"):
+            continue
+        answer = seqvae(*words)
+        assert answer.code == 0, line + answer.err
+        done += 1
+    assert done >= 9
+    assert "carried" in answer.out
+
+
+def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained_home.is_dir()
+    code = "".join(blocks(LIBRARY, "python"))
+    smaller = {
+        "sentences=2000": "sentences=200",
+        '"train.epochs": 3': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+    }
+    for text, replaced in smaller.items():
+        assert code.count(text) == 1
+        code = code.replace(text, replaced)
+    space: dict[str, object] = {}
+    exec(compile(code, "library.md", "exec"), space)
+    assert "EvalEvent" in capsys.readouterr().out
+    assert space["codes"].shape == (2, 32)  # type: ignore[attr-defined]
+
+
+def test_the_picture_is_small() -> None:
+    pictures = [link for link in LINK.findall(README.read_text(encoding="utf-8")) if link.endswith(".png")]
+    assert len(pictures) == 1
+    assert (ROOT / pictures[0]).stat().st_size <= 150_000
+    assert (ROOT / pictures[0]).read_bytes().startswith(b"\x89PNG")
