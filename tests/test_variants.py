@@ -186,7 +186,7 @@ def test_a_language_model_has_no_prior_to_learn(prior: str) -> None:
 
 def test_a_code_that_reaches_the_decoder_nowhere_is_refused() -> None:
     nowhere = {f"model.latent_{way}": False for way in ("state", "input", "output", "rotary")}
-    with pytest.raises(UsageError, match="nowhere"):
+    with pytest.raises(UsageError, match="does not reach the decoder"):
         layers.resolve(overrides=nowhere)
     for key in nowhere:
         layers.resolve(overrides=nowhere | {key: True})

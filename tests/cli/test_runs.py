@@ -127,7 +127,7 @@ def test_where_a_run_folder_takes_nothing_the_result_is_shown_with_one_warning(s
     answer = ok(seqvae("eval", "--samples", "2", "--json"))
     assert answer.out == whole
     assert answer.err.count("warning: ") == 1
-    assert "not kept" in answer.err
+    assert "not stored" in answer.err
 
 
 def test_an_evaluation_of_a_run_that_was_removed_meanwhile_does_not_bring_it_back(
@@ -402,7 +402,7 @@ def test_a_read_only_run_folder_still_gets_its_figures(seqvae: Seqvae) -> None:
     finally:
         run.path.chmod(0o700)
     assert "-ELBO" in answer.out
-    assert "not kept" in answer.err
+    assert "not stored" in answer.err
 
 
 TAGGING = """
