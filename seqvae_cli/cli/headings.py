@@ -5,6 +5,7 @@ An option names its heading as `rich_help_panel`, which is typer's own word for 
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -32,6 +33,13 @@ ORDER = (
 COLUMN = 30
 """Characters of an option's name at most; after a longer one the text starts on a line of its own."""
 
+KINDS = {"int": "INTEGER", "int range": "INTEGER", "float": "FLOAT", "float range": "FLOAT", "path": "FILE"}
+"""Names of the kinds of values, by those of typer; all others are TEXT."""
+
+_TYPE = re.compile(r" <([^<>]*)>$")
+_BRACKET = re.compile(r"\s*\[([^\[\]]*)\]\.?$")
+_RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)|x>=([\d.]+)|x<=([\d.]+)")
+
 Rows = list[tuple[str, str]]
 
 
@@ -40,8 +48,31 @@ def options(command: Any, context: Any) -> dict[str, Rows]:
     sections: dict[str, Rows] = {heading: [] for heading in ORDER}
     for parameter in command.get_params(context):
         if record := parameter.get_help_record(context):
-            sections[heading(parameter)].append(record)
+            sections[heading(parameter)].append((_name(parameter, record[0]), _text(record[1])))
     return sections
+
+
+def _name(parameter: Any, name: str) -> str:
+    """The names of a parameter with the kind of its value in one word, where typer writes `<int range>`."""
+    if parameter.param_type_name == "argument":
+        return _TYPE.sub("", name)
+    return _TYPE.sub(lambda match: f" {KINDS.get(match[1], 'TEXT')}", name)
+
+
+def _text(text: str) -> str:
+    """The help of a parameter that ends with one bracket: its range, then its default."""
+    ranges: list[str] = []
+    notes: list[str] = []
+    while match := _BRACKET.search(text):
+        text = text[: match.start()]
+        for note in reversed(match[1].split("; ")):
+            if bounds := _RANGE.fullmatch(note):
+                low, high = bounds[1] or bounds[3], bounds[2] or bounds[4]
+                ranges.append(f"{low} to {high}" if low and high else f"{low} or more" if low else f"at most {high}")
+            else:
+                notes.insert(0, note.replace("default: ", "default "))
+    ranges = [shown.replace(f"to {2**63 - 1}", "or more") for shown in ranges]
+    return f"{text} [{'; '.join([*ranges, *notes])}]" if ranges or notes else text
 
 
 def heading(parameter: Any) -> str:

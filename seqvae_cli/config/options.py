@@ -81,12 +81,12 @@ def flags() -> Iterator[Flag]:
         names: tuple[str, ...] = (name, *ALIASES.get(key, ()))
         if kind == "BOOLEAN":
             names = (f"{name}/--no-{name[2:]}",)
-        default = field.default if field.default != "" else "none"
-        if kind == "BOOLEAN":
-            default = "on" if field.default else "off"
-        ranges = range_of(field)
-        text = f"{field.description} [{ranges + '; ' if ranges else ''}default {default}]"
-        yield Flag(key, names, text, kind, heading_of(key))
+        default = ("on" if field.default else "off") if kind == "BOOLEAN" else field.default
+        notes = [range_of(field), "" if default == "" else f"default {default}"]
+        text = "; ".join(filter(None, notes))
+        yield Flag(
+            key, names, f"{field.description} [{text}]" if text else str(field.description), kind, heading_of(key)
+        )
 
 
 def kind_of(field: FieldInfo) -> str:

@@ -161,7 +161,7 @@ class RuntimeSettings(_Section):
 
 
 class Settings(_Section):
-    data: str = Field("", max_length=128, description="name of a prepared corpus; empty: the last one prepared")
+    data: str = Field("", max_length=128, description="name of a prepared corpus; without it, the one prepared last")
     seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of weights, order and noise")
     model: ModelSettings = Field(default_factory=ModelSettings)
     objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)

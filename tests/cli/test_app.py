@@ -210,3 +210,15 @@ def test_every_module_of_a_command_is_listed() -> None:
     files = {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
     packages = {path.parent.name for path in folder.glob("*/__init__.py")}
     assert files | packages == set(app.COMMANDS)
+
+
+def test_every_help_names_ranges_and_defaults_in_one_way(seqvae: Seqvae) -> None:
+    page = " ".join(seqvae("sample", "--help").out.split())
+    assert "-n, --number INTEGER Sentences. [1 or more; default 10]" in page
+    assert "--top-p FLOAT" in page
+    assert "add up to p [0.001 to 1; default 1]" in page
+    assert "--seed INTEGER Seed of all noise. [0 or more; default 0]" in page
+    assert "--start TEXT Words" in page
+    for command in ("prepare", "eval", "sample", "interpolate", "encode", "decode", "train"):
+        text = seqvae(command, "--help").out
+        assert not re.search(r"<=x|x>=|default: |<(int|float|str|path|list)\b", text), command

@@ -32,7 +32,7 @@ def interpolate(
     start: Start = "",
     steps: Annotated[
         int | None,
-        typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; --random: 20]."),
+        typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; with --random 20]."),
     ] = None,
     path: Annotated[
         str | None, typer.Option(help="linear or spherical [default: linear; spherical where codes lie on a sphere].")
