@@ -1,4 +1,4 @@
-"""All subjects, paired in turn with what they are compared with; a table, and JSON with the machine and versions.
+"""Every benchmark and its comparison, measured in turn; a table, and JSON with the machine and versions.
 
 make bench                                   on the built-in corpus
 make bench BENCH="--ptb DIR --full"          on the Penn Treebank in DIR, and with texts of 100 million words
@@ -35,7 +35,7 @@ class Bench:
         self.rows: list[Row] = []
         self.raw: dict[str, Any] = {}
 
-    def on(self, module: str, way: str, *rest: object) -> tuple[str, Any]:
+    def measurement(self, module: str, way: str, *rest: object) -> tuple[str, Any]:
         common = ("--corpus", self.corpus, "--run", self.model, "--threads", self.arguments.threads)
         return " ".join(map(str, (module, way, *rest))), lambda: run(module, "--way", way, *common, *rest)
 
@@ -53,11 +53,13 @@ class Bench:
         steps = self.arguments.steps
         float32 = ("--precision", "float32", "--steps", steps)
         ours, large, half, naive, plain = self.pairs(
-            self.on("training", "ours", *float32),
-            self.on("training", "ours", "--batch-size", 128, "--precision", "float32", "--steps", max(1, steps // 4)),
-            self.on("training", "ours", "--batch-size", 128, "--steps", max(1, steps // 4)),
-            self.on("training", "naive", "--steps", max(1, steps // 3)),
-            self.on("training", "plain", "--steps", steps),
+            self.measurement("training", "ours", *float32),
+            self.measurement(
+                "training", "ours", "--batch-size", 128, "--precision", "float32", "--steps", max(1, steps // 4)
+            ),
+            self.measurement("training", "ours", "--batch-size", 128, "--steps", max(1, steps // 4)),
+            self.measurement("training", "naive", "--steps", max(1, steps // 3)),
+            self.measurement("training", "plain", "--steps", steps),
         )
         speeds = [median(results, "tokens_per_second") for results in (ours, large, half, naive, plain)]
         shown = [f"{speed:,.0f} tokens/s" for speed in speeds]
@@ -69,11 +71,11 @@ class Bench:
         return speeds[0]
 
     def sampling(self) -> None:
-        ours, single = self.pairs(self.on("sampling", "ours"), self.on("sampling", "single"))
+        ours, single = self.pairs(self.measurement("sampling", "ours"), self.measurement("sampling", "single"))
         self.speed("sample, greedy, 10,000 sentences", ours, single, "50 x")
 
     def encoding(self) -> None:
-        ours, single = self.pairs(self.on("encoding", "ours"), self.on("encoding", "single"))
+        ours, single = self.pairs(self.measurement("encoding", "ours"), self.measurement("encoding", "single"))
         self.speed("encode, test split", ours, single, "30 x")
 
     def speed(self, subject: str, ours: list[Result], single: list[Result], target: str) -> None:
@@ -81,18 +83,18 @@ class Bench:
         self.add(subject, f"{fast:,.0f} sentences/s", f"one at a time {slow:,.0f}", fast / slow, "x", target)
 
     def evaluation(self, training: float) -> None:
-        (bound,) = self.pairs(self.on("evaluation", "ours"))
+        (bound,) = self.pairs(self.measurement("evaluation", "ours"))
         speed = median(bound, "tokens_per_second")
         compared = f"training {training:,.0f}"
         self.add("IW bound, K = 500", f"{speed:,.0f} tokens/s", compared, speed / training, "x", "2.5 x")
 
     def preparing(self) -> None:
         if self.arguments.ptb:
-            (ptb,) = self.pairs(self.on("preparing", "ours", "--ptb", self.arguments.ptb))
+            (ptb,) = self.pairs(self.measurement("preparing", "ours", "--ptb", self.arguments.ptb))
             seconds = median(ptb, "seconds")
             self.add("prepare ptb --from", f"{seconds:.2f} s", "", seconds, "s", "2.5 s")
         sizes = [1_000_000, 10_000_000] + [100_000_000] * self.arguments.full
-        results = [self.on("preparing", "ours", "--words", size) for size in sizes]
+        results = [self.measurement("preparing", "ours", "--words", size) for size in sizes]
         texts = [measurement() for _, measurement in results]
         self.raw |= {name: [text] for (name, _), text in zip(results, texts, strict=True)}
         for size, text in zip(sizes, texts, strict=True):
@@ -116,7 +118,7 @@ class Bench:
         self.add("training on 100 million words", shown[0], f"on toy {shown[1]}", ratio, "x", "1.2 x")
 
     def startup(self) -> None:
-        (start,) = self.pairs(self.on("startup", "ours"))
+        (start,) = self.pairs(self.measurement("startup", "ours"))
         for key, name, target in (
             ("help", "seqvae --help", "0.3 s"),
             ("runs_list", "runs list, 2,000 runs", "1 s"),

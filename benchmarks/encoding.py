@@ -38,7 +38,7 @@ def single(arguments: argparse.Namespace) -> measure.Result:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--every", type=int, default=4, help="one at a time: every n-th sentence")
+    parser.add_argument("--every", type=int, default=4, help="`single`: every n-th sentence")
 
 
 if __name__ == "__main__":

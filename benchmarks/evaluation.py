@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import measure
 
 
-class _Part:
+class _EveryNth:
     """Every n-th sentence of a split."""
 
     def __init__(self, split: object, every: int) -> None:
@@ -38,7 +38,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
     measure.use_threads(arguments.threads)
     model = api.load(registry.find(arguments.run)).network
-    part = _Part(corpus.find(arguments.corpus).split("test"), arguments.every)
+    part = _EveryNth(corpus.find(arguments.corpus).split("test"), arguments.every)
     metrics.iw_nll(model, part, samples=2)
     took = measure.seconds(lambda: metrics.iw_nll(model, part, samples=arguments.samples))
     tokens = (int(part.lengths.sum()) + len(part)) * arguments.samples

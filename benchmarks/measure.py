@@ -32,7 +32,7 @@ def main(description: str | None, ways: dict[str, Way], options: Callable[[argpa
     options(parser)
     arguments = parser.parse_args()
     if arguments.way == "ours":
-        # As the program does before torch is imported; the others run as torch comes.
+        # As the program does before torch is imported; the references run with torch's defaults.
         from seqvae_cli.cli.boundary import ENVIRONMENT
 
         for name, value in ENVIRONMENT.items():

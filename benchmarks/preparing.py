@@ -23,7 +23,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def write(path: Path, words: int) -> int:
-    """Sentences of the toy grammar, over and over, until there are so many words."""
+    """Writes sentences of the toy grammar, over and over, until there are `words` words; returns their number."""
     from seqvae_cli.data.toy import language
 
     sentences = [" ".join(sentence.words) for sentence in language.generate(20_000, seed=0)]

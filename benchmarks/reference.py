@@ -32,7 +32,7 @@ class ReferenceVAE(nn.Module):
         self.vocabulary = nn.Linear(hidden, vocabulary)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits of what follows each of the tokens [B, T], and the KL of each sentence [B]."""
+        """Logits of the word after each of the tokens [B, T], and the KL of each sentence [B]."""
         inputs = self.embedding(tokens)
         if lengths is not None:
             inputs = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
@@ -48,7 +48,7 @@ class ReferenceVAE(nn.Module):
 
 
 def train(split: Split, vocabulary: int, way: str, batch_size: int) -> Iterator[int]:
-    """Trains, endlessly; gives the tokens of each step, `<eos>` counted."""
+    """Trains without end; yields the tokens of each step, `<eos>` counted."""
     torch.manual_seed(0)
     model = ReferenceVAE(vocabulary)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

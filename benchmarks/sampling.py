@@ -31,7 +31,7 @@ def single(arguments: argparse.Namespace) -> measure.Result:
 
     measure.use_threads(arguments.threads)
     model = api.load(registry.find(arguments.run)).network
-    # The first of the very codes that ours decodes.
+    # The first of the codes that `ours` decodes.
     codes = generate.prior_codes(model, (stream(0, i) for i in range(arguments.singles)))
     reference.greedy(model, codes[0], generate.MAX_LEN)
     words: list[int] = []
@@ -50,7 +50,7 @@ def _result(words: list[int], took: float) -> measure.Result:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sentences", type=int, default=10_000)
-    parser.add_argument("--singles", type=int, default=300, help="sentences of the way one at a time")
+    parser.add_argument("--singles", type=int, default=300, help="sentences decoded one at a time")
 
 
 if __name__ == "__main__":

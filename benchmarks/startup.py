@@ -1,4 +1,4 @@
-"""Start-up: seconds of `seqvae --help`, and of `runs list` over a registry of many runs; the best of several.
+"""Start-up: seconds of `seqvae --help`, and of `runs list` over a registry of many runs; the fastest of several.
 
 python -m benchmarks.startup --runs 2000
 """
@@ -6,6 +6,7 @@ python -m benchmarks.startup --runs 2000
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -24,9 +25,7 @@ def ours(arguments: argparse.Namespace) -> measure.Result:
 
 
 def fill(home: Path, count: int) -> None:
-    """Makes so many runs of one epoch that lie there finished."""
-    import os
-
+    """Makes `count` finished runs of one epoch in `home`."""
     os.environ["SEQVAE_HOME"] = str(home)
     from seqvae_cli.config import layers
     from seqvae_cli.runs import registry

@@ -34,10 +34,10 @@ from seqvae_cli.evaluation.metrics import Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
 from seqvae_cli.latent.generate import Strategy
-from seqvae_cli.latent.streams import Tally, through
+from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel, check_counts
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.plotting import latent as plots
+from seqvae_cli.plotting import latent as latent_plots
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import runtime
@@ -75,7 +75,7 @@ class Model(TextModel):
     ) -> Iterator[tuple[str, Score | None]]:
         """Each line with its score, in order, as they come; None for a line without words."""
         check_counts(samples=(samples, 1), seed=(seed, 0))
-        return through(lines, self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
+        return map_lines(lines, self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
 
     def _scores(self, ids: Iterator[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
         check_counts(samples=(samples, 1), seed=(seed, 0))
@@ -151,14 +151,14 @@ class Model(TextModel):
     def project(
         self,
         split: str = "valid",
-        color: str = plots.LENGTH,
+        color: str = latent_plots.LENGTH,
         *,
-        most: int = plots.POINTS,
+        most: int = latent_plots.POINTS,
         watch: Advance | None = None,
-    ) -> plots.Means:
+    ) -> latent_plots.Means:
         """Posterior means of at most `most` sentences of a split on their first two principal components."""
         self.require_latent()
-        return plots.project(self.network, self.corpus(), split, color, step=self.step, most=most, watch=watch)
+        return latent_plots.project(self.network, self.corpus(), split, color, step=self.step, most=most, watch=watch)
 
 
 def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
@@ -168,7 +168,7 @@ def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
     """
     chosen = runtime.resolve_device(device)
     found = run if isinstance(run, Run) else registry.find(run, trained=True)
-    settings, tokenizer = loading.load_parts(found)
+    settings, tokenizer = loading.load_settings_and_tokenizer(found)
     network, step = loading.load_network(found, settings, len(tokenizer), chosen)
     return Model(found, settings, tokenizer, network, step)
 

@@ -138,13 +138,13 @@ def _verdict(error: BaseException) -> tuple[int, str, str]:
         case SeqvaeError():
             return error.exit_code, error.message, error.hint
         case typer.TyperException():
-            return _wrong_usage(error)
+            return _usage_verdict(error)
         case Terminated():
             return 128 + signal.SIGTERM, "stopped by SIGTERM", ""
         case KeyboardInterrupt() | typer.Abort():
             return 128 + signal.SIGINT, "interrupted", ""
         case OSError():
-            return _refused(error)
+            return _system_verdict(error)
         case ImportError() if "failed to map segment" in str(error):  # from the dynamic loader
             return 5, str(error), "there is too little memory to load it, or its disk does not allow programs to run"
     if _out_of_memory(error):
@@ -153,7 +153,7 @@ def _verdict(error: BaseException) -> tuple[int, str, str]:
     return 1, message, "--debug shows the traceback; please report it"
 
 
-def _wrong_usage(error: typer.TyperException) -> tuple[int, str, str]:
+def _usage_verdict(error: typer.TyperException) -> tuple[int, str, str]:
     """typer's message as ours: one line with the value at fault, and a hint."""
     help_command = f"{getattr(error, 'command_path', 'seqvae')} --help"
     if possible := getattr(error, "possibilities", None):
@@ -182,7 +182,7 @@ def _lower(message: str) -> str:
     return line[:1].lower() + line[1:]
 
 
-def _refused(error: OSError) -> tuple[int, str, str]:
+def _system_verdict(error: OSError) -> tuple[int, str, str]:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.filename is not None:
         return MachineError.exit_code, f"{error.filename}: {reason}", ""

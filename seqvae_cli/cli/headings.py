@@ -1,6 +1,6 @@
 """The sections of a help page: options under headings, commands in groups.
 
-An option names its heading as `rich_help_panel`, which is typer's own word for it; Rich itself is never loaded.
+An option names its heading as typer's `rich_help_panel`; Rich itself is never loaded.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 def open_lines(text: list[str], encoding: str) -> Iterable[str]:
     """The sentences of stdin, of a file, or the arguments themselves; lazily. Raises `UsageError`."""
-    from seqvae_cli.data import text as texts
+    from seqvae_cli.data.text import check_encoding
 
-    texts.check_encoding(encoding)
+    check_encoding(encoding)
     if text == ["-"]:
         return _read_lines(sys.stdin.buffer, encoding)
     if "-" in text:
@@ -42,10 +42,10 @@ def check_sentences(arguments: Iterable[str], hint: str) -> None:
 
 def _read_lines(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of `source`. Lines over 1 MiB become empty, with a warning that counts them."""
-    from seqvae_cli.data import text as texts
+    from seqvae_cli.data.text import read_lines
 
     dropped: Counter[str] = Counter()
-    yield from texts.read_lines(source, encoding, keep_blank=True, dropped=dropped)
+    yield from read_lines(source, encoding, keep_blank=True, dropped=dropped)
     if dropped["too_long"]:
         long = dropped["too_long"]
         lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"

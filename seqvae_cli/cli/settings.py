@@ -11,7 +11,7 @@ from typer.main import get_command
 from seqvae_cli.cli.options import complete_corpus
 
 KEY = "seqvae.settings"
-"""Where the settings that the command line gives wait in typer's context."""
+"""Key of typer's context under which the given settings are collected."""
 COMPLETIONS = {"data": complete_corpus}
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from seqvae_cli.latent.generate import Strategy
 
 
-def strategy(
+def strategy_from_options(
     greedy: bool,
     beam: int | None = None,
     temperature: float | None = None,
@@ -18,7 +18,7 @@ def strategy(
     top_p: float | None = None,
     no_unk: bool = False,
 ) -> Strategy:
-    """Raises `UsageError` where two of them contradict each other."""
+    """The strategy of these options; None: not given. Raises `UsageError` where two contradict each other."""
     choices = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
     given = ", ".join(option for option, value in choices.items() if value is not None)
     for option, chosen in (("--greedy", greedy), ("--beam", beam)):

@@ -27,7 +27,7 @@ class Flag:
 
 
 ALIASES = {"train.max_len": ("--bptt",)}
-"""Further names of a flag, which other implementations use."""
+"""Additional names of a flag, from other implementations."""
 
 HEADINGS = {
     "data": "Data and run",

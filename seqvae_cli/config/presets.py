@@ -12,11 +12,11 @@ from seqvae_cli.errors import UsageError, nearest
 
 FOLDER = Path(__file__).parent / "presets"
 FIRST = ("default", "best")
-"""Those that a list begins with; the others follow by name."""
+"""The presets that a list begins with; the rest follow by name."""
 
 
 def names() -> list[str]:
-    """All presets, in the order of a list."""
+    """The names of all presets: `FIRST`, then the rest by name."""
     found = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     return sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
 

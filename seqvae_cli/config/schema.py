@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 MAX_SEED = 2**63 - 1
 MAX_CONCENTRATION = 10_000
-"""Of a von Mises-Fisher distribution, given or learned: the terms that its log density sums grow in proportion."""
+"""Largest concentration of a von Mises-Fisher distribution: the cost of its log density grows in proportion."""
 
 
 class _Section(BaseModel):
@@ -94,8 +94,10 @@ class ObjectiveSettings(_Section):
     kl_cycles: int = Field(4, ge=1, le=10000, description="cycles of the cyclical schedule in all epochs together")
     kl_ratio: float = Field(0.5, gt=0, le=1, description="part of a cycle in which the KL weight rises")
     beta: float = Field(1.0, ge=0, le=1000, description="the full KL weight")
-    free_bits: float = Field(0.0, ge=0, le=1000, description="nats a latent dimension that the KL costs nothing")
-    free_bits_total: float = Field(7.0, ge=0, le=100000, description="nats in all dimensions that the KL costs nothing")
+    free_bits: float = Field(0.0, ge=0, le=1000, description="nats of KL in each latent dimension that cost nothing")
+    free_bits_total: float = Field(
+        7.0, ge=0, le=100000, description="nats of KL in all dimensions together that cost nothing"
+    )
     target_rate: float = Field(
         0.0,
         ge=0,

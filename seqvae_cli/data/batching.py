@@ -42,7 +42,7 @@ class Batch:
 
 
 def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
-    """A batch of sentences, given as word ids. `max_len` > 0 truncates each to `max_len` words before its `<eos>`."""
+    """A batch of sentences, given as token ids. `max_len` > 0 truncates each to `max_len` words before its `<eos>`."""
     if max_len:
         sentences = [ids[:max_len] for ids in sentences]
     lengths = np.array([len(ids) + 1 for ids in sentences], dtype=np.int64)

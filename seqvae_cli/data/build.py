@@ -35,6 +35,7 @@ from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__
 
 Dropped = dict[str, Counter[str]]
+"""By split: how many lines were dropped, by reason."""
 SentenceSource = Callable[[str, Dropped], Iterator[tuple[str, str]]]
 """(stage "count" or "encode", counters of dropped lines) -> (split, text) of each sentence; called once a pass."""
 

@@ -167,6 +167,13 @@ class Corpus:
         digest = content_hash({part: digests[part] for part in parts})
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
+    def nonempty_split(self, name: str) -> Split:
+        """Opens a split with sentences. Raises `UsageError` for an unknown or an empty one."""
+        split = self.split(name)
+        if not len(split):
+            raise UsageError(f"split {name!r} of corpus {self.name} is empty")
+        return split
+
     def factors(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
         """The hidden factors where they are known (toy): for each factor the sentences' value indices, [N]."""
         name, known = f"{split}.factors.jsonl", self.info.get("toy", {}).get("factors", {})

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -22,10 +22,8 @@ from typing import IO, Any, cast
 from seqvae_cli.data.catalog import KnownCorpus, Mirror
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
+from seqvae_cli.system.progress import ProgressReport
 from seqvae_cli.version import __version__
-
-Watch = Callable[[str, int, int | None], None]
-"""Called with (stage, done, total) during long work; total is None where it is unknown."""
 
 MAX_FILE = 64 << 20
 """Most bytes read of one file or archive; the published corpora are far smaller."""
@@ -47,7 +45,12 @@ class _UnusableError(Exception):
 
 
 def fetch(
-    corpus: KnownCorpus, cache: Path, *, watch: Watch | None = None, timeout: float = 30.0, limit: int = MAX_FILE
+    corpus: KnownCorpus,
+    cache: Path,
+    *,
+    watch: ProgressReport | None = None,
+    timeout: float = 30.0,
+    limit: int = MAX_FILE,
 ) -> dict[str, Path]:
     """The files of a corpus by split, from `cache` or else from the mirrors in order.
 
@@ -233,7 +236,7 @@ class _Stream(io.RawIOBase):
 class _Client:
     """HTTP with a timeout and a size limit; every failure is an `_UnusableError`."""
 
-    watch: Watch | None
+    watch: ProgressReport | None
     timeout: float
     limit: int
 

@@ -21,16 +21,15 @@ from seqvae_cli.data import download, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
-from seqvae_cli.data.sources import StageProgress, Text, TextSource
+from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
+from seqvae_cli.system.progress import ProgressReport
 
 HELD_OUT = 2_000
 """Sentences in each of toy's validation and test splits."""
-
-Watch = download.Watch
 
 
 class PrepareOptions(TypedDict, total=False):
@@ -64,7 +63,7 @@ class PrepareOptions(TypedDict, total=False):
     """Seed of the cut, and of toy (0)."""
     encoding: str
     """Text: its encoding (utf-8)."""
-    watch: Watch | None
+    watch: ProgressReport | None
     """Told (stage, units done, units in all)."""
 
 
@@ -130,7 +129,7 @@ def prepare_text(
     test_fraction: float = 0.05,
     seed: int = 0,
     encoding: str = "utf-8",
-    watch: Watch | None = None,
+    watch: ProgressReport | None = None,
 ) -> Prepared:
     """Prepares text with one sentence a line; blank lines and lines over 1 MiB are dropped and counted.
 
@@ -149,7 +148,7 @@ def prepare_text(
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
         progress = StageProgress(watch)
-        texts = {split: Text(split, items, encoding, progress, stack) for split, items in source.files.items()}
+        texts = {split: SplitText(split, items, encoding, progress, stack) for split, items in source.files.items()}
         total_size = sum(text.size for text in texts.values())
         progress.start("hash", total_size)
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
@@ -192,7 +191,7 @@ def prepare_known(
     min_count: int = 1,
     max_len: int | None = None,
     timeout: float = 30.0,
-    watch: Watch | None = None,
+    watch: ProgressReport | None = None,
 ) -> Prepared:
     """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_folder`.
 
@@ -215,7 +214,9 @@ def prepare_known(
     )
 
 
-def prepare_toy(*, sentences: int = 20_000, seed: int = 0, name: str = "toy", watch: Watch | None = None) -> Prepared:
+def prepare_toy(
+    *, sentences: int = 20_000, seed: int = 0, name: str = "toy", watch: ProgressReport | None = None
+) -> Prepared:
     """Prepares the built-in corpus: one stream of sentences, cut into `sentences` for training and 2 × `HELD_OUT`.
 
     Two more files a split: SPLIT.factors.jsonl, the hidden factors of each sentence, and SPLIT.logprob.bin, log p(x) in

@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import SPLITS
-from seqvae_cli.data.download import Watch
 from seqvae_cli.data.text import read_lines
 from seqvae_cli.errors import DataError, UsageError, nearest
 from seqvae_cli.system import files, places
+from seqvae_cli.system.progress import ProgressReport
 
 _SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
 _ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
@@ -65,7 +65,7 @@ def name_of(source: str) -> str:
 class StageProgress:
     """Sums the bytes that the steps of a stage report."""
 
-    def __init__(self, watch: Watch | None) -> None:
+    def __init__(self, watch: ProgressReport | None) -> None:
         self._watch, self._stage, self._done, self._total = watch, "", 0, 0
 
     def start(self, stage: str, total: int) -> None:
@@ -77,7 +77,7 @@ class StageProgress:
             self._watch(self._stage, self._done, self._total)
 
 
-class Text:
+class SplitText:
     """The files of one split; those that can be read only once are spooled."""
 
     def __init__(

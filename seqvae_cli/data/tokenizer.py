@@ -85,7 +85,7 @@ class Kind:
     """A way to split text into pieces."""
 
     split: Callable[[str], list[str]]
-    """Text -> its pieces; none for the empty text and pure whitespace alone."""
+    """Text -> its pieces. Only the empty text and pure whitespace have none."""
     join: Callable[[list[str]], str]
     """Pieces -> the text that is shown."""
     is_piece: Callable[[str], bool]
@@ -109,7 +109,7 @@ class Tokenizer:
     lower: lower-case the text before it is split.
     words: every piece in the order of the ids, the four of `SPECIALS` first.
 
-    Raises `DataError` for an unknown kind, other words at the start, and a word that comes twice.
+    Raises `DataError` for an unknown kind, `words` that do not begin with `SPECIALS`, and a word that occurs twice.
     """
 
     kind: str

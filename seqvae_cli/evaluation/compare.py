@@ -58,7 +58,7 @@ def bound_samples(evaluation: dict[str, Any]) -> set[int]:
 
 
 def outcome(run: Run, damaged: list[str]) -> Outcome:
-    """What `run` has reached. Damaged metrics and evaluations are skipped, and named in `damaged`.
+    """The settings and figures of `run`. Damaged metrics and evaluations are skipped, and named in `damaged`.
 
     Raises `DataError` where the settings cannot be read.
     """

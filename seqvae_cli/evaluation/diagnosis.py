@@ -45,7 +45,7 @@ class Diagnosis:
     latent_size: int
     rate: float
     rate_by_dimension: tuple[float, ...]
-    """By group of the KL: one a dimension, or a single one where the KL is no sum over dimensions."""
+    """By group of the KL: one a dimension, or a single one where the KL is not a sum over dimensions."""
     mutual_information: float
     active_units: int
     own: float
@@ -131,11 +131,11 @@ def _probes(
     other = "train" if split != "train" else "valid"
     data = corpus.split(other)
     watch = stage(f"posteriors of {other}", len(data))
-    there = metrics.posteriors(network, data, precision=precision, watch=watch).mean
+    train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
     learned = corpus.factors(other)
     found = {}
     for factor, truth in known.items():
-        accuracy = probe(there, torch.from_numpy(learned[factor]), means, torch.from_numpy(truth))
+        accuracy = probe(train_means, torch.from_numpy(learned[factor]), means, torch.from_numpy(truth))
         found[factor] = Probe(accuracy, float(np.bincount(truth).max()) / len(truth))
     return found
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.figures import FIGURES, Measurements
 from seqvae_cli.latent import generate
@@ -61,13 +60,11 @@ def evaluate(
 ) -> Evaluation:
     """All of `FIGURES` on `split` of the corpus that the network was trained on.
 
-    weights: what the signature calls them, RUN@STEP; samples: K of the importance-weighted bound; elbo_samples: z a
+    weights: their name in the signature, RUN@STEP; samples: K of the importance-weighted bound; elbo_samples: z a
     sentence for the -ELBO. Raises `DataError` for a damaged corpus, `UsageError` for an unknown or empty split.
     """
     corpus.verify()
-    data = corpus.split(split)
-    if not len(data):
-        raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
+    data = corpus.nonempty_split(split)
     count = len(data)
     if not network.settings.latent_size:
         samples = 1  # without a latent code the bound is exact

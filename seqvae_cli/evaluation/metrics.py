@@ -1,4 +1,4 @@
-"""Metrics of a model on a split: ELBO, importance-weighted bound, mutual information, active units, BLEU.
+"""Metrics of a network on a split: ELBO, importance-weighted bound, mutual information, active units, BLEU.
 
 In nats a sentence unless stated otherwise. Sentence i draws its noise from its own stream (seed, i), so no metric
 depends on the batching.
@@ -86,7 +86,7 @@ def perplexity(nll: float, sentences: int, tokens: int) -> float:
 
 @torch.inference_mode()
 def elbo(
-    model: SentenceVAE,
+    network: SentenceVAE,
     split: SplitLike,
     *,
     seed: int = 0,
@@ -98,16 +98,16 @@ def elbo(
 
     The rate is in closed form where the posterior and the prior have one.
     """
-    prior = model.prior()
-    z = torch.empty(len(split), model.settings.latent_size)
+    prior = network.prior()
+    z = torch.empty(len(split), network.settings.latent_size)
     distortion, rates, found = 0.0, torch.zeros(()), _PosteriorCollector(len(split))
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
-        batch = batch.to(model.device)
+        batch = batch.to(network.device)
         streams = [stream(seed, int(i)) for i in rows]
-        with autocast(model.device, precision):
-            posterior = model.encoder(batch)
+        with autocast(network.device, precision):
+            posterior = network.encoder(batch)
         found.add(rows, posterior)
-        for start, drawn, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+        for start, drawn, log_p in _decoded(network, batch, posterior, streams, samples, precision):
             distortion -= float(log_p.cpu().double().sum()) / samples
             rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
             if not start:
@@ -157,13 +157,13 @@ def _doubles(values: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def posteriors(
-    model: SentenceVAE, split: SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance | None = None
+    network: SentenceVAE, split: SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance | None = None
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]."""
     collected = _PosteriorCollector(len(split))
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
-        with autocast(model.device, precision):
-            collected.add(rows, model.encoder(batch.to(model.device)))
+        with autocast(network.device, precision):
+            collected.add(rows, network.encoder(batch.to(network.device)))
         if watch:
             watch(len(batch))
     return collected.all()
@@ -171,7 +171,7 @@ def posteriors(
 
 @torch.inference_mode()
 def distortion(
-    model: SentenceVAE,
+    network: SentenceVAE,
     split: SplitLike,
     z: Tensor,
     *,
@@ -181,9 +181,9 @@ def distortion(
     """Mean of -log p(x|z), in nats a sentence, with row n of z [N, L] as the code of sentence n."""
     total = 0.0
     for rows, batch in _batches(split, TOKENS_AT_ONCE):
-        batch = batch.to(model.device)
-        with autocast(model.device, precision):
-            log_p = model.decoder.log_prob(model.inputs(batch), batch, z[torch.from_numpy(rows)].to(model.device))
+        batch = batch.to(network.device)
+        with autocast(network.device, precision):
+            log_p = network.decoder.log_prob(network.inputs(batch), batch, z[torch.from_numpy(rows)].to(network.device))
         total -= float(log_p.cpu().double().sum())
         if watch:
             watch(len(batch))
@@ -192,7 +192,7 @@ def distortion(
 
 @torch.inference_mode()
 def iw_nll(
-    model: SentenceVAE,
+    network: SentenceVAE,
     split: SplitLike,
     *,
     samples: int = 500,
@@ -205,10 +205,10 @@ def iw_nll(
     -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `TOKENS_AT_ONCE` tokens, or one sample of a longer
     sentence, so that memory does not grow with K.
     """
-    result, prior = np.empty(len(split)), model.prior()
+    result, prior = np.empty(len(split)), network.prior()
     for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
         streams = [stream(seed, int(i)) for i in rows]
-        _, _, result[rows] = _bounds(model, prior, batch.to(model.device), streams, samples, precision, watch)
+        _, _, result[rows] = _bounds(network, prior, batch.to(network.device), streams, samples, precision, watch)
     return result
 
 
@@ -230,7 +230,7 @@ class Score:
 
 @torch.inference_mode()
 def score(
-    model: SentenceVAE,
+    network: SentenceVAE,
     sentences: Iterable[NDArray[np.int64]],
     *,
     samples: int = 1,
@@ -243,14 +243,14 @@ def score(
     Sentences are read `window` at a time, and batched by length within a window.
     """
     stream_of = iter(sentences)
-    first, prior = 0, model.prior()
+    first, prior = 0, network.prior()
     while held := list(islice(stream_of, window)):
         found: list[Score | None] = [None] * len(held)
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
         for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):
-            batch = collate([held[i] for i in rows]).to(model.device)
+            batch = collate([held[i] for i in rows]).to(network.device)
             streams = [stream(seed, first + int(i)) for i in rows]
-            bounds = _bounds(model, prior, batch, streams, samples, precision, None)
+            bounds = _bounds(network, prior, batch, streams, samples, precision, None)
             for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
                 found[i] = Score(int(lengths[i]) + 1, *map(float, values))
         yield from (one for one in found if one is not None)
@@ -258,7 +258,7 @@ def score(
 
 
 def _bounds(
-    model: SentenceVAE,
+    network: SentenceVAE,
     prior: Prior,
     batch: Batch,
     streams: Sequence[np.random.Generator],
@@ -267,13 +267,13 @@ def _bounds(
     watch: Advance | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
-    with autocast(model.device, precision):
-        posterior = model.encoder(batch)
+    with autocast(network.device, precision):
+        posterior = network.encoder(batch)
     # In float64: where posteriors are narrow, log densities are differences of large numbers.
     q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
     total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
     distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
-    for _, z, log_p in _decoded(model, batch, posterior, streams, samples, precision):
+    for _, z, log_p in _decoded(network, batch, posterior, streams, samples, precision):
         exact, log_p = _doubles(z), _doubles(log_p)
         weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
         total = torch.logaddexp(total, weights.logsumexp(1))
@@ -285,7 +285,7 @@ def _bounds(
 
 
 def _decoded(
-    model: SentenceVAE,
+    network: SentenceVAE,
     batch: Batch,
     posterior: Posterior,
     streams: Sequence[np.random.Generator],
@@ -299,12 +299,12 @@ def _decoded(
     chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        shape = (count, model.settings.latent_size)
+        shape = (count, network.settings.latent_size)
         noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
-        z = posterior.expand(count).rsample(torch.from_numpy(noise).to(model.device).flatten(0, 1))
+        z = posterior.expand(count).rsample(torch.from_numpy(noise).to(network.device).flatten(0, 1))
         repeated = _repeat(batch, count)
-        with autocast(model.device, precision):
-            log_p = model.decoder.log_prob(model.inputs(repeated), repeated, z)
+        with autocast(network.device, precision):
+            log_p = network.decoder.log_prob(network.inputs(repeated), repeated, z)
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
 
 

@@ -67,16 +67,16 @@ def paths(
     if len(data) < 2:
         raise UsageError(f"split {split!r} of corpus {corpus.name} has fewer than two sentences: a path needs two")
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
-    data_of_ends = [data[i] for pair in drawn for i in pair]
+    end_sentences = [data[i] for pair in drawn for i in pair]
     max_len = 2 * int(data.lengths.max())
-    codes = [code for code, _ in generate.encode(network, data_of_ends, precision=precision)]
+    codes = [code for code, _ in generate.encode(network, end_sentences, precision=precision)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
     watch, equal, even = stage("paths", pairs), [], []
     for sentences in walks(network, ends, candidates(steps), max_len=max_len, precision=precision):
         equal.append(sentences[::CANDIDATES_A_STEP])
         even.append([sentences[i] for i in even_steps(sentences, steps)])
         watch(1)
-    alone = list(generate.reconstruct(network, data_of_ends, max_len=max_len, precision=precision))
+    alone = list(generate.reconstruct(network, end_sentences, max_len=max_len, precision=precision))
     reconstructions = list(zip(alone[::2], alone[1::2], strict=True))
     return path_figures(equal, reconstructions), path_figures(even, reconstructions)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from seqvae_cli.data.corpus import Corpus, Split
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.ngrams import KneserNey
@@ -96,7 +96,7 @@ def quality(
     `corpus` is the one that the network was trained on. Raises `UsageError` for `train` and for an empty split.
     """
     check_split(split)
-    train, real = _full(corpus, "train"), _full(corpus, split)
+    train, real = corpus.nonempty_split("train"), corpus.nonempty_split(split)
     watch, samples = stage("samples", count), []
     longest = int(real.lengths.max())
     for words in generate.sample(network, count, seed=seed, max_len=2 * longest, precision=precision):
@@ -163,8 +163,8 @@ def self_bleu(sentences: Sequence[Sentence]) -> float:
     for i, sentence in enumerate(counts):
         matched, total = [0] * 4, [0] * 4
         for gram, times in sentence.items():
-            others = second[gram] if times == most[gram] else most[gram]
-            matched[len(gram) - 1] += min(times, others)
+            reference_count = second[gram] if times == most[gram] else most[gram]
+            matched[len(gram) - 1] += min(times, reference_count)
             total[len(gram) - 1] += times
         closest = min(lengths[:i] + lengths[i + 1 :], key=lambda length: (abs(length - lengths[i]), length))
         found = BLEU.compute_bleu(matched, total, lengths[i], closest, smooth_method="exp", effective_order=True)
@@ -174,10 +174,3 @@ def self_bleu(sentences: Sequence[Sentence]) -> float:
 
 def _grams(words: Sentence, n: int) -> list[tuple[int, ...]]:
     return list(zip(*(words[i:] for i in range(n)), strict=False))
-
-
-def _full(corpus: Corpus, name: str) -> Split:
-    data = corpus.split(name)
-    if not len(data):
-        raise UsageError(f"split {name!r} of corpus {corpus.name} is empty")
-    return data

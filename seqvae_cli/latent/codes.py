@@ -115,7 +115,7 @@ def _finite(row: Code, where: str) -> Code:
 
 
 class _Rejoined:
-    """A stream whose first bytes were read to recognize its format, from its beginning."""
+    """A stream from its beginning, after its first bytes `start` were read to recognize the format."""
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self.start, self.rest = start, rest

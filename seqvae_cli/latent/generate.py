@@ -1,4 +1,4 @@
-"""Between text and latent: encoding, sampling, and decoding.
+"""Encoding sentences, sampling from the prior, and decoding codes.
 
 Sentence i of a sample draws from its own random stream (seed, i), so that it does not depend on the batch.
 
@@ -83,7 +83,7 @@ class Strategy:
 
 GREEDY = Strategy(greedy=True)
 ANCESTRAL = Strategy()
-"""Draws each word from the model's own distribution (ancestral sampling)."""
+"""Draws each word from the decoder's own distribution (ancestral sampling)."""
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def decode(
-    model: SentenceVAE,
+    network: SentenceVAE,
     z: Tensor,
     strategy: Strategy = GREEDY,
     *,
@@ -104,7 +104,7 @@ def decode(
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> list[list[int]]:
-    """Word ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
+    """Token ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
 
     uniforms: random numbers in [0, 1) [B, max_len], one for each word that the strategy draws.
 
@@ -113,9 +113,9 @@ def decode(
     if len(start) > max_len:
         raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
     if strategy.beam:
-        return beam_search(model, z, strategy, start=start, max_len=max_len, precision=precision)
-    decoder: Decoder = model.decoder
-    device, count = model.device, len(z)
+        return beam_search(network, z, strategy, start=start, max_len=max_len, precision=precision)
+    decoder: Decoder = network.decoder
+    device, count = network.device, len(z)
     if uniforms is None:
         if not strategy.greedy:
             raise UsageError("drawing words takes random numbers", "greedy, or a beam")
@@ -148,7 +148,7 @@ def _cut(words: list[int]) -> list[int]:
 
 @torch.inference_mode()
 def beam_search(
-    model: SentenceVAE,
+    network: SentenceVAE,
     z: Tensor,
     strategy: Strategy,
     *,
@@ -158,20 +158,20 @@ def beam_search(
 ) -> list[list[int]]:
     """The likeliest sentence that a beam of `strategy.beam` hypotheses finds for each row of z [B, L].
 
-    Its arguments and its result are those of `decode`. Sentences are compared by log p a token under the model, `<eos>`
-    counted, so that short ones gain nothing. The search of a row ends when `strategy.beam` hypotheses have ended, or at
-    `max_len` words.
+    Its arguments and its result are those of `decode`. Sentences are compared by log p a token, `<eos>` counted, so
+    that short ones gain nothing. The search of a row ends when `strategy.beam` hypotheses have ended, or at `max_len`
+    words.
     """
     found: list[list[int]] = []
     for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
-        found += _beam_search(model, codes.to(model.device), strategy, list(start)[:max_len], max_len, precision)
+        found += _beam_search(network, codes.to(network.device), strategy, list(start)[:max_len], max_len, precision)
     return found
 
 
 def _beam_search(
-    model: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
+    network: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
 ) -> list[list[int]]:
-    decoder: Decoder = model.decoder
+    decoder: Decoder = network.decoder
     count, width = len(z), strategy.beam
     first = torch.arange(count, device=z.device)[:, None] * width
     scores = torch.full((count, width), -torch.inf, device=z.device)
@@ -212,28 +212,28 @@ def _beam_search(
 
 @torch.inference_mode()
 def log_probs(
-    model: SentenceVAE,
+    network: SentenceVAE,
     z: Tensor,
     sentences: Sequence[Sequence[int]],
     *,
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """log p(x|z) of decoded sentences (word ids) at their z [B, L]: [B] nats.
+    """log p(x|z) of decoded sentences (token ids) at their z [B, L]: [B] nats.
 
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
     batch = collate([np.array(words, dtype=np.int64) for words in sentences])
     rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
     lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
-    batch = Batch(batch.tokens, lengths, ragged=True).to(model.device)
-    with autocast(model.device, precision):
-        log_p: Tensor = model.decoder.log_prob(model.inputs(batch), batch, z.to(model.device))
+    batch = Batch(batch.tokens, lengths, ragged=True).to(network.device)
+    with autocast(network.device, precision):
+        log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
     return log_p.cpu()
 
 
 def sample(
-    model: SentenceVAE,
+    network: SentenceVAE,
     count: int,
     strategy: Strategy = ANCESTRAL,
     *,
@@ -243,13 +243,13 @@ def sample(
     batch_size: int = 256,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """Word ids of sentences decoded from draws of the prior. The same for any `batch_size`."""
+    """Token ids of sentences decoded from draws of the prior. The same for any `batch_size`."""
     options: dict[str, Any] = {"start": start, "max_len": max_len, "batch_size": batch_size, "precision": precision}
-    return (words for _, batch in sample_batches(model, count, strategy, seed=seed, **options) for words in batch)
+    return (words for _, batch in sample_batches(network, count, strategy, seed=seed, **options) for words in batch)
 
 
 def sample_batches(
-    model: SentenceVAE,
+    network: SentenceVAE,
     count: int,
     strategy: Strategy = ANCESTRAL,
     *,
@@ -262,9 +262,9 @@ def sample_batches(
     """The sentences of `sample` in batches, each with its draws z [B, L]."""
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
-        z = prior_codes(model, streams)
+        z = prior_codes(network, streams)
         drawn = uniforms(streams, max_len)
-        yield z, decode(model, z, strategy, start=start, uniforms=drawn, max_len=max_len, precision=precision)
+        yield z, decode(network, z, strategy, start=start, uniforms=drawn, max_len=max_len, precision=precision)
 
 
 def uniforms(streams: Sequence[np.random.Generator], max_len: int) -> Tensor:
@@ -273,31 +273,31 @@ def uniforms(streams: Sequence[np.random.Generator], max_len: int) -> Tensor:
 
 
 @torch.inference_mode()
-def prior_codes(model: SentenceVAE, streams: Iterable[np.random.Generator]) -> Tensor:
+def prior_codes(network: SentenceVAE, streams: Iterable[np.random.Generator]) -> Tensor:
     """One draw from the prior for each random stream: [B, L]."""
-    prior = model.prior()
+    prior = network.prior()
     noise = np.stack([random.standard_normal(prior.noise_size, dtype=np.float32) for random in streams])
-    return prior.sample(torch.from_numpy(noise).to(model.device)).cpu()
+    return prior.sample(torch.from_numpy(noise).to(network.device)).cpu()
 
 
 @torch.inference_mode()
 def encode(
-    model: SentenceVAE,
+    network: SentenceVAE,
     sentences: Iterable[NDArray[np.int64]],
     *,
     batch_size: int = 128,
     window: int = 8192,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Code and scale of the posterior of each sentence (word ids), [L] each, in order (see `nn.distributions`).
+    """Code and scale of the posterior of each sentence (token ids), [L] each, in order (see `nn.distributions`).
 
     Sentences are batched by length within a window of the stream.
     """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0
     for rows, batch in length_sorted(sentences, batch_size, window):
-        with autocast(model.device, precision):
-            posterior = model.encoder(batch.to(model.device))
+        with autocast(network.device, precision):
+            posterior = network.encoder(batch.to(network.device))
         waiting.update(zip(rows.tolist(), zip(posterior.code.cpu(), posterior.scale.cpu(), strict=True), strict=True))
         while following in waiting:
             yield waiting.pop(following)
@@ -305,7 +305,7 @@ def encode(
 
 
 def reconstruct(
-    model: SentenceVAE,
+    network: SentenceVAE,
     sentences: Iterable[NDArray[np.int64]],
     strategy: Strategy = GREEDY,
     *,
@@ -313,10 +313,10 @@ def reconstruct(
     batch_size: int = 128,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[int]]:
-    """Word ids decoded from the code of each sentence's posterior, in order.
+    """Token ids decoded from the code of each sentence's posterior, in order.
 
     Raises `UsageError` for a strategy that draws words.
     """
-    codes = (code for code, _ in encode(model, sentences, batch_size=batch_size, precision=precision))
+    codes = (code for code, _ in encode(network, sentences, batch_size=batch_size, precision=precision))
     while held := list(islice(codes, batch_size)):
-        yield from decode(model, torch.stack(held), strategy, max_len=max_len, precision=precision)
+        yield from decode(network, torch.stack(held), strategy, max_len=max_len, precision=precision)

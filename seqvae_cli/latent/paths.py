@@ -25,6 +25,7 @@ CANDIDATES_A_STEP = 4
 """Codes that are decoded for each step of an even path."""
 
 Sentence = Sequence[int]
+"""Token ids."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class DecodedPath:
     positions: list[float]
     """Place of each step on the path, from 0 at the first code to 1 at the last."""
     sentences: list[list[int]]
-    """Word ids at each step."""
+    """Token ids at each step."""
 
 
 def walk(
-    model: SentenceVAE,
+    network: SentenceVAE,
     first: Tensor,
     last: Tensor,
     steps: int,
@@ -56,14 +57,16 @@ def walk(
     Raises `UsageError` for an unknown kind, for fewer than two steps, and for a strategy that draws words.
     """
     count = candidates(steps) if even else steps
-    found = walks(model, [(first, last)], count, strategy, kind=kind, start=start, max_len=max_len, precision=precision)
+    found = walks(
+        network, [(first, last)], count, strategy, kind=kind, start=start, max_len=max_len, precision=precision
+    )
     sentences = next(found)
     chosen = even_steps(sentences, steps) if even else range(steps)
     return DecodedPath([i / (count - 1) for i in chosen], [sentences[i] for i in chosen])
 
 
 def walks(
-    model: SentenceVAE,
+    network: SentenceVAE,
     ends: Sequence[tuple[Tensor, Tensor]],
     steps: int,
     strategy: Strategy = GREEDY,
@@ -74,7 +77,7 @@ def walks(
     precision: torch.dtype = torch.float32,
 ) -> Iterator[list[list[int]]]:
     """The sentences of `walk` at equal steps, for each pair of codes, decoded many pairs at once."""
-    kind = default_path(model) if kind is None else kind
+    kind = default_path(network) if kind is None else kind
     if kind not in PATHS:
         raise UsageError(f"no path {kind!r}", f"known: {', '.join(PATHS)}")
     if steps < 2:
@@ -87,7 +90,7 @@ def walks(
         codes = chain.from_iterable(path(first, last, steps) for first, last in ends)
         while held := list(islice(codes, BATCH)):
             z = torch.stack(held)
-            yield from decode(model, z, strategy, start=start, max_len=max_len, precision=precision)
+            yield from decode(network, z, strategy, start=start, max_len=max_len, precision=precision)
 
     return _grouped(decoded(), steps)
 
@@ -163,6 +166,6 @@ def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
 PATHS = {"linear": linear_path, "spherical": spherical_path}
 
 
-def default_path(model: SentenceVAE) -> str:
+def default_path(network: SentenceVAE) -> str:
     """The kind of path that stays in the latent space: a great circle for codes on a sphere, else a line."""
-    return "spherical" if model.settings.posterior == "vmf" else "linear"
+    return "spherical" if network.settings.posterior == "vmf" else "linear"

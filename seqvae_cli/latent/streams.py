@@ -16,20 +16,20 @@ from seqvae_cli.data.tokenizer import Tokenizer
 T = TypeVar("T")
 
 UNKNOWN_KEPT = 1000
-"""Unknown words that a tally keeps: enough to name some, and a stream of any length fits into memory."""
+"""Unknown words after which a tally adds no more, so that memory stays bounded."""
 
 
 @dataclass
 class Tally:
-    """What was noticed in a stream of sentences; complete when the stream has ended."""
+    """Unknown words and empty sentences of a stream; complete when the stream has ended."""
 
     unknown: set[str] = field(default_factory=set)
-    """Words that were read as `<unk>`, `UNKNOWN_KEPT` or a few more."""
+    """Words that were read as `<unk>`: about the first `UNKNOWN_KEPT`."""
     empty: int = 0
     """Sentences without words."""
 
 
-def through(
+def map_lines(
     lines: Iterable[str],
     tokenizer: Tokenizer,
     process: Callable[[Iterator[NDArray[np.int64]]], Iterator[T]],
@@ -37,7 +37,7 @@ def through(
 ) -> Iterator[tuple[str, T | None]]:
     """Every line with its result, in order; None where the line has no words.
 
-    `process` maps an iterator of word ids, the sentences that have words, to one result a sentence, in order. It may
+    `process` maps an iterator of token ids, the sentences that have words, to one result a sentence, in order. It may
     read ahead as far as it likes.
     """
     tally = Tally() if tally is None else tally

@@ -1,15 +1,14 @@
 """A network and its vocabulary as one object: sentences in and out as plain strings.
 
 Every answer depends on its arguments alone: noise comes from a seed and the place of the sentence or code, so neither
-batches, order of calls nor threads change it. Streams are answered while they come, in bounded memory.
+batches, order of calls nor threads change it. Streams are processed as they arrive, in bounded memory.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count as numbers
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,15 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
-from seqvae_cli.latent.streams import Tally, through
+from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime
 
 DECODED_AT_ONCE = 256
-"""Codes of one decoding batch: memory stays bounded, whatever their number."""
+"""Codes of one decoding batch, which bounds the memory."""
 
 STEPS, RANDOM_STEPS = 11, 20
-"""Codes of an interpolation between two sentences, and between two draws from the prior."""
+"""Default number of codes on a path between two sentences, and between two draws from the prior."""
 
 Code = NDArray[np.float32]
 
@@ -76,7 +75,7 @@ class TextModel:
 
     def __init__(self, name: str, tokenizer: Tokenizer, network: SentenceVAE, precision: torch.dtype) -> None:
         self.name = name
-        """What messages call it."""
+        """Its name in messages."""
         self.tokenizer = tokenizer
         self.network = network
         """The weights, in eval mode on their device."""
@@ -110,7 +109,7 @@ class TextModel:
             codes = generate.encode(self.network, ids, batch_size=batch_size, precision=self.precision)
             return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
 
-        return through(lines, self.tokenizer, process, tally)
+        return map_lines(lines, self.tokenizer, process, tally)
 
     def decode(
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
@@ -137,20 +136,20 @@ class TextModel:
         self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
     ) -> Iterator[str | None]:
         rows = iter(codes)
-        for first in numbers(step=batch_size):
-            batch = list(islice(rows, batch_size))
+        for first in itertools.count(step=batch_size):
+            batch = list(itertools.islice(rows, batch_size))
             if not batch:
                 return
             places = [i for i, code in enumerate(batch) if code is not None]
-            there = [code for code in batch if code is not None]
-            decoded = iter(self._decoded(there, strategy, seed, [first + i for i in places], max_len))
+            present = [code for code in batch if code is not None]
+            decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))
             for code in batch:
                 yield None if code is None else self.tokenizer.decode(next(decoded))
 
     def _decoded(
         self, codes: Sequence[Code], strategy: Strategy, seed: int, places: Sequence[int], max_len: int, start: str = ""
     ) -> list[list[int]]:
-        """Word ids of a sentence for each code; its noise depends on the seed and its place alone."""
+        """Token ids of a sentence for each code; its noise depends on the seed and its place alone."""
         if not codes:
             return []
         return generate.decode(
@@ -185,7 +184,7 @@ class TextModel:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
             return (self.tokenizer.decode(words) for words in decoded)
 
-        return through(lines, self.tokenizer, process, tally)
+        return map_lines(lines, self.tokenizer, process, tally)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that the model reads as `<unk>`, in order."""
@@ -219,8 +218,10 @@ class TextModel:
         batch_size: int = DECODED_AT_ONCE,
         log_probs: bool = False,
     ) -> Iterator[Sample]:
-        """What `sample` gives, one at a time, with tokens, code and, if asked for, log p(x|z). The same for any
-        `batch_size`. With `codes` there is one sentence a code, and `count` does not matter."""
+        """The sentences of `sample`, one at a time, with tokens, code and, if asked for, log p(x|z).
+
+        The same for any `batch_size`. With `codes` there is one sentence a code, and `count` is ignored.
+        """
         check_counts(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
         first = self._start(start)
         given = None if codes is None else self._codes(codes)
@@ -269,7 +270,7 @@ class TextModel:
         seed: int = 0,
         max_len: int = MAX_LEN,
     ) -> list[str]:
-        """The sentences of `interpolation`, which says what the arguments mean."""
+        """The sentences of `interpolation`, which takes the same arguments."""
         options: dict[str, Any] = {"random": random, "start": start, "path": path, "even": even}
         return self.interpolation(first, last, steps, strategy, seed=seed, max_len=max_len, **options).sentences
 
@@ -347,7 +348,7 @@ class TextModel:
 
 
 def check_counts(**values: tuple[object, int]) -> None:
-    """Raises `UsageError` for what is not a whole number, or below the least."""
+    """Raises `UsageError` for a value that is not a whole number of at least its minimum: name=(value, minimum)."""
     for name, (value, least) in values.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
             raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")

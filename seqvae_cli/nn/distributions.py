@@ -181,17 +181,17 @@ class VonMisesFisher(_Posterior):
         The density of the angle is ∝ exp(concentration cos(angle)) sin(angle)^(L-2).
         """
         uniform, concentration = _exact(uniform), _exact(self.concentration)
-        others = self.direction.size(-1) - 2
+        sine_power = self.direction.size(-1) - 2
         with torch.no_grad():
             # The grid covers the peak alone: a narrow peak would fall between the cells of a grid from 0 to π.
-            cosine = 2 * concentration / (others + (others**2 + 4 * concentration.square()).sqrt())
+            cosine = 2 * concentration / (sine_power + (sine_power**2 + 4 * concentration.square()).sqrt())
             mode = cosine.acos()
             reach = ANGLE_DEVIATIONS * (concentration * (cosine + 1 / cosine)).rsqrt()
             start, end = (mode - reach).clamp(min=0), (mode + reach).clamp(max=math.pi)
             cells = torch.arange(ANGLE_CELLS, dtype=start.dtype, device=start.device)
             width = (end - start) / ANGLE_CELLS
             middles = start + width * (cells + 0.5)
-        mass = (concentration * middles.cos() + others * middles.sin().log()).softmax(-1)
+        mass = (concentration * middles.cos() + sine_power * middles.sin().log()).softmax(-1)
         cumulated = mass.cumsum(-1)
         cell = torch.searchsorted(cumulated.detach(), uniform).clamp(max=ANGLE_CELLS - 1)
         inside = mass.gather(-1, cell)

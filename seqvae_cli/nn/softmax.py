@@ -23,7 +23,7 @@ GROWTH = 4
 
 
 class OutputSoftmax(nn.Linear):
-    """log p(w | state), with a vector and a bias for each word. Word ids rank words by frequency, the commonest first.
+    """log p(w | state), with a vector and a bias for each word. Token ids rank words by frequency, the commonest first.
 
     shortlist: words of the first stage; 0 or at least `words`: a single softmax.
     """
@@ -59,10 +59,10 @@ class OutputSoftmax(nn.Linear):
             rows.append((inside.nonzero()[:, 0], start))
             start += size
         losses = cross_entropy(states, weight, bias, first)
-        for (index_of, start), (weight, bias) in zip(rows, tails, strict=True):
-            if len(index_of):
-                within = cross_entropy(states[index_of], weight, bias, targets[index_of] - start)
-                losses = losses.index_add(0, index_of, within)
+        for (inside_rows, start), (weight, bias) in zip(rows, tails, strict=True):
+            if len(inside_rows):
+                within = cross_entropy(states[inside_rows], weight, bias, targets[inside_rows] - start)
+                losses = losses.index_add(0, inside_rows, within)
         return losses
 
     def _stages(self) -> list[tuple[Tensor, Tensor]]:

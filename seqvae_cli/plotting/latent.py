@@ -108,9 +108,7 @@ def project(
     if color not in colors(corpus):
         raise UsageError(f"corpus {corpus.name} has no factor {color!r}", f"known colours: {', '.join(colors(corpus))}")
     corpus.verify()
-    data = corpus.split(split)
-    if not len(data):
-        raise UsageError(f"split {split!r} of corpus {corpus.name} is empty")
+    data = corpus.nonempty_split(split)
     rows = spread_indices(len(data), most)
     means = metrics.posteriors(network, _Subset(data, rows), watch=watch).mean.double().numpy()
     if not np.isfinite(means).all():

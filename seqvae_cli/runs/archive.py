@@ -66,13 +66,15 @@ class Pack:
     def __init__(self, run: Run) -> None:
         if run.locked():
             raise in_use_error(run.path)
-        loading.load_parts(run)
+        loading.load_settings_and_tokenizer(run)
         names = [name for name in _SMALL if (run.path / name).is_file()]
         names += [f"{evaluations.FOLDER}/{path.name}" for path in evaluations.paths(run.path)]
         # Read into memory now: another process may change a small file, such as the tags, while weights are packed.
-        self._texts = {name: _read(run.path / name) for name in names}
+        self._small_files = {name: _read(run.path / name) for name in names}
         self.run = run
-        self.files = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._texts.items()}
+        self.files = {
+            name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._small_files.items()
+        }
         for folder in ("best", "last"):
             for path in checkpoint.generations(run.path / folder):
                 checkpoint.verify(path)
@@ -117,8 +119,8 @@ class Pack:
         yield packer.compress(bytes(2 * tarfile.BLOCKSIZE)) + packer.flush()
 
     def _content(self, name: str) -> Iterator[bytes]:
-        if name in self._texts:
-            yield self._texts[name]
+        if name in self._small_files:
+            yield self._small_files[name]
             return
         path = self.run.path / name
         with files.machine_errors(path), open(path, "rb") as file:
@@ -249,7 +251,7 @@ def _check_run(path: Path) -> None:
     """Raises `DataError` where the files, each as in the manifest, do not form a valid run."""
     try:
         run = Run(path)
-        loading.load_parts(run)
+        loading.load_settings_and_tokenizer(run)
         run.metrics()
         run.tags()
         for evaluation in evaluations.paths(path):

@@ -49,7 +49,7 @@ def _examine(path: Path) -> Iterator[Finding]:
         yield _finding(name, error, replace)
         return
     try:
-        loading.load_parts(run)
+        loading.load_settings_and_tokenizer(run)
     except (DataError, MachineError) as error:
         yield _finding(name, error, replace)
     epochs = int(run.info.get("epoch") or 0)

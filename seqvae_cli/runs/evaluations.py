@@ -18,7 +18,7 @@ FOLDER = "evaluations"
 NAME = r"[0-9a-f]{16}\.json"
 """Pattern of the file names."""
 
-AGAIN = "delete it, then evaluate again"
+EVALUATE_AGAIN = "delete it, then evaluate again"
 
 
 def paths(folder: Path) -> list[Path]:
@@ -45,13 +45,13 @@ def read(path: Path) -> dict[str, Any]:
     """One stored evaluation, with the `step` of its weights and when it was `recorded` (ns). Raises `DataError`."""
     value = files.read_json(path)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-        raise DataError(f"{path} holds no evaluation", AGAIN)
+        raise DataError(f"{path} holds no evaluation", EVALUATE_AGAIN)
     if value["format"] > EVALUATION_FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", UPGRADE)
     value = files.unseal(value, path)
     texts = all(isinstance(value.get(key), str) for key in ("split", "signature"))
     if not texts or not all(isinstance(value.get(key), int) for key in ("step", "recorded", "iw_samples")):
-        raise DataError(f"{path} holds no evaluation", AGAIN)
+        raise DataError(f"{path} holds no evaluation", EVALUATE_AGAIN)
     return value
 
 

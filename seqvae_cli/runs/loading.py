@@ -14,7 +14,7 @@ from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 
 
-def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
+def load_settings_and_tokenizer(run: Run) -> tuple[Settings, Tokenizer]:
     """Settings and tokenizer of a run, verified. Raises `CheckpointError`."""
     digests = run.info.get("files")
     if not isinstance(digests, dict) or not digests.keys() >= {"config.yaml", "tokenizer.json"}:
@@ -29,7 +29,7 @@ def load_parts(run: Run) -> tuple[Settings, Tokenizer]:
 def load_network(
     run: Run, settings: Settings, vocabulary_size: int, device: torch.device | str = "cpu"
 ) -> tuple[SentenceVAE, int]:
-    """The model of a run in eval mode with its best weights, or its last ones before any validation, and their step.
+    """The network of a run in eval mode, with its best weights (before any validation: its last ones), and their step.
 
     Raises `NotFoundError` where the run has no checkpoint, `CheckpointError`.
     """

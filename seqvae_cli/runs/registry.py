@@ -33,7 +33,7 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
     """
     root = places.runs()
     if name is not None and (root / check_name(name)).exists():
-        raise _taken(name)
+        raise _taken_error(name)
     with files.claimed(root, "run") as draft:
         with files.machine_errors(draft):
             draft.mkdir()  # fails on a symbolic link, which `files.write` would follow
@@ -60,12 +60,12 @@ def publish(draft: Path, name: str | None, prefix: str = "") -> Path:
     """
     root = places.runs()
     with files.machine_errors(root):
-        path = _renamed(draft, root, name, prefix)
+        path = _rename(draft, root, name, prefix)
         files.sync_directory(root)
     return path
 
 
-def _renamed(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
+def _rename(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
     taken = [re.fullmatch(re.escape(prefix) + r"-(\d{1,9})", path.name) for path in root.iterdir()]
     number = 1 + max((int(match[1]) for match in taken if match), default=0)
     while True:
@@ -76,11 +76,11 @@ def _renamed(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
             if name:
-                raise _taken(name) from error
+                raise _taken_error(name) from error
             number += 1
 
 
-def _taken(name: str) -> UsageError:
+def _taken_error(name: str) -> UsageError:
     return UsageError(f"run {name!r} exists already", "choose another --name, or --resume it")
 
 

@@ -46,7 +46,7 @@ def machine_errors(path: Path) -> Iterator[None]:
 
 
 def _reported_path(path: Path, requested: Path) -> Path:
-    """`path`, else `requested`, else the folder of the temporary one: users do not know temporary names."""
+    """The path that a message names: `path`, else `requested`, else the folder that holds the temporary one."""
     for named in (path, requested):
         if not any(part.startswith(TEMPORARY) for part in named.parts):
             return named
@@ -126,7 +126,7 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
 def unseal(value: Any, path: Path) -> dict[str, Any]:
     """The value that `write_json` sealed in `path`. Raises `DataError` where its digest is missing or differs."""
     if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
-        raise DataError(f"{path} has no digest: it is damaged, or from an early development version")
+        raise DataError(f"{path} is damaged: it has no digest")
     body = {key: item for key, item in value.items() if key != "digest"}
     _compare(path, _seal(body), value["digest"])
     return body

@@ -10,6 +10,9 @@ Advance = Callable[[int], None]
 Stages = Callable[[str, int], Advance]
 """Called when a stage begins, with its name and its number of units; returns what is called as they are done."""
 
+ProgressReport = Callable[[str, int, int | None], None]
+"""Called with the name of a stage, its units done and its units in all, None where their number is unknown."""
+
 
 def silent(_name: str, _total: int) -> Advance:
     """`Stages` that show nothing."""

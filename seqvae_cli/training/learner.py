@@ -128,10 +128,10 @@ def _check_adam(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Raises `CheckpointError` where Adam's state of a parameter is incomplete, or of another shape or type."""
     for name, parameter in model.named_parameters():
         expected = {f"{name}/step": (), f"{name}/exp_avg": parameter.shape, f"{name}/exp_avg_sq": parameter.shape}
-        there = [key for key in expected if key in tensors]
-        if there and len(there) < len(expected):
+        present = [key for key in expected if key in tensors]
+        if present and len(present) < len(expected):
             raise CheckpointError(f"the optimizer's state of {name!r} is incomplete")
-        for key in there:
+        for key in present:
             if tensors[key].shape != expected[key] or tensors[key].dtype != torch.float32:
                 found = f"{list(tensors[key].shape)} {tensors[key].dtype}"
                 raise CheckpointError(f"the optimizer's {key!r} is {found}")

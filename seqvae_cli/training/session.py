@@ -57,7 +57,7 @@ def fit(
     corpus.verify()
     _check_splits(corpus)
     with run.lock():
-        resolved = setup.resolve(run, epochs)  # before `start`: what cannot begin does not mark the run as failed
+        resolved = setup.resolve(run, epochs)  # before `start`: an error here does not mark the run as failed
         run.start()
         files.sweep(run.path)
         for folder in ("best", "last"):

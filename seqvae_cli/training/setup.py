@@ -27,7 +27,7 @@ class Setup:
     previous_precision: str | None
     """The name of the precision in which the run was last trained; None for a new run."""
     extended: bool
-    """More epochs are asked for than the last time."""
+    """More epochs are asked for than before."""
 
 
 def resolve(run: Run, epochs: int | None = None) -> Setup:
@@ -36,7 +36,7 @@ def resolve(run: Run, epochs: int | None = None) -> Setup:
     Raises `CheckpointError` for damaged files of the run, `MachineError` for an absent device or a precision that it
     lacks, `UsageError` for fewer epochs than the run has.
     """
-    settings, tokenizer = loading.load_parts(run)
+    settings, tokenizer = loading.load_settings_and_tokenizer(run)
     device, precision = resolve_runtime(settings.runtime)
     trained = int(run.info.get("epoch") or 0)
     if epochs is not None and epochs < trained:

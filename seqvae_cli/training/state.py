@@ -10,7 +10,7 @@ from seqvae_cli.errors import CheckpointError
 
 @dataclass
 class TrainingState:
-    """Everything that decides how training goes on, but for weights, optimizer and random state; plain numbers."""
+    """Everything that decides how training goes on, except weights, optimizer and random state; plain numbers."""
 
     epoch: int = 1
     """The current epoch, from 1."""

@@ -287,6 +287,6 @@ def test_a_new_run_is_there_whole_or_not_at_all(tiny_home: Path, home: Path, seq
             assert "tiny-run" in names
             appeared.add("new" in names)
             if "new" in names:
-                loading.load_parts(registry.find("new"))
+                loading.load_settings_and_tokenizer(registry.find("new"))
             shutil.rmtree(target)
     assert appeared == {True, False}

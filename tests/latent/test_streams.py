@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqvae_cli.data.tokenizer import SPECIALS, Tokenizer
-from seqvae_cli.latent.streams import UNKNOWN_KEPT, Tally, through
+from seqvae_cli.latent.streams import UNKNOWN_KEPT, Tally, map_lines
 
 WORDS = Tokenizer("whitespace", False, (*SPECIALS, "a", "b"))
 
@@ -33,16 +33,16 @@ def lengths(ids: Iterator[NDArray[np.int64]]) -> Iterator[int]:
 def test_every_line_comes_back_in_its_place(lines: list[str]) -> None:
     tally = Tally()
     expected = [(line, len(line.split()) or None) for line in lines]
-    assert list(through(lines, WORDS, lengths, tally)) == expected
+    assert list(map_lines(lines, WORDS, lengths, tally)) == expected
     assert tally.empty == sum(not line.strip() for line in lines)
 
 
 def test_unknown_words_are_named_once_and_not_without_end() -> None:
     tally = Tally()
-    list(through(["a zebra", "zebra b"], WORDS, lengths, tally))
+    list(map_lines(["a zebra", "zebra b"], WORDS, lengths, tally))
     assert tally.unknown == {"zebra"}
     many = Tally()
-    list(through((f"w{i}" for i in range(3 * UNKNOWN_KEPT)), WORDS, lengths, many))
+    list(map_lines((f"w{i}" for i in range(3 * UNKNOWN_KEPT)), WORDS, lengths, many))
     assert len(many.unknown) == UNKNOWN_KEPT
 
 
@@ -54,7 +54,7 @@ def test_many_empty_lines_are_counted_not_kept() -> None:
         yield "b"
 
     tally = Tally()
-    found = through(endless(), WORDS, lengths, tally)
+    found = map_lines(endless(), WORDS, lengths, tally)
     tracemalloc.start()
     assert next(found) == ("a", 1)  # the pair that `lengths` reads has its other end behind the empty lines
     _, peak = tracemalloc.get_traced_memory()

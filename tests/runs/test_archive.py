@@ -20,6 +20,7 @@ from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.runs import archive, registry
 from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import files, places
+from seqvae_cli.system.progress import Advance
 from tests.runs.folders import holder
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -127,7 +128,7 @@ def test_a_run_without_a_checkpoint_can_be_packed(tiny_corpus: Corpus) -> None:
 def test_progress_counts_every_byte(run: Run) -> None:
     pack, told = archive.Pack(run), [0, 0]
 
-    def watch(which: int) -> archive.Watch:
+    def watch(which: int) -> Advance:
         def count(size: int) -> None:
             told[which] += size
 

@@ -22,20 +22,20 @@ app = typer.Typer()
 def list_(json: Json = False) -> None:
     """List the prepared corpora, the one prepared last at the end.
 
-    Columns: what train --data takes, which is the name, or the folder of an older corpus that shares its name with a
-    later one; sentences for training, validation and test; ids of the vocabulary, special tokens counted.
+    The first column is what train --data takes: the name of a corpus, or its folder where a later one has the same
+    name. Sentences are those of training, validation and test; ids are the vocabulary, special tokens counted.
 
     Examples:
 
         seqvae corpora
         seqvae corpora --json | jq -r .path
     """
-    from seqvae_cli.data import corpus as corpora
+    from seqvae_cli.data.corpus import SPLITS, Corpus, list_prepared, prepared_at
 
     rows, damaged = [], 0
-    for path in sorted(corpora.list_prepared(), key=corpora.prepared_at):
+    for path in sorted(list_prepared(), key=prepared_at):
         try:
-            rows.append(_row(corpora.Corpus.open(path)))
+            rows.append(_row(Corpus.open(path)))
         except (DataError, MachineError) as error:
             damaged += 1
             display.warn(f"corpus {path.name} cannot be read: {error.message}", error.hint)
@@ -51,7 +51,7 @@ def list_(json: Json = False) -> None:
     cells = [
         [
             row["name"] if latest[row["name"]] == row["folder"] else row["folder"],
-            "/".join(str(row["sentences"].get(split, "-")) for split in corpora.SPLITS),
+            "/".join(str(row["sentences"].get(split, "-")) for split in SPLITS),
             row["vocabulary"],
             row["tokenizer"],
             display.quantity(row["bytes"], "bytes"),
@@ -59,7 +59,7 @@ def list_(json: Json = False) -> None:
         ]
         for row in rows
     ]
-    note = f"sentences: {'/'.join(corpora.SPLITS)}; ids: the vocabulary, special tokens counted"
+    note = f"sentences: {'/'.join(SPLITS)}; ids: the vocabulary, special tokens counted"
     display.table("", ["corpus", "sentences", "ids", "tokenizer", "size", "prepared"], cells, note=note)
 
 

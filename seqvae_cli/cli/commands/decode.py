@@ -24,7 +24,7 @@ from seqvae_cli.cli.options import (
     TopK,
     TopP,
 )
-from seqvae_cli.cli.strategy import strategy as chosen
+from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
 
@@ -58,7 +58,7 @@ def decode(
         seqvae encode - < sentences.txt | seqvae decode --beam 5 --json | jq -r .text
     """
     greedy = beam is temperature is top_k is top_p is None
-    strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
+    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
     from seqvae_cli.latent.codes import read_codes
 
     model = open_model(None, run_option, device, threads)

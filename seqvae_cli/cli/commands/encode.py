@@ -26,7 +26,10 @@ def encode(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help=".jsonl, .tsv or .npy; what is there is replaced [default: stdout]."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help=".jsonl, .tsv or .npy; an existing file is replaced [default: stdout].",
         ),
     ] = None,
     batch_size: BatchSize = 128,
@@ -52,7 +55,7 @@ def encode(
     if output is not None and output.suffix not in (".jsonl", ".tsv", ".npy"):
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in a folder that is there")
+        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
     if output is not None and json and output.suffix != ".jsonl":
         raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
     if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):

@@ -76,12 +76,12 @@ def evaluate(
         seqvae eval --diagnose
         seqvae eval --samples-quality
     """
-    from seqvae_cli.evaluation import samples as quality
+    from seqvae_cli.evaluation.samples import check_split
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
     if samples_quality:
-        quality.check_split(split)
+        check_split(split)
     model = open_model(run, run_option, device, threads)
     with ExitStack() as stack:
 
@@ -92,7 +92,7 @@ def evaluate(
         result = model.evaluate(split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
         try:
             model.store(result)
-        except MachineError as error:  # a run of somebody else, say: the figures are as good
+        except MachineError as error:  # such as a run of another user: the figures are valid all the same
             display.warn(f"the result is not stored: {error.message}")
         found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
         sampled = walked = evenly = None

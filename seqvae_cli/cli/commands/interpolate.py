@@ -19,7 +19,7 @@ from seqvae_cli.cli.options import (
     Threads,
 )
 from seqvae_cli.cli.sentences import check_sentences
-from seqvae_cli.cli.strategy import strategy as chosen
+from seqvae_cli.cli.strategy import strategy_from_options
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -78,7 +78,7 @@ def interpolate(
     found = model.interpolation(
         **ends,
         steps=steps,
-        strategy=chosen(True, no_unk=no_unk),
+        strategy=strategy_from_options(True, no_unk=no_unk),
         start=start,
         path=path,
         even=even,

@@ -114,7 +114,7 @@ def prepare(
         seqvae prepare reviews.txt --lower --min-count 2
         zcat news.gz | seqvae prepare - --name news
     """
-    from seqvae_cli.data import prepare as library
+    from seqvae_cli.data import prepare
 
     options = {
         "name": name,
@@ -132,25 +132,25 @@ def prepare(
         "seed": seed,
         "encoding": encoding,
     }
-    given: Any = {key: value for key, value in options.items() if value not in (None, library.DEFAULTS.get(key))}
+    given: Any = {key: value for key, value in options.items() if value not in (None, prepare.DEFAULTS.get(key))}
     _check_options(source, given)
-    if library.kind_of_source(source) == "known":
+    if prepare.kind_of_source(source) == "known":
         _licence(source)
-    with _Watch() as watch:
-        prepared = library.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
+    with _StageBar() as watch:
+        prepared = prepare.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
     _report(prepared, json)
 
 
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
-"""Flags that are not named as their option of the library is."""
+"""Flags whose name differs from that of the option in `data.prepare`."""
 
 
 def _check_options(source: str, given: dict[str, Any]) -> None:
     """Raises `UsageError`, naming the flag, for options that do not go with the source or with each other."""
-    from seqvae_cli.data import prepare as library
+    from seqvae_cli.data import prepare
 
-    for option in library.refused_options(source, given):
-        kind = "text" if library.kind_of_source(source) == "text" else source
+    for option in prepare.refused_options(source, given):
+        kind = "text" if prepare.kind_of_source(source) == "text" else source
         flag = FLAGS.get(option, f"--{option.replace('_', '-')}")
         raise UsageError(f"{flag} does not go with {kind}", "see seqvae prepare --help")
     for split in ("valid", "test"):
@@ -161,7 +161,7 @@ def _check_options(source: str, given: dict[str, Any]) -> None:
 
 
 def _licence(name: str) -> None:
-    """Shown once: later calls would only train people to skip it."""
+    """Shows the licence notice of a known corpus, once: repeated notices are skipped unread."""
     from seqvae_cli.data import download
     from seqvae_cli.data.catalog import CORPORA
 
@@ -170,8 +170,8 @@ def _licence(name: str) -> None:
         download.record_licence_shown(CORPORA[name])
 
 
-class _Watch:
-    """Progress by stages; a new bar when the stage changes."""
+class _StageBar:
+    """A progress bar for each stage, one after another."""
 
     def __init__(self) -> None:
         self.stage: str | None = None
@@ -179,7 +179,7 @@ class _Watch:
         self.bar: Any = None
         self.advance: Any = None
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _StageBar:
         return self
 
     def __exit__(self, *error: object) -> None:

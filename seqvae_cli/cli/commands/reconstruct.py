@@ -8,7 +8,7 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model, warn_of
 from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads
 from seqvae_cli.cli.sentences import open_lines
-from seqvae_cli.cli.strategy import strategy as chosen
+from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
 
@@ -36,7 +36,7 @@ def reconstruct(
         seqvae reconstruct - --json < sentences.txt | jq -r 'select(.text == .reconstruction).text'
     """
     lines = open_lines(text, encoding)
-    strategy = chosen(beam is None, beam, no_unk=no_unk)
+    strategy = strategy_from_options(beam is None, beam, no_unk=no_unk)
     model = open_model(None, run_option, device, threads)
     from seqvae_cli.latent.streams import Tally
 

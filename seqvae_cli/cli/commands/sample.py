@@ -25,7 +25,7 @@ from seqvae_cli.cli.options import (
     TopK,
     TopP,
 )
-from seqvae_cli.cli.strategy import strategy as chosen
+from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
 
@@ -61,7 +61,7 @@ def sample(
         seqvae sample -n 5 --beam 5
         seqvae sample -n 1000 --json | jq -r .text | sort | uniq -c
     """
-    strategy = chosen(greedy, beam, temperature, top_k, top_p, no_unk)
+    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
     model = open_model(run, run_option, device, threads)
     found = model.samples(n, strategy, start=start, seed=seed, max_len=max_len, batch_size=batch_size, log_probs=json)
     for index, one in enumerate(found):

@@ -78,7 +78,7 @@ def train(
     from seqvae_cli.config import layers
     from seqvae_cli.data import corpus as corpora
     from seqvae_cli.runs import registry
-    from seqvae_cli.training import session as library
+    from seqvae_cli.training import session
 
     overrides = _assignments(set_ or []) | given(context)
     if "runtime.device" in overrides:
@@ -95,11 +95,11 @@ def train(
         preset = "default" if preset is None else preset
         settings = layers.resolve(preset, config, overrides)
         corpus = corpora.find(settings.data) if settings.data else corpora.latest()
-        run = library.start(settings, corpus, preset=preset, name=name)
+        run = session.start(settings, corpus, preset=preset, name=name)
     display.detail(f"run folder: {run.path}")
     end = None
     with _stop_on_signals() as stop, TrainingView() as view:
-        for event in library.fit(run, corpus, resume=resume is not None, epochs=epochs, stop=lambda: bool(stop)):
+        for event in session.fit(run, corpus, resume=resume is not None, epochs=epochs, stop=lambda: bool(stop)):
             view.show(event)
             end = event
     assert end is not None
@@ -119,13 +119,14 @@ def train(
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
+    """The settings of `--set KEY=VALUE`, by dotted key. Raises `UsageError`."""
     from seqvae_cli.config import layers
 
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {pair!r} is no KEY=VALUE", "such as --set train.lr=0.002")
+            raise UsageError(f"--set {pair!r} is not KEY=VALUE", "such as --set train.lr=0.002")
         try:
             values[key] = layers.scalar(text)
         except ValueError as error:
@@ -148,7 +149,7 @@ def _stop_on_signals() -> Iterator[list[int]]:
             signal.raise_signal(number)
             return
         stop.append(number)
-        with suppress(RuntimeError):  # in the midst of another line on stderr
+        with suppress(RuntimeError):  # the signal came in the middle of another line on stderr
             display.comment("stopping: saving the checkpoint (again to end at once)")
 
     numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]

@@ -303,7 +303,7 @@ def _sentence(s: _Setting) -> Choice:
 
 @cache
 def grammar() -> Grammar:
-    """The grammar of the corpus; alternative i of its root has the factors `settings()[i]`."""
+    """The grammar of the corpus; alternative i of its root has the factors `_settings()[i]`."""
     return Grammar(Choice(*((_factor_probability(s), [_sentence(s)]) for s in _settings())))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.commands.runs.shown import setting, tags
+from seqvae_cli.cli.commands.runs.formatting import setting, tags
 from seqvae_cli.cli.options import Json, run_argument
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation.figures import FIGURES, RANKED

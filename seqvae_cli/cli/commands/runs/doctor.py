@@ -24,8 +24,7 @@ def doctor(
         seqvae runs doctor
         seqvae runs doctor ptb-default-1 --json | jq '.findings[].advice'
     """
-    from seqvae_cli.runs import doctor as library
-    from seqvae_cli.runs import registry
+    from seqvae_cli.runs import doctor, registry
     from seqvae_cli.system import places
 
     if runs:
@@ -36,10 +35,10 @@ def doctor(
     findings = []
     with display.progress("reading", len(paths), "runs") as advance:
         for path in paths:
-            findings += library.examine(path)
+            findings += doctor.examine(path)
             advance(1)
     if not runs:
-        findings += library.leftovers()
+        findings += doctor.leftovers()
     harmed = list(dict.fromkeys(finding.run for finding in findings if finding.harmful))
     if json:
         rows = [asdict(finding) for finding in findings]

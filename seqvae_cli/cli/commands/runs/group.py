@@ -10,8 +10,8 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli.commands.runs.archive import export, import_
 from seqvae_cli.cli.commands.runs.compare import BEST_HELP, best, compare
 from seqvae_cli.cli.commands.runs.doctor import doctor
+from seqvae_cli.cli.commands.runs.formatting import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.plot import plot
-from seqvae_cli.cli.commands.runs.shown import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
 from seqvae_cli.cli.options import Json, RequiredRun, RunArgument
 from seqvae_cli.evaluation.figures import FIGURES
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seqvae_cli.runs.run import Run
 
 app = typer.Typer(
-    help="List, show, compare, tag, move, check and carry runs.\n\nExample:\n\n    seqvae runs list",
+    help="List, show, compare, tag, plot, move and check runs.\n\nExample:\n\n    seqvae runs list",
     no_args_is_help=True,
 )
 
@@ -86,7 +86,7 @@ def show(run: RunArgument = None, json: Json = False) -> None:
     from seqvae_cli.runs import loading, registry
 
     found = registry.find("latest" if run is None else run)
-    settings, _ = loading.load_parts(found)
+    settings, _ = loading.load_settings_and_tokenizer(found)
     metrics, run_tags = found.metrics(), tags(found.path)
     if json:
         display.out_json(_summary(found, run_tags) | {"settings": settings.model_dump(), "metrics": metrics})

@@ -103,13 +103,13 @@ def plot(
 
 
 def _latent(names: list[str], color: str, split: str, output: Path | None, json: bool) -> None:
-    from seqvae_cli.data import corpus as corpora
+    from seqvae_cli.data.corpus import SPLITS
     from seqvae_cli.plotting import latent as latent_plots
 
     if len(names) > 1:
         raise UsageError(f"--latent draws one run, not {len(names)}", "name one")
-    if split not in corpora.SPLITS:
-        raise UsageError(f"no split {split!r}", f"known: {', '.join(corpora.SPLITS)}")
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
     model = open_model(names[0], None, "cpu", 0)
     run = model.run
     output = _output(output, f"{run.name}-latent", json)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.commands.runs.shown import table, tags, when
+from seqvae_cli.cli.commands.runs.formatting import table, tags, when
 from seqvae_cli.cli.options import Json, complete_run_name
 
 
