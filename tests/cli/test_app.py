@@ -16,6 +16,7 @@ import pytest
 from seqvae_cli import __version__
 from seqvae_cli.cli import app, display, headings
 from tests.cli.conftest import Run
+from tests.conftest import Seqvae
 
 
 @pytest.mark.parametrize(
