@@ -21,7 +21,7 @@ class LSTM(nn.LSTM):
 
     @staticmethod
     def first(values: Tensor) -> Hidden:
-        """The first hidden state from values [layers, B, H] of any size: h = tanh(values), c = values."""
+        """The first hidden state from unbounded values [layers, B, H]: h = tanh(values), c = values."""
         return values.tanh(), values
 
 
@@ -30,7 +30,7 @@ class GRU(nn.GRU):
 
     @staticmethod
     def first(values: Tensor) -> Hidden:
-        """The first hidden state from values [layers, B, H] of any size: h = tanh(values)."""
+        """The first hidden state from unbounded values [layers, B, H]: h = tanh(values)."""
         return (values.tanh(),)
 
     def forward(self, inputs: Any, hidden: Hidden | None = None) -> tuple[Any, Hidden]:  # type: ignore[override]
@@ -41,7 +41,12 @@ class GRU(nn.GRU):
 Recurrent = LSTM | GRU
 
 CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
-"""By `model.cell`."""
+"""By `model.cell`.
+
+A cell is built with (inputs, size, layers, batch_first, bidirectional), and called with [B, T, I], packed if
+bidirectional, and a hidden state; it returns the top layer's states and the new hidden state. `first` makes the first
+hidden state from values. Its recurrent weights are named `weight_hh…`: those are what weight drop drops.
+"""
 
 
 class RecurrentModule(nn.Module):

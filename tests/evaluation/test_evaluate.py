@@ -70,12 +70,13 @@ def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: 
 
 
 def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> None:
-    assert list(result.to_json()) == NAMES.split()
+    # Names of evaluation.md, in its order; further figures may stand between them.
+    assert [name for name in result.to_json() if name in NAMES.split()] == NAMES.split()
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
     assert result.entropy is result.excess is None
     toy = dataclasses.replace(result, figures={**result.figures, "entropy": 0.0, "excess": 0.0})
     assert toy.to_json()["entropy"] == toy.to_json()["excess"] == 0.0
-    assert list(toy.to_json()) == [*NAMES.split()[:-1], "entropy", "excess", "signature"]
+    assert toy.to_json().keys() - result.to_json().keys() == {"entropy", "excess"}
     overflowed = dataclasses.replace(result, figures={**result.figures, "iw_ppl": math.inf})
     assert overflowed.to_json()["iw_ppl"] is None
 

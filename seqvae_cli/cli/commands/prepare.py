@@ -11,6 +11,7 @@ import typer
 from seqvae_cli.cli import display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Json
+from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
@@ -61,7 +62,7 @@ def prepare(
     tokenizer: Annotated[
         str | None,
         typer.Option(
-            help="word (raw text), whitespace or char [default: word; ptb: whitespace].",
+            help=f"How text becomes tokens: {', '.join(KINDS)} [default: word; ptb: whitespace].",
             rich_help_panel=VOCABULARY,
         ),
     ] = None,
