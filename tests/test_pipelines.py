@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.preloaded import preloaded
+
 PAGE = Path(__file__).parent.parent / "examples" / "pipelines.md"
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
@@ -28,17 +30,18 @@ PROMISED: dict[str, Callable[[list[str]], bool]] = {
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="the pipelines are written for bash")
-def test_every_pipeline_runs(trained_home: Path, tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "seqvae"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqvae_cli "$@"\n')
-    program.chmod(0o755)
-    python = program.parent / "python3"  # no link: it would not know of the packages of its environment
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
+def test_every_pipeline_runs(trained_home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with preloaded(tmp_path_factory.mktemp("p")) as programs:
+        python = programs / "python3"  # no link: it would not know of the packages of its environment
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        run_blocks(trained_home, tmp_path, programs)
+
+
+def run_blocks(home: Path, folder: Path, programs: Path) -> None:
     environment = os.environ | {
-        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
-        "SEQVAE_HOME": str(trained_home),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "SEQVAE_HOME": str(home),
         "OMP_NUM_THREADS": "1",
     }
     assert len(BLOCKS) >= 10
@@ -49,7 +52,7 @@ def test_every_pipeline_runs(trained_home: Path, tmp_path: Path) -> None:
             left_out += 1
             continue
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
+            ["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=environment, capture_output=True, text=True
         )
         # `head` and `grep -m` leave early: what feeds them may be ended by the closed pipe.
         assert done.returncode in (0, 141), block + done.stderr
