@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -65,6 +65,17 @@ class Interpolation:
     positions: list[float]
     """Where each sentence lies on the path, from 0 to 1."""
     sentences: list[str]
+
+
+class InterpolationOptions(TypedDict, total=False):
+    """The options of `TextModel.interpolation`."""
+
+    random: bool
+    start: str
+    path: str | None
+    even: bool
+    seed: int
+    max_len: int
 
 
 class TextModel:
@@ -262,17 +273,10 @@ class TextModel:
         last: str | None = None,
         steps: int | None = None,
         strategy: Strategy = GREEDY,
-        *,
-        random: bool = False,
-        start: str = "",
-        path: str | None = None,
-        even: bool = False,
-        seed: int = 0,
-        max_len: int = MAX_LEN,
+        **options: Unpack[InterpolationOptions],
     ) -> list[str]:
-        """The sentences of `interpolation`, which takes the same arguments."""
-        options: dict[str, Any] = {"random": random, "start": start, "path": path, "even": even}
-        return self.interpolation(first, last, steps, strategy, seed=seed, max_len=max_len, **options).sentences
+        """The sentences of `interpolation`, which says what the arguments mean."""
+        return self.interpolation(first, last, steps, strategy, **options).sentences
 
     def interpolation(
         self,

@@ -46,7 +46,7 @@ ROWS: dict[int | str, tuple[str, int]] = {
     19: ("empty sentence, emoji, right-to-left, combining marks", 6),
     20: ("0, -1, 1e9, NaN for every numeric flag", 100),
     21: ("a device that is not there", 3),
-    22: ("loss no finite number at step k", 5),
+    22: ("loss not finite at step k", 5),
     23: ("out of memory", 3),
     24: ("SIGINT, SIGTERM, SIGHUP, twice", 80),
     25: ("a reader that leaves: `sample`, then `head -1`", 20),
