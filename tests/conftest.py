@@ -165,3 +165,11 @@ class Stages:
             self.done[name] = self.done.get(name, 0) + count
 
         return watch
+
+
+LONG = {"faults", "test_pipelines.py", "test_examples.py", "test_docs.py"}
+"""Folders and files of tests that take seconds each: first, so that no process of the tests ends with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not LONG.intersection(item.path.parts))
