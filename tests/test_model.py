@@ -25,8 +25,6 @@ from seqvae_cli.nn.distributions import (
     VonMisesFisher,
     kl,
 )
-from seqvae_cli.nn.dropout import LockedDropout
-from seqvae_cli.nn.rotary import rotate
 from tests.trainings import changed, copied
 
 VOCABULARY = 13
@@ -469,98 +467,6 @@ def test_evaluation_draws_nothing_but_the_noise(name: str) -> None:
     assert not torch.equal(drawn.z, model(ragged()).z)
 
 
-# --- the encoder
-
-
-every_pooling = pytest.mark.parametrize("pooling", ["last", "max", "mean", "rotary"])
-
-
-@every_pooling
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_every_word_and_its_place_reach_the_code(bidirectional: bool, pooling: str) -> None:
-    encoder = build(bidirectional=bidirectional, pooling=pooling).encoder
-    sentences = [[4, 5, 6], [7, 5, 6], [4, 7, 6], [4, 5, 7], [6, 5, 4], [4, 5], [4, 5, 6, 6]]
-    means = encoder(words(*sentences)).mean
-    distances = torch.cdist(means, means) + torch.eye(len(sentences))
-    assert float(distances.detach().min()) > 1e-4
-
-
-@every_pooling
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_summary_is_made_of_the_states_at_the_words_of_a_sentence(bidirectional: bool, pooling: str) -> None:
-    """The last one of each direction, where it ends; of each dimension the largest or the mean; or all, each turned."""
-    encoder = encoder_of(build(bidirectional=bidirectional, encoder_layers=2, pooling=pooling))
-    batch = ragged()
-    summary = encoder.summary(encoder.embedding(batch.tokens), batch)
-    assert summary.shape == (5, 10 if bidirectional else 5)
-    for i in range(5):
-        embedded = encoder.embedding(row(batch, i).tokens)
-        outputs = encoder.lstm(embedded)[0][0]
-        expected = {"last": torch.cat([outputs[-1, :5], outputs[0, 5:]])}
-        expected |= {"max": outputs.max(0).values, "mean": outputs.mean(0)}
-        if encoder.words is not None:
-            bound = rotate(outputs + encoder.words(embedded[0]), torch.arange(len(outputs)))
-            expected["rotary"] = bound.sum(0) / len(outputs) ** 0.5
-        torch.testing.assert_close(summary[i], expected[pooling])
-
-
-# --- priors that are learned
-
-
-def test_the_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs() -> None:
-    model = variant("vamp")
-    prior = model.prior()
-    assert isinstance(prior, Mixture)
-    encoder = encoder_of(model)
-    inputs = model.vamp.inputs
-    assert inputs.shape == (3, 16, 5)
-    states = encoder.lstm(inputs)[0].max(1).values
-    posterior = DiagonalGaussian(encoder.mean(states), encoder.log_variance(states))
-    z = noise_for(7)
-    expected = (posterior.log_probs(z).exp().sum(1) / 3).log()
-    torch.testing.assert_close(prior.log_prob(z), expected)
-
-
-@pytest.mark.parametrize("name", ["vamp", "vamp on the sphere", "mixture", "mixture on the sphere"])
-def test_a_learned_prior_moves_towards_the_posteriors(name: str) -> None:
-    """It alone is trained here."""
-    model, batch, noise = variant(name), ragged(), noise_for(5)
-    own = [weight for key, weight in model.named_parameters() if key.startswith(("vamp", "mixture"))]
-    optimizer = torch.optim.Adam(own, lr=0.1)
-    rates = []
-    for _ in range(60):
-        rate = model(batch, noise).kl.mean()
-        optimizer.zero_grad()
-        rate.backward()
-        optimizer.step()
-        rates.append(rate.item())
-    assert rates[-1] < rates[0] - 0.1
-
-
-@pytest.mark.parametrize("name", ["vamp", "mixture", "plain", "vmf"])
-def test_the_prior_follows_the_weights(name: str) -> None:
-    model, z = variant(name), noise_for(6)
-    before = model.prior().log_prob(z)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(1.5)
-    assert torch.equal(model.prior().log_prob(z), before) is (name in ("plain", "vmf"))
-
-
-@pytest.mark.parametrize("name", ["plain", "mixture", "mixture on the sphere", "vamp"])
-def test_the_rate_is_computed_in_full_precision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Densities are differences of large numbers: products in bfloat16 would cost a tenth of a nat."""
-    model, batch, noise = variant(name).eval(), ragged(), noise_for(5)
-    posterior = model.encoder(batch)
-    # Not every CPU has an LSTM in bfloat16.
-    monkeypatch.setattr(model.encoder, "forward", lambda _: posterior)
-    monkeypatch.setattr(model.decoder, "log_prob", lambda *_: torch.zeros(5))
-    expected = model(batch, noise).kl
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (expected @ expected.T).dtype == torch.bfloat16
-        torch.testing.assert_close(model(batch, noise).kl, expected)
-
-
 # --- the latent code in the decoder
 
 
@@ -586,40 +492,6 @@ def test_with_the_latent_code_switched_off_z_has_no_say() -> None:
     assert torch.autograd.grad(log_prob.sum(), z, allow_unused=True)[0] is None
     gradient = torch.autograd.grad(model(batch).kl.sum(), encoder_of(model).mean.weight)[0]
     assert gradient.any()  # the rate still has one
-
-
-def test_the_first_state_is_the_one_documented() -> None:
-    decoder = build(decoder_layers=2).decoder
-    assert decoder.first_cell is not None
-    z = noise_for(4)
-    state = decoder.start(z)
-    h, c = state.hidden
-    assert h.shape == c.shape == (2, 4, 5)
-    assert state.z is z
-    assert state.position == 0
-    flat = decoder.first_cell(z)
-    torch.testing.assert_close(c[0], flat[:, :5])
-    torch.testing.assert_close(c[1], flat[:, 5:])
-    torch.testing.assert_close(h, c.tanh())
-    h, c = variant("z in the inputs alone").decoder.start(z).hidden
-    assert not h.any()
-    assert not c.any()
-
-
-def test_a_gru_starts_at_the_hyperbolic_tangent_alone() -> None:
-    decoder, z = build(cell="gru", decoder_layers=2).decoder, noise_for(4)
-    assert decoder.first_cell is not None
-    (h,) = decoder.start(z).hidden
-    torch.testing.assert_close(h.transpose(0, 1).flatten(1), decoder.first_cell(z).tanh())
-
-
-def test_the_weights_of_a_cell_bear_its_name() -> None:
-    """Names of parameters are keys of checkpoints: those of an LSTM must never be read as a GRU's."""
-    for cell in ("lstm", "gru"):
-        keys = build(cell=cell).state_dict()
-        assert {f"encoder.{cell}.weight_ih_l0", f"decoder.{cell}.weight_hh_l0"} <= keys.keys()
-        other = "gru" if cell == "lstm" else "lstm"
-        assert not [key for key in keys if other in key]
 
 
 def test_later_words_do_not_change_earlier_predictions() -> None:
@@ -735,70 +607,6 @@ def test_word_dropout_spares_the_targets_and_the_encoder() -> None:
     unread[:, 0] = BOS
     expected = -model.decoder.log_prob(unread, batch, evaluated.z)
     torch.testing.assert_close(trained.distortion, expected)
-
-
-@pytest.mark.parametrize("locked", [False, True])
-def test_dropout_works_before_and_after_the_lstm_in_training_alone(locked: bool) -> None:
-    model = build(dropout=0.5, locked_dropout=locked, latent_output=True)
-    batch = words(*[[4, 5, 6, 7]] * 40)
-    decoder, inputs, z = model.decoder.train(), decoder_inputs(batch), noise_for(40)
-    embedded = decoder.embed(inputs, z)
-    assert 0.4 < float((embedded[..., :5] == 0).float().mean()) < 0.6
-    assert torch.equal(embedded[..., 5:], z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
-    states = decoder.states(inputs, z)
-    assert 0.4 < float((states == 0).float().mean()) < 0.6
-    for values in (embedded[..., :5], states):  # one mask a sentence, or one a token
-        assert bool((values == 0).eq(values[:, :1] == 0).all()) is locked
-        assert not bool((values == 0).eq(values[:1] == 0).all())
-    torch.manual_seed(0)
-    forced = decoder(inputs[:, :1], z)[:, 0]
-    torch.manual_seed(0)
-    torch.testing.assert_close(decoder.step(inputs[:, 0], decoder.start(z))[0], forced)  # also a step at a time
-    decoder.eval()
-    assert float((decoder.states(inputs, z) == 0).float().mean()) == 0
-    assert torch.equal(decoder(inputs, z), decoder(inputs, z))
-
-
-def test_a_locked_mask_keeps_the_mean_and_drops_its_share() -> None:
-    dropout = LockedDropout(0.3)
-    values = torch.full((200, 3, 50), 2.0)
-    dropped = dropout(values)
-    assert dropped.unique().tolist() == pytest.approx([0.0, 2 / 0.7])
-    share = float((dropped[:, 0] == 0).float().mean())
-    assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 10_000) ** 0.5
-    assert torch.equal(dropout.eval()(values), values)
-    assert torch.equal(LockedDropout(0.0)(values), values)
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_weight_drop_takes_recurrent_weights_of_the_decoder_in_training_alone(cell: str) -> None:
-    settings: dict[str, Any] = {"cell": cell, "hidden_size": 20, "decoder_layers": 2}
-    model, batch, noise = build(weight_drop=0.4, **settings), ragged(), noise_for(5)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    trained, again = model.train()(batch, noise), model(batch, noise)
-    assert not torch.allclose(trained.distortion, again.distortion)  # anew each step
-    assert torch.equal(trained.z, again.z)  # the encoder's are spared
-    model(batch, noise).distortion.sum().backward()
-    for key, weight in model.decoder.recurrent.named_parameters():
-        assert weight.grad is not None
-        idle = float((weight.grad == 0).float().mean())  # what was dropped has no gradient
-        if key.startswith("weight_hh"):
-            assert abs(idle - 0.4) < 4 * (0.4 * 0.6 / weight.numel()) ** 0.5
-        else:
-            assert idle == 0
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    plain = build(**settings)
-    plain.load_state_dict(before)
-    assert torch.equal(model.eval()(batch, noise).distortion, plain.eval()(batch, noise).distortion)
-
-
-def test_weight_drop_cannot_reach_the_first_word() -> None:
-    """The recurrent weights carry nothing where the first state is 0."""
-    decoder = build(weight_drop=0.4, latent_state=False).decoder.train()
-    inputs, z = decoder_inputs(ragged()), noise_for(5)
-    first, second = decoder(inputs, z), decoder(inputs, z)
-    assert torch.equal(first[:, 0], second[:, 0])
-    assert bool((first[:, 1:] - second[:, 1:]).abs().amax((0, 2)).gt(1e-4).all())
 
 
 # --- tied weights

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.cli import app, boundary
+from seqvae_cli.cli import app, boundary, display
 
 FAKE = '''
 import sys
@@ -154,3 +154,14 @@ def start(fakes: dict[str, app.Listed], tmp_path: Path) -> Callable[..., subproc
         )
 
     return start_there
+
+
+@pytest.fixture
+def fresh_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the display as at start, on a terminal of 80 columns without colour variables."""
+    monkeypatch.setattr(display, "settings", display.Settings())
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import io
 import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,46 +18,15 @@ import pytest
 
 from seqvae_cli.data import build, sources
 from seqvae_cli.data import prepare as library
-from seqvae_cli.data.corpus import Corpus, SplitWriter, find
-from seqvae_cli.data.prepare import Prepared, prepare_known, prepare_text, prepare_toy
+from seqvae_cli.data.corpus import SplitWriter, find
+from seqvae_cli.data.prepare import prepare_known, prepare_text, prepare_toy
 from seqvae_cli.data.sources import text_source
-from seqvae_cli.data.text import MAX_LINE, read_lines
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError
 from seqvae_cli.system import files, places
+from tests.data.corpora import left_behind, prepared, sentences, whole
 
 PTB = Path(os.environ.get("SEQVAE_PTB") or Path(__file__).parents[3] / "shared" / "data" / "ptb")
 needs_ptb = pytest.mark.skipif(not (PTB / "ptb.train.txt").is_file(), reason="no PTB here; set SEQVAE_PTB")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SEQVAE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("".join(f"sentence number {i // 10} {i % 10}\n" for i in range(100)))
-    return path
-
-
-def prepared(path: Path, **options: object) -> Prepared:
-    return prepare_text(text_source(path), "given", **options)  # type: ignore[arg-type]
-
-
-def whole(path: Path, data: bytes, **options: object) -> Corpus:
-    """A corpus of training text alone."""
-    path.write_bytes(data)
-    return prepared(path, valid_fraction=0.0, test_fraction=0.0, **options).corpus
-
-
-def sentences(corpus: Corpus, split: str = "train") -> list[str]:
-    return [corpus.tokenizer.decode(ids) for ids in corpus.split(split)]
-
-
-def left_behind() -> list[str]:
-    return [path.name for folder in (places.corpora(), places.cache()) for path in folder.glob(".tmp-*")]
 
 
 # Splits
@@ -120,28 +87,6 @@ def test_a_missing_split_is_cut_from_training(tmp_path: Path, text: Path) -> Non
     assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [95, 1, 5]
 
 
-def test_split_files_in_a_folder_are_recognized(tmp_path: Path) -> None:
-    one = tmp_path / "one"
-    one.mkdir()
-    for name in ("c.train.txt", "c.dev.txt", "c-test.txt", "notes.md", ".hidden.txt"):
-        (one / name).write_text(f"{name}\n")
-    assert {split: paths[0].name for split, paths in text_source(one).files.items()} == {  # type: ignore[union-attr]
-        **{"train": "c.train.txt", "valid": "c.dev.txt"},
-        "test": "c-test.txt",
-    }
-    (one / "val.txt").touch()
-    with pytest.raises(UsageError, match=r"val\.txt"):
-        text_source(one)
-    two = tmp_path / "two"
-    two.mkdir()
-    with pytest.raises(DataError, match=r"no \.txt"):
-        text_source(two)
-    for name in ("b.txt", "a.txt"):
-        (two / name).write_text(f"{name[0]}")
-    corpus = prepare_text(text_source(two), "two", valid_fraction=0.0, test_fraction=0.0).corpus
-    assert sentences(corpus) == ["a", "b"]
-
-
 # Settings
 
 
@@ -187,143 +132,6 @@ def test_invalid_settings_are_rejected_before_reading(options: dict[str, object]
     source = sources.TextSource({"train": (Path("nowhere.txt"),)}, "nothing")
     with pytest.raises(UsageError):
         prepare_text(source, "given", **options)  # type: ignore[arg-type]
-
-
-def test_names_are_checked_and_derived_from_paths(text: Path) -> None:
-    with pytest.raises(UsageError, match="'Bad Name'"):
-        prepare_text(text_source(text), "Bad Name")
-    assert sources.name_of("dir/My News.txt") == "my-news"
-    assert sources.name_of("-") == "stdin"
-    assert sources.name_of("._x.csv") == "x.csv"
-    assert sources.name_of("日本.txt") == "text"
-
-
-# Damaged text
-
-CLEAN = "ein Satz\nnoch einer mit ü\ndrei\n".encode()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        CLEAN.replace(b"\n", b"\r\n"),
-        b"\xef\xbb\xbf" + CLEAN,
-        b"\xef\xbb\xbf" + CLEAN.replace(b"\n", b"\r\n"),
-        CLEAN[:-1],
-        CLEAN.replace(b"\n", b"\n\n \t\n"),
-        CLEAN.replace(b"ein Satz", b"ein\rSatz\r"),
-        CLEAN.replace(b"ein Satz", b" ein\f \vSatz"),
-    ],
-)
-def test_line_ends_and_byte_order_marks_do_not_change_ids(tmp_path: Path, data: bytes) -> None:
-    assert whole(tmp_path / "a", data).hash == whole(tmp_path / "b", CLEAN).hash
-
-
-def test_only_lf_and_crlf_end_a_line(tmp_path: Path) -> None:
-    corpus = whole(tmp_path / "t", "a\u2028b c\u0085d\fe\rf\x1cg\n\u2029\n".encode())
-    assert sentences(corpus) == ["a\u2028b c\u0085d e f\x1cg"]
-    assert corpus.info["splits"]["train"]["empty"] == 1
-
-
-@pytest.mark.parametrize(
-    "encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "UTF8", "utf-8-sig", "gb18030"]
-)
-def test_other_encodings_give_the_same_ids(tmp_path: Path, encoding: str) -> None:
-    data = CLEAN.decode().encode(encoding)
-    assert whole(tmp_path / "a", data, encoding=encoding).hash == whole(tmp_path / "b", CLEAN).hash
-
-
-PAD = b"x" * 99 + b"\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "message", "hint"),
-    [
-        (b"good\nb\xe9d\n", "line 2: byte 6 (0xe9) is not utf-8", "--encoding"),
-        (b"\xef\xbb\xbfgood\nb\xe9d\n", "line 2: byte 9 (0xe9)", "--encoding"),
-        (PAD * 5000 + b"\xff", "line 5001: byte 500000 (0xff)", "--encoding"),
-        (b"x" * 262_143 + b"\xc3\n", "line 1: byte 262143 (0xc3)", "--encoding"),
-        (b"good\ncut \xc3", "line 2: byte 9 (0xc3)", "--encoding"),
-        (b"good\n\xed\xa0\x80\n", "line 2: byte 5", "--encoding"),
-        (b"good\n\xc3\xbc\0\n", "line 2: byte 7 is NUL", "--encoding"),
-        (PAD * 5000 + b"a\0", "line 5001: byte 500001 is NUL", "--encoding"),
-        ("text\n".encode("utf-16"), "UTF-16", "--encoding utf-16"),
-        (b"\xfe\xff" + "text\n".encode("utf-16-be"), "UTF-16", "--encoding utf-16"),
-        ("text\n".encode("utf-32"), "UTF-32", "--encoding utf-32"),
-        ("text\n".encode("utf-16-le"), "line 1: byte 1 is NUL", "--encoding"),
-        (b"\x1f\x8b\x08\x00", "gzip", "gzip -dc"),
-    ],
-)
-def test_invalid_text_is_reported_with_line_and_byte(tmp_path: Path, data: bytes, message: str, hint: str) -> None:
-    with pytest.raises(DataError) as caught:
-        whole(tmp_path / "t.txt", data)
-    assert str(tmp_path / "t.txt") in caught.value.message
-    assert message in caught.value.message
-    assert hint in caught.value.hint
-    assert left_behind() == []
-
-
-@pytest.mark.parametrize(("data", "encoding"), [(b"+2AA-", "utf-7"), (b"ab", "utf-16")])
-def test_text_invalid_in_its_encoding_is_a_data_error(tmp_path: Path, data: bytes, encoding: str) -> None:
-    with pytest.raises(DataError):
-        whole(tmp_path / "t.txt", data, encoding=encoding)
-
-
-@pytest.mark.parametrize("encoding", ["unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"])
-def test_codecs_that_are_not_for_text_are_rejected(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(UsageError, match=encoding):
-        whole(tmp_path / "t.txt", b"a\nb\nc\n", encoding=encoding)
-
-
-@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n\t\n", b"\xef\xbb\xbf", b"\xc2\xa0\n"])
-def test_text_without_sentences_is_a_data_error(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(DataError, match=r"no sentences in .*t\.txt: the train split is empty"):
-        whole(tmp_path / "t.txt", data)
-
-
-def test_an_empty_validation_file_is_a_data_error(tmp_path: Path, text: Path) -> None:
-    (tmp_path / "v.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"v\.txt: the valid split is empty"):
-        prepare_text(text_source(text, valid=tmp_path / "v.txt"), "given")
-
-
-def test_missing_paths_and_folders_are_data_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist"):
-        text_source(tmp_path / "none.txt")
-    (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match="is a folder"):
-        text_source(tmp_path, valid=tmp_path)
-
-
-def test_overlong_lines_are_counted_and_not_kept_in_memory(tmp_path: Path) -> None:
-    path = tmp_path / "long.txt"
-    limit = MAX_LINE
-    path.write_bytes(b"a\n" + b"x" * 10_000_000 + b"\nb\n" + "ü".encode() * (limit // 2 + 1) + b"\n" + b"y" * limit)
-    code = (
-        "import resource, sys; from pathlib import Path; from collections import Counter\n"
-        "from seqvae_cli.data.text import read_lines\n"
-        "dropped = Counter()\n"
-        "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "lines = [line[:9] for line in read_lines(Path(sys.argv[1]), dropped=dropped)]\n"
-        "print(lines, dict(dropped), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)"
-    )
-    found = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
-    assert "['a', 'b', 'yyyyyyyyy'] {'too_long': 2}" in found
-    assert int(found.split()[-1]) < 32_000  # kB
-    corpus = prepared(path, valid_fraction=0.0, test_fraction=0.0).corpus
-    assert corpus.info["splits"]["train"]["too_long"] == 2
-    assert corpus.split("train").lengths.tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("block", [1, 2, 3, 7])
-def test_blocks_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr("seqvae_cli.data.text._BLOCK", block + 3)  # the first holds the byte order mark
-    monkeypatch.setattr("seqvae_cli.data.text.MAX_LINE", 20)
-    path = tmp_path / "t"
-    path.write_bytes(b"\xef\xbb\xbf" + "ä\r\n\n😀 b\r\r\nlong line of more than twenty\nç".encode())
-    dropped: Counter[str] = Counter()
-    assert [line.strip() for line in read_lines(path, dropped=dropped)] == ["ä", "😀 b", "ç"]
-    assert dropped == {"empty": 1, "too_long": 1}
 
 
 # Reuse, crashes and concurrency
@@ -491,42 +299,6 @@ def test_a_file_in_place_of_the_home_is_a_machine_error(text: Path, home: Path) 
     home.write_text("")
     with pytest.raises(MachineError, match="home"):
         prepared(text)
-
-
-@pytest.mark.parametrize("stage", ["hash", "count"])
-def test_text_that_changes_while_it_is_read_is_a_data_error(text: Path, stage: str) -> None:
-    def watch(current: str, _done: int, _total: int | None) -> None:
-        if current == stage:
-            with text.open("a") as file:
-                file.write("one more\n")
-
-    with pytest.raises(DataError, match="changed while it was read"):
-        prepared(text, watch=watch)
-
-
-# Streams
-
-
-def test_standard_input_is_spooled_and_removed(text: Path) -> None:
-    source = text_source(io.BytesIO(text.read_bytes()))
-    corpus = prepare_text(source, "given").corpus
-    assert corpus.path == prepared(text).corpus.path
-    assert left_behind() == []
-    with pytest.raises(DataError, match="no sentences in standard input"):
-        prepare_text(text_source(io.BytesIO(b"")), "given")
-    with pytest.raises(DataError, match="standard input, line 1: byte 0 "):
-        prepare_text(text_source(io.BytesIO(b"\xff")), "given")
-    assert left_behind() == []
-
-
-def test_pipes_are_spooled(text: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_bytes(text.read_bytes()))
-    writer.start()
-    corpus = prepared(pipe).corpus
-    writer.join()
-    assert corpus.hash == prepared(text).corpus.hash
 
 
 # Known corpora and toy

@@ -1,0 +1,167 @@
+"""The live view of a training: a table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from seqvae_cli.cli import display, live
+from seqvae_cli.training.events import (
+    CollapseEvent,
+    EndEvent,
+    PlateauEvent,
+    WarningEvent,
+)
+from tests.cli.terminal import EVAL, START, STEP, on_terminal
+
+pytestmark = pytest.mark.usefixtures("fresh_display")
+
+
+def test_training_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        for event in (START, STEP, STEP, EVAL, replace(EVAL, epoch=2, best=False), PlateauEvent(2, 0.000125, 1)):
+            view.show(event)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert len(lines) == 4  # no step yet: ten seconds have not passed
+    assert "run toy-1: 1,234,567 parameters" in lines[0]
+    assert lines[0].endswith("40 epochs of 100 steps (the first 3 as an autoencoder, the next 6 of annealing)")
+    assert "validation -ELBO 114.25" in lines[1]
+    assert lines[1].endswith("best")
+    assert lines[2].startswith("epoch 2/40 ")
+    assert not lines[2].endswith("best")
+    assert "learning rate 0.00013, weights of epoch 1" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "annealing", "said"),
+    [
+        (0, 0, "100 steps"),
+        (0.5, 0, "100 steps (the first 0.5 as an autoencoder)"),
+        (0, 12.251, "100 steps (the first 12.25 of annealing)"),
+        (1200, 0, "100 steps (the first 1200 as an autoencoder)"),
+    ],
+)
+def test_the_first_line_names_the_phases(
+    pretrain: float, annealing: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, pretrain=pretrain, annealing=annealing))
+    assert capsys.readouterr().err.rstrip().endswith(said)
+
+
+def test_a_resumed_training_names_the_phases_until_they_are_over(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, step=899))
+        view.show(replace(START, step=900))
+    within, after = capsys.readouterr().err.splitlines()
+    assert within.endswith("(the first 3 as an autoencoder, the next 6 of annealing), from step 899")
+    assert after.endswith("40 epochs of 100 steps, from step 900")
+
+
+def test_a_step_is_a_plain_line_when_it_is_due(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "PLAIN_SECONDS", 0.0)
+    with live.TrainingView() as view:
+        view.show(STEP)
+    assert capsys.readouterr().err.startswith("epoch 1  step 10/4000  -ELBO 106.75 = 98.12 + KL 17.25 ")
+
+
+def test_quiet_training_shows_only_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    display.settings.quiet = True
+    with live.TrainingView() as view:
+        for event in (
+            START,
+            STEP,
+            EVAL,
+            PlateauEvent(1, 0.1, 1),
+            CollapseEvent(1, 0.01, 0.0),
+            CollapseEvent(2, 8.0, 0.01),
+        ):
+            view.show(event)
+        view.show(WarningEvent("odd \x1b[31m"))
+    warnings = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in warnings] == ["warning", "hint", "warning", "warning"]
+    assert "posterior is collapsing" in warnings[0]
+    assert "--free-bits" in warnings[1]
+    assert "--preset default, pretrain, free-bits or mdr" in warnings[1]
+    assert warnings[3] == "warning: odd \\x1b[31m"
+
+
+def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    display.settings.color = False
+    monkeypatch.setattr(live, "REDRAW_SECONDS", 0.0)
+    with live.TrainingView() as view:
+        view.show(START)
+        for epoch in range(1, 61):
+            view.show(replace(STEP, epoch=epoch, step=epoch * 1000 - 500, steps=60_000))
+            view.show(replace(EVAL, epoch=epoch, step=epoch * 1000, best=epoch <= 3))
+            screen = terminal.getvalue().split("\x1b[1A")[-1].splitlines()
+            assert len(screen) <= 24
+        view.show(CollapseEvent(60, 0.02, 0.01))
+        before = len(terminal.getvalue())
+    lines = [line.rstrip() for line in terminal.getvalue().replace("\x1b[2K", "").replace("\x1b[?25l", "").splitlines()]
+    assert [line for line in lines if len(line.rpartition("\x1b[1A")[2]) > 80] == []
+    last = terminal.getvalue()[before:]
+    for epoch in (1, 2, 4, 59, 60):
+        assert f" {epoch} {epoch}000 " in " ".join(last.split())
+    assert "3* " in last
+    assert "2* " not in last
+    assert all(name in terminal.getvalue() for _, name in live.COLUMNS)
+
+
+def test_the_best_epoch_stays_visible() -> None:
+    view = live.TrainingView()
+    for epoch in range(1, 31):
+        view.show(replace(EVAL, epoch=epoch, best=epoch <= 3))
+    assert list(view.table(5).columns[0].cells) == ["3*", "27 ", "28 ", "29 ", "30 "]
+    view.show(replace(STEP, epoch=31))
+    assert list(view.table(5).columns[0].cells) == ["3*", "28 ", "29 ", "30 ", "31 "]
+    assert len(list(view.table(None).columns[0].cells)) == 31
+
+
+def test_an_epoch_repeated_after_a_resume_is_shown_once() -> None:
+    view = live.TrainingView()
+    for epoch in (1, 2, 3, 2):
+        view.show(replace(EVAL, epoch=epoch))
+    assert [row.epoch for row in view.rows] == [1, 2]
+
+
+def test_the_view_closes_when_training_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+
+    def train() -> None:
+        with live.TrainingView() as view:
+            view.show(START)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert terminal.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is visible again
+
+
+@pytest.mark.parametrize(
+    ("seconds", "took"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61.0, "1 min 1 s"), (3660.0, "1 h 1 min")]
+)
+def test_summary(seconds: float, took: str) -> None:
+    text = live.summary(EndEvent("finished", 30, 3000, 12, 101.256, seconds))
+    assert text == f"finished after 30 epochs, 3000 steps, {took}; best epoch 12, validation -ELBO 101.26"
+
+
+def test_a_held_rate_has_its_own_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(CollapseEvent(2, 8.0, 0.01))
+    hint = capsys.readouterr().err.splitlines()[1]
+    assert "--pretrain" in hint
+    assert "--min-rate" not in hint
+
+
+def test_counts_of_one_are_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, threads=1, epochs=1, steps_per_epoch=1))
+    assert "1 thread), 1 epoch of 1 step" in capsys.readouterr().err
+    assert live.summary(EndEvent("stopped", 4, 1, 3, 101.256, 7.0)).startswith("stopped early, without a better")
