@@ -20,6 +20,7 @@ from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import Evaluation
+from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
 from tests.conftest import Stages
 
@@ -70,13 +71,15 @@ def test_every_figure_is_finite_and_they_agree(result: Evaluation, tiny_corpus: 
 
 
 def test_json_has_the_names_of_the_design_in_their_order(result: Evaluation) -> None:
-    # Names of evaluation.md, in its order; further figures may stand between them.
+    head, of_source = ["split", "sentences", "tokens", "truncated"], ("entropy", "excess")
+    known = [key for key in FIGURES if key not in of_source]
+    assert list(result.to_json()) == [*head, *known, "signature"]
     assert [name for name in result.to_json() if name in NAMES.split()] == NAMES.split()
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
     assert result.entropy is result.excess is None
     toy = dataclasses.replace(result, figures={**result.figures, "entropy": 0.0, "excess": 0.0})
     assert toy.to_json()["entropy"] == toy.to_json()["excess"] == 0.0
-    assert toy.to_json().keys() - result.to_json().keys() == {"entropy", "excess"}
+    assert list(toy.to_json()) == [*head, *FIGURES, "signature"]
     overflowed = dataclasses.replace(result, figures={**result.figures, "iw_ppl": math.inf})
     assert overflowed.to_json()["iw_ppl"] is None
 
