@@ -37,7 +37,7 @@ def load_network(
     folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
     if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    # On `meta` it takes no memory for the sizes in untrusted settings before the weights confirm them, and draws nothing
+    # On `meta` it takes no memory for the sizes in untrusted settings before the weights confirm them, and no numbers
     # from torch's global random stream, from which a training in this process may draw.
     network = SentenceVAE(settings.model, vocabulary_size, "meta")
     while True:
