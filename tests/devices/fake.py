@@ -42,22 +42,27 @@ class Waits(TorchDispatchMode):
             case "aten::nonzero":
                 self.note("nonzero", args[0])
                 return args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.long)
+            case "aten::masked_select":
+                self.note("mask", args[1])
+                return args[0].new_empty(args[0].numel())
+            case "aten::masked_scatter_backward":
+                self.note("mask", args[1])
             case "aten::index" | "aten::index_put" | "aten::index_put_" | "aten::_unsafe_index":
                 args = (args[0], [part for index in args[1] for part in self.numbers(index)], *args[2:])
         result = function(*args, **options)
         match name:
             case "aten::where":
-                # Unlike other operations it copies a number, which is a tensor on the CPU to it, to the accelerator.
-                if on_accelerator(result):
-                    self.note("where with a number", *(part for part in args if not on_accelerator(part)))
+                # Other operations read a number that lies on the CPU there; this one copies it.
+                if on_accelerator(result) and not all(on_accelerator(part) for part in args):
+                    self.found[f"where at {line_of_ours()}"] += 1
             case "aten::copy_":
                 self.copied(args[1], args[0], non_blocking=args[2] if len(args) > 2 else False)
             case "aten::_to_copy":
                 self.copied(args[0], result, non_blocking=options.get("non_blocking", False))
         return result
 
-    def note(self, kind: str, *waited_for: Tensor) -> None:
-        if any(on_accelerator(tensor) or kind.startswith("where") for tensor in waited_for):
+    def note(self, kind: str, read: Tensor) -> None:
+        if on_accelerator(read):
             self.found[f"{kind} at {line_of_ours()}"] += 1
 
     def copied(self, source: Tensor, target: Tensor, *, non_blocking: bool) -> None:

@@ -10,34 +10,37 @@ from torch import Tensor, nn
 
 from tests.devices.fake import ACCELERATOR, Waits, moved, pretended_accelerator
 
-WAITING: dict[str, Callable[[Tensor, Tensor], object]] = {
-    "item": lambda values, mask: float(values.sum()),
-    "a condition": lambda values, mask: bool(mask.any()),
-    "nonzero": lambda values, mask: mask.nonzero(),
-    "mask": lambda values, mask: values[mask],
-    "masked assignment": lambda values, mask: values.index_put((mask,), values.new_zeros(())),
-    "gradient of a masked scatter": lambda values, mask: values.masked_scatter(mask, values).sum().backward(),
-    "where with a number": lambda values, mask: values.where(mask, 1.0),
-    "copy to the CPU": lambda values, mask: values.cpu(),
-    "copy from the CPU": lambda values, mask: torch.zeros(3).to(ACCELERATOR),
-    "copy into a tensor": lambda values, mask: torch.zeros(3).copy_(values[0]),
+Action = Callable[[Tensor], object]
+WAITING: dict[str, Action] = {
+    "item": lambda values: float(values.detach().sum()),
+    "a condition": lambda values: bool((values > 0).any()),
+    "nonzero": lambda values: values.nonzero(),
+    "mask": lambda values: values[values > 0],
+    "masked_select": lambda values: values.masked_select(values > 0),
+    "masked assignment": lambda values: values.index_put((values > 0,), values.new_zeros(())),
+    "gradient of masked_scatter": lambda values: values.masked_scatter(values > 0, values).sum().backward(),
+    "where with a number on the CPU": lambda values: values.where(values > 0, torch.zeros(())),
+    "copy to the CPU": lambda values: values.cpu(),
+    "copy from the CPU": lambda _: torch.zeros(3).to(ACCELERATOR),
+    "copy into a tensor": lambda values: torch.zeros(3).copy_(values[0]),
+    "a list as a tensor": lambda _: torch.tensor([1, 0], device=ACCELERATOR),
 }
-QUIET: dict[str, Callable[[Tensor, Tensor], object]] = {
-    "rows": lambda values, mask: values.index_select(0, torch.tensor([1, 0], device=ACCELERATOR)).sum().backward(),
-    "fill": lambda values, mask: values.masked_fill(mask, 1.0).sum().backward(),
-    "where of tensors": lambda values, mask: values.where(mask, values + 1),
-    "copy without waiting": lambda values, mask: torch.zeros(3).to(ACCELERATOR, non_blocking=True),
-    "numbers on the CPU": lambda values, mask: float(torch.zeros(3).sum()),
-    "masks on the CPU": lambda values, mask: torch.zeros(3)[torch.zeros(3) > 0],
+QUIET: dict[str, Action] = {
+    "rows": lambda values: values.index_select(0, torch.arange(2, device=ACCELERATOR)).sum().backward(),
+    "rows by numbers": lambda values: values[torch.arange(2, device=ACCELERATOR)].sum().backward(),
+    "fill": lambda values: values.masked_fill(values > 0, 1.0).sum().backward(),
+    "where": lambda values: values.where(values > 0, 1.0),
+    "copy without waiting": lambda _: torch.zeros(3).to(ACCELERATOR, non_blocking=True),
+    "numbers on the CPU": lambda _: float(torch.zeros(3).sum()),
+    "masks on the CPU": lambda _: torch.zeros(3)[torch.zeros(3) > 0],
 }
 
 
-def waits(action: Callable[[Tensor, Tensor], object]) -> int:
+def waits(action: Action) -> int:
     with pretended_accelerator():
         values = torch.zeros(2, 3).to(ACCELERATOR).requires_grad_()
-        mask = values > 0
         with Waits() as found:
-            action(values, mask)
+            action(values)
     return sum(found.found.values())
 
 
