@@ -9,6 +9,7 @@
 The settings choose variants of each part from the tables in `nn`: CELLS, POOLINGS, POSTERIORS, PRIORS.
 
 Shapes: B sentences, T tokens (`<eos>` counted), E embedding, H hidden, S summary, L latent dimensions, V words.
+Networks are made in float32 whatever torch's default dtype is.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqvae_cli.config.schema import ModelSettings
-from seqvae_cli.data.batching import Batch
+from seqvae_cli.data.batching import Batch, upload
 from seqvae_cli.data.tokenizer import BOS, UNK
 from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior, Prior, kl
 from seqvae_cli.nn.dropout import LockedDropout
@@ -31,6 +33,10 @@ from seqvae_cli.nn.priors import PRIORS
 from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run
 from seqvae_cli.nn.rotary import rotate
 from seqvae_cli.nn.softmax import OutputSoftmax
+
+
+def linear(inputs: int, outputs: int, device: torch.device | str, *, bias: bool = True) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias, device=device, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -48,18 +54,19 @@ class Terms:
 class Encoder(RecurrentModule):
     """x -> q(z|x): a recurrent network, its states pooled, and a linear map to each parameter of the posterior."""
 
-    def __init__(self, settings: ModelSettings, embedding: nn.Embedding) -> None:
+    def __init__(self, settings: ModelSettings, embedding: nn.Embedding, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.settings = settings
         self.embedding = embedding
         size, width = settings.encoder_size or settings.hidden_size, settings.summary_size
-        self.add_recurrent(settings.cell, settings.embed_size, size, settings.encoder_layers, settings.bidirectional)
+        layers = settings.encoder_layers
+        self.add_recurrent(settings.cell, settings.embed_size, size, layers, settings.bidirectional, device=device)
         self.pooling = POOLINGS[settings.pooling]
-        self.words = nn.Linear(settings.embed_size, width, bias=False) if self.pooling.with_words else None
+        self.words = linear(settings.embed_size, width, device, bias=False) if self.pooling.with_words else None
         self.kind = POSTERIORS[settings.posterior]
         self.sizes = self.kind.parameter_sizes(settings)
         for name, numbers in self.sizes.items():
-            self.add_module(name, nn.Linear(width, numbers))
+            self.add_module(name, linear(width, numbers, device))
 
     def forward(self, batch: Batch) -> Posterior:
         return self.posterior(self.summary(self.embedding(batch.tokens), batch))
@@ -67,8 +74,8 @@ class Encoder(RecurrentModule):
     def of_embeddings(self, inputs: Tensor) -> Posterior:
         """q(z|x) of sequences of any embeddings [B, T, E], not only those of words."""
         count, tokens, _ = inputs.shape
-        placeholder = torch.zeros(count, tokens, dtype=torch.long, device=inputs.device)
-        batch = Batch(placeholder, torch.full((count,), tokens, device=inputs.device), ragged=False)
+        placeholder = np.zeros((count, tokens), dtype=np.int64)
+        batch = Batch(placeholder, np.full(count, tokens), inputs.device)
         return self.posterior(self.summary(inputs, batch))
 
     def posterior(self, summary: Tensor) -> Posterior:
@@ -80,7 +87,8 @@ class Encoder(RecurrentModule):
         """The top layer's states at the tokens of a sentence, both directions joined, pooled to one vector: [B, S]."""
         if self.settings.bidirectional and batch.ragged:
             # A backward network would read the padding first; packing leaves it out.
-            packed = pack_padded_sequence(inputs, batch.lengths.cpu(), batch_first=True, enforce_sorted=False)
+            lengths = torch.from_numpy(batch.lengths)
+            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=inputs.size(1))
         else:
             states, _ = self.recurrent(inputs)
@@ -142,26 +150,26 @@ class Decoder(Protocol):
 class RecurrentDecoder(RecurrentModule):
     """The decoder of Bowman et al., teacher-forced (`forward`, `log_prob`) or a step at a time (`start`, `step`)."""
 
-    def __init__(self, settings: ModelSettings, embedding: nn.Embedding) -> None:
+    def __init__(self, settings: ModelSettings, embedding: nn.Embedding, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.settings = settings
         self.embedding = embedding
         layers, size, latent = settings.decoder_layers, settings.hidden_size, settings.latent_size
         self.latent_input = settings.latent_input and latent > 0
-        self.first_cell = nn.Linear(latent, layers * size) if settings.latent_state and latent else None
+        self.first_cell = linear(latent, layers * size, device) if settings.latent_state and latent else None
         self.memory = self.memory_output = None
         if settings.latent_rotary and latent:
-            self.memory = nn.Linear(latent, settings.summary_size, bias=False)
-            self.memory_output = nn.Linear(settings.summary_size, size, bias=False)
+            self.memory = linear(latent, settings.summary_size, device, bias=False)
+            self.memory_output = linear(settings.summary_size, size, device, bias=False)
         width = settings.embed_size + latent * self.latent_input + settings.summary_size * (self.memory is not None)
-        self.add_recurrent(settings.cell, width, size, layers)
+        self.add_recurrent(settings.cell, width, size, layers, device=device)
         self.dropout: nn.Module = (LockedDropout if settings.locked_dropout else nn.Dropout)(settings.dropout)
-        self.latent_output = nn.Linear(latent, size, bias=False) if settings.latent_output and latent else None
+        self.latent_output = linear(latent, size, device, bias=False) if settings.latent_output and latent else None
         # Tied weights have the width of an embedding, so a state of another width is projected first.
         projected = settings.tied and settings.embed_size != size
-        self.projection = nn.Linear(size, settings.embed_size) if projected else nn.Identity()
+        self.projection = linear(size, settings.embed_size, device) if projected else nn.Identity()
         output_size = settings.embed_size if settings.tied else size
-        self.vocabulary = OutputSoftmax(output_size, embedding.num_embeddings, settings.shortlist)
+        self.vocabulary = OutputSoftmax(output_size, embedding.num_embeddings, settings.shortlist, device)
         if settings.tied:
             self.vocabulary.weight = embedding.weight
 
@@ -172,15 +180,17 @@ class RecurrentDecoder(RecurrentModule):
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
         states = self.states(inputs, z)
         if not batch.ragged:
-            losses = self.cross_entropy(states.flatten(0, 1), batch.tokens.flatten())
+            losses = self.cross_entropy(states.flatten(0, 1), batch)
             return -losses.view_as(batch.tokens).sum(1)
-        mask = batch.mask
-        losses = self.cross_entropy(states[mask], batch.tokens[mask])
-        return -torch.zeros_like(batch.tokens, dtype=losses.dtype).masked_scatter(mask, losses).sum(1)
+        losses = self.cross_entropy(states.flatten(0, 1).index_select(0, batch.places), batch)
+        padded = losses.new_zeros(batch.tokens.numel()).scatter(0, batch.places, losses)
+        return -padded.view_as(batch.tokens).sum(1)
 
-    def cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
-        """-log p of each target [N] given its state [N, H]: [N] nats."""
-        return self.vocabulary.cross_entropy(self.projection(states), targets)
+    def cross_entropy(self, states: Tensor, batch: Batch) -> Tensor:
+        """-log p of each of the batch's words [N] given its state [N, H]: [N] nats."""
+        device = states.device
+        rows = [upload(found, device) for found in self.vocabulary.group_rows(batch.words)]
+        return self.vocabulary.cross_entropy(self.projection(states), upload(batch.words, device), rows)
 
     def states(self, inputs: Tensor, z: Tensor) -> Tensor:
         """The states that predict each next word, dropout applied: [B, T, H]."""
@@ -216,7 +226,7 @@ class RecurrentDecoder(RecurrentModule):
         An inputless decoder reads `<unk>` for every word, in generation as in training.
         """
         if self.settings.word_dropout == 1:
-            inputs = inputs.where(inputs == BOS, UNK)
+            inputs = inputs.masked_fill(inputs != BOS, UNK)
         embedded: Tensor = self.dropout(self.embedding(inputs))
         parts = [embedded]
         if self.latent_input:
@@ -251,15 +261,15 @@ DECODERS = {"recurrent": RecurrentDecoder}
 class SentenceVAE(nn.Module):
     """Encoder, prior and decoder; calling it gives the terms of the -ELBO."""
 
-    def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
+    def __init__(self, settings: ModelSettings, vocabulary_size: int, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.settings = settings
-        embedding = nn.Embedding(vocabulary_size, settings.embed_size)
+        embedding = nn.Embedding(vocabulary_size, settings.embed_size, device=device, dtype=torch.float32)
         nn.init.uniform_(embedding.weight, -0.1, 0.1)
-        self.encoder = Encoder(settings, embedding) if settings.latent_size else NoEncoder(embedding)
-        self.decoder = DECODERS["recurrent"](settings, embedding)
+        self.encoder = Encoder(settings, embedding, device) if settings.latent_size else NoEncoder(embedding)
+        self.decoder = DECODERS["recurrent"](settings, embedding, device)
         # Named like the setting: the name is part of checkpoint keys.
-        self.add_module(settings.prior, PRIORS[settings.prior](settings))
+        self.add_module(settings.prior, PRIORS[settings.prior](settings, device))
 
     def reset_decoder(self) -> None:
         """Gives the decoder new random weights; the word embeddings, which the encoder reads too, stay."""
@@ -287,6 +297,7 @@ class SentenceVAE(nn.Module):
         """What the decoder reads: `<bos>` w1 … wT, in training with words dropped (Bowman et al. 2015, section 3.1)."""
         words = batch.tokens[:, :-1]
         if self.training and self.settings.word_dropout > 0:
-            dropped = torch.rand(words.shape, device=words.device) < self.settings.word_dropout
+            drawn = torch.rand(words.shape, device=words.device, dtype=torch.float32)
+            dropped = drawn < self.settings.word_dropout
             words = words.masked_fill(dropped, UNK)
         return F.pad(words, (1, 0), value=BOS)

@@ -1,12 +1,13 @@
 """Sentences of similar length -> batches of padded tensors.
 
-Shapes: B sentences, T tokens in the longest of them, `<eos>` included.
+Shapes: B sentences, T tokens in the longest of them, N in all of them, `<eos>` included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,27 +19,69 @@ from seqvae_cli.data.tokenizer import EOS, PAD
 Indices = NDArray[np.int64]
 
 
+CPU = torch.device("cpu")
+
+
+def upload(values: NDArray[np.generic], device: torch.device) -> Tensor:
+    """An array as a tensor on `device`; does not wait for what the device still computes."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # a copy from other memory waits
+    return tensor.to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Batch:
-    """`tokens` [B, T]: w1 … wn `<eos>`, then padding. `lengths` [B]: tokens of each sentence, `<eos>` included."""
+    """Padded sentences: as arrays, and as tensors on the device of the model.
 
-    tokens: Tensor
-    lengths: Tensor
-    ragged: bool
-    """Whether the batch has padding; a Python bool, so that reading it does not wait for the device."""
+    Shapes that depend on the sentences come from the arrays: to ask the device for them would wait for it.
+    """
+
+    ids: Indices
+    """w1 … wn `<eos>` of each sentence, then padding: [B, T]."""
+    lengths: Indices
+    """Tokens of each sentence, `<eos>` included: [B]."""
+    device: torch.device = CPU
+    """Where the tensors are."""
 
     def __len__(self) -> int:
-        return self.tokens.size(0)
+        return len(self.ids)
 
-    @property
+    @cached_property
+    def ragged(self) -> bool:
+        """Whether the batch has padding."""
+        return bool((self.lengths != self.ids.shape[1]).any())
+
+    @cached_property
+    def words(self) -> Indices:
+        """The tokens that are not padding, sentence by sentence: [N]."""
+        return self.ids[self._mask]
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """`ids` on the device: [B, T]."""
+        return upload(self.ids, self.device)
+
+    @cached_property
     def mask(self) -> Tensor:
         """True at tokens, False at padding: [B, T]."""
-        return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
+        return upload(self._mask, self.device)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Index of each of `words` in the flattened tokens: [N]."""
+        return upload(np.flatnonzero(self._mask), self.device)
+
+    @cached_property
+    def _mask(self) -> NDArray[np.bool_]:
+        return np.arange(self.ids.shape[1]) < self.lengths[:, None]
 
     def to(self, device: torch.device) -> Batch:
-        if device.type == "cpu":
-            return self
-        return Batch(self.tokens.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), self.ragged)
+        return self if device == self.device else replace(self, device=device)
+
+    def repeat(self, count: int) -> Batch:
+        """Each sentence `count` times in a row: [B * count, T]."""
+        return self if count == 1 else Batch(self.ids.repeat(count, 0), self.lengths.repeat(count), self.device)
 
 
 def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
@@ -50,8 +93,7 @@ def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
     for row, ids in enumerate(sentences):
         tokens[row, : len(ids)] = ids
         tokens[row, len(ids)] = EOS
-    ragged = bool((lengths != lengths.max(initial=1)).any())
-    return Batch(torch.from_numpy(tokens), torch.from_numpy(lengths), ragged)
+    return Batch(tokens, lengths)
 
 
 def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int) -> list[Indices]:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
@@ -155,19 +156,18 @@ def probe(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> float:
     """
     center, scale = train.mean(0), train.std(0).clamp(min=1e-6)
     classes = int(max(labels.max(), truth.max())) + 1
-    layer = nn.Linear(train.size(1), classes)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+    weight = train.new_zeros(classes, train.size(1), requires_grad=True)
+    bias = train.new_zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
     inputs = (train - center) / scale
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(layer(inputs), labels) + 1e-4 * layer.weight.square().sum()
+        loss = F.cross_entropy(F.linear(inputs, weight, bias), labels) + 1e-4 * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        guessed = layer((test - center) / scale).argmax(1)
+        guessed = F.linear((test - center) / scale, weight, bias).argmax(1)
     return float((guessed == truth).double().mean())

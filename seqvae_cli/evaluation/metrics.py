@@ -99,8 +99,8 @@ def elbo(
     The rate is in closed form where the posterior and the prior have one.
     """
     prior = network.prior()
-    z = torch.empty(len(split), network.settings.latent_size)
-    distortion, rates, found = 0.0, torch.zeros(()), _PosteriorCollector(len(split))
+    z = torch.empty(len(split), network.settings.latent_size, dtype=torch.float32, device="cpu")
+    distortion, rates, found = 0.0, torch.zeros((), dtype=torch.float64, device="cpu"), _PosteriorCollector(len(split))
     for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
         batch = batch.to(network.device)
         streams = [stream(seed, int(i)) for i in rows]
@@ -132,12 +132,12 @@ class _PosteriorCollector:
 
     def __init__(self, count: int) -> None:
         self.parts: list[Posterior] = []
-        self.place = torch.empty(count, dtype=torch.long)
+        self.place = torch.empty(count, dtype=torch.long, device="cpu")
         self.count = 0
 
     def add(self, rows: Indices, posterior: Posterior) -> None:
         self.parts.append(posterior.apply(Tensor.cpu))
-        self.place[torch.from_numpy(rows)] = torch.arange(self.count, self.count + len(rows))
+        self.place[torch.from_numpy(rows)] = torch.arange(self.count, self.count + len(rows), device="cpu")
         self.count += len(rows)
 
     def all(self) -> Posterior:
@@ -271,8 +271,8 @@ def _bounds(
         posterior = network.encoder(batch)
     # In float64: where posteriors are narrow, log densities are differences of large numbers.
     q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
-    total = torch.full((len(batch),), -torch.inf, dtype=torch.float64)
-    distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64)
+    total = torch.full((len(batch),), -torch.inf, dtype=torch.float64, device="cpu")
+    distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64, device="cpu")
     for _, z, log_p in _decoded(network, batch, posterior, streams, samples, precision):
         exact, log_p = _doubles(z), _doubles(log_p)
         weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
@@ -296,13 +296,13 @@ def _decoded(
 
     k is chosen so that a pass holds at most `TOKENS_AT_ONCE` tokens.
     """
-    chunk = max(1, TOKENS_AT_ONCE // batch.tokens.numel())
+    chunk = max(1, TOKENS_AT_ONCE // batch.ids.size)
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
         shape = (count, network.settings.latent_size)
         noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
         z = posterior.expand(count).rsample(torch.from_numpy(noise).to(network.device).flatten(0, 1))
-        repeated = _repeat(batch, count)
+        repeated = batch.repeat(count)
         with autocast(network.device, precision):
             log_p = network.decoder.log_prob(network.inputs(repeated), repeated, z)
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
@@ -360,10 +360,3 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
 def _batches(split: SplitLike, tokens: int) -> Iterator[tuple[Indices, Batch]]:
     for rows in by_length(split.lengths, 0, batch_tokens=tokens):
         yield rows, collate([split[int(i)] for i in rows])
-
-
-def _repeat(batch: Batch, samples: int) -> Batch:
-    """Each sentence `samples` times in a row."""
-    if samples == 1:
-        return batch
-    return Batch(batch.tokens.repeat_interleave(samples, 0), batch.lengths.repeat_interleave(samples, 0), batch.ragged)

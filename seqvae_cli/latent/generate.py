@@ -119,7 +119,7 @@ def decode(
     if uniforms is None:
         if not strategy.greedy:
             raise UsageError("drawing words takes random numbers", "greedy, or a beam")
-        uniforms = torch.zeros(count, max_len)
+        uniforms = torch.zeros(count, max_len, dtype=torch.float32, device=device)
     uniforms = uniforms.to(device)
     words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
     words[:, : len(start)] = torch.tensor(list(start), dtype=torch.long, device=device)
@@ -174,7 +174,7 @@ def _beam_search(
     decoder: Decoder = network.decoder
     count, width = len(z), strategy.beam
     first = torch.arange(count, device=z.device)[:, None] * width
-    scores = torch.full((count, width), -torch.inf, device=z.device)
+    scores = torch.full((count, width), -torch.inf, dtype=torch.float32, device=z.device)
     scores[:, 0] = 0  # a row begins with one hypothesis
     words = torch.tensor(start, dtype=torch.long, device=z.device).expand(count * width, -1)
     ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(count)]
@@ -224,9 +224,8 @@ def log_probs(
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
     batch = collate([np.array(words, dtype=np.int64) for words in sentences])
-    rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
-    lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
-    batch = Batch(batch.tokens, lengths, ragged=True).to(network.device)
+    cut = np.array([len(words) >= max_len for words in sentences], dtype=np.int64)
+    batch = Batch(batch.ids, batch.lengths - cut, network.device)
     with autocast(network.device, precision):
         log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
     return log_p.cpu()

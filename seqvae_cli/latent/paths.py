@@ -142,7 +142,7 @@ def edit_distance(first: Sentence, second: Sentence) -> int:
 
 def linear_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
     """`steps` codes on the straight line between two [L], both ends included: [steps, L]."""
-    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    t = torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device)[:, None]
     return torch.lerp(first[None], last[None], t)
 
 
@@ -155,7 +155,7 @@ def spherical_path(first: Tensor, last: Tensor, steps: int) -> Tensor:
     cosine = torch.dot(first, last) / (lengths[0] * lengths[1])
     if not -0.9999 < float(cosine) < 0.9999:  # also NaN, the cosine of a code of length 0
         return linear_path(first, last, steps)
-    t = torch.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    t = torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device)[:, None]
     angle = torch.acos(cosine)
     arc = torch.sin((1 - t) * angle) * (first / lengths[0]) + torch.sin(t * angle) * (last / lengths[1])
     path: Tensor = torch.lerp(lengths[0], lengths[1], t) * arc / torch.sin(angle)

@@ -111,12 +111,12 @@ class _Lease:
     spare: ClassVar[list[Tensor]] = []
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
-        self.whole = torch.empty(0, dtype=dtype)
+        self.whole = torch.empty(0, dtype=dtype, device="cpu")
         with suppress(IndexError):  # no spare memory is left
             while len(self.whole) < count or self.whole.dtype != dtype:
                 self.whole = self.spare.pop()
         if len(self.whole) < count or self.whole.dtype != dtype:
-            self.whole = torch.empty(count, dtype=dtype)
+            self.whole = torch.empty(count, dtype=dtype, device="cpu")
         self.memory = self.whole[:count]
 
     def __del__(self) -> None:

@@ -224,10 +224,13 @@ POSTERIORS: dict[str, type[Posterior]] = {"gaussian": DiagonalGaussian, "vmf": V
 def log_bessel(order: float, x: Tensor) -> Tensor:
     """log I_order(x), the modified Bessel function of the first kind, of x > 0: float64, differentiable.
 
-    The power series is summed in logarithms: its terms are positive and vanish soon after term x / 2.
+    The power series is summed in logarithms: its terms are positive and vanish soon after term x / 2. To ask a device
+    for the largest x would wait for it, so the series there is long enough for every x up to MAX_CONCENTRATION.
     """
     x = _exact(x)
-    largest = float(x.detach().max()) if x.numel() else 0.0
+    largest = float(MAX_CONCENTRATION)
+    if x.device.type == "cpu":
+        largest = float(x.detach().max()) if x.numel() else 0.0
     m = torch.arange(int(largest / 2 + 12 * math.sqrt(largest + 25)), dtype=torch.float64, device=x.device)
     factorials = torch.lgamma(m + 1) + torch.lgamma(m + order + 1)
     sums = [

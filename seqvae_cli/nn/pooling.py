@@ -48,7 +48,7 @@ def mean(states: Tensor, mask: Tensor, _: bool) -> Tensor:
 def rotary(states: Tensor, mask: Tensor, _: bool) -> Tensor:
     """The sum of the states, each rotated by its position, over √length (see `nn.rotary`)."""
     rotated = rotate(states, torch.arange(states.size(1), device=states.device))
-    return (rotated * mask[..., None]).sum(1) / mask.sum(1)[:, None].sqrt()
+    return (rotated * mask[..., None]).sum(1) / mask.sum(1, dtype=torch.float32)[:, None].sqrt()
 
 
 POOLINGS = {

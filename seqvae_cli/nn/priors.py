@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ Encode = Callable[[Tensor], Posterior]
 class StandardPrior(nn.Module):
     """p(z) without weights: N(0, I), or uniform on the sphere."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, _: torch.device | str = "cpu") -> None:
         super().__init__()
         self.prior = POSTERIORS[settings.posterior].standard_prior(settings)
 
@@ -35,13 +36,14 @@ class StandardPrior(nn.Module):
 class MixturePrior(nn.Module):
     """p(z) a mixture of `components` distributions of the posterior's kind."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.settings = settings
         self.kind = POSTERIORS[settings.posterior]
-        self.mean = nn.Parameter(torch.randn(settings.components, settings.latent_size))
-        self.spread = nn.Parameter(torch.zeros(settings.components, self.kind.spread_size(settings)))
-        self.weight = nn.Parameter(torch.zeros(settings.components))
+        made: dict[str, Any] = {"device": device, "dtype": torch.float32}
+        self.mean = nn.Parameter(torch.randn(settings.components, settings.latent_size, **made))
+        self.spread = nn.Parameter(torch.zeros(settings.components, self.kind.spread_size(settings), **made))
+        self.weight = nn.Parameter(torch.zeros(settings.components, **made))
 
     def forward(self, _: Encode) -> Mixture:
         components = self.kind.from_unconstrained(self.settings, self.mean, self.spread)
@@ -54,13 +56,14 @@ class VampPrior(nn.Module):
     Words are discrete and cannot be learned by gradient, so the inputs are sequences of embeddings.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, device: torch.device | str = "cpu") -> None:
         super().__init__()
-        self.inputs = nn.Parameter(0.1 * torch.randn(settings.components, PSEUDO_TOKENS, settings.embed_size))
+        shape = settings.components, PSEUDO_TOKENS, settings.embed_size
+        self.inputs = nn.Parameter(0.1 * torch.randn(shape, device=device, dtype=torch.float32))
 
     def forward(self, encode: Encode) -> Mixture:
         count = len(self.inputs)
-        return Mixture(encode(self.inputs), torch.full((count,), -math.log(count), device=self.inputs.device))
+        return Mixture(encode(self.inputs), self.inputs.new_full((count,), -math.log(count)))
 
 
 PRIORS: dict[str, type[nn.Module]] = {"standard": StandardPrior, "mixture": MixturePrior, "vamp": VampPrior}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -52,9 +53,12 @@ hidden state from values. Its recurrent weights are named `weight_hh…`: those 
 class RecurrentModule(nn.Module):
     """A module with one recurrent network, an attribute named after its cell: the name is part of checkpoint keys."""
 
-    def add_recurrent(self, cell: str, inputs: int, size: int, layers: int, bidirectional: bool = False) -> None:
+    def add_recurrent(
+        self, cell: str, inputs: int, size: int, layers: int, bidirectional: bool = False, *, device: torch.device | str
+    ) -> None:
         self.cell = cell
-        self.add_module(cell, CELLS[cell](inputs, size, layers, batch_first=True, bidirectional=bidirectional))
+        options: dict[str, Any] = {"batch_first": True, "device": device, "dtype": torch.float32}
+        self.add_module(cell, CELLS[cell](inputs, size, layers, bidirectional=bidirectional, **options))
 
     @property
     def recurrent(self) -> Recurrent:

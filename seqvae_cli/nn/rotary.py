@@ -25,7 +25,7 @@ def rotate(values: Tensor, positions: Tensor) -> Tensor:
     Rotations add up, rotate(rotate(v, a), b) = rotate(v, a + b), and keep the length of a vector.
     """
     pairs = values.size(-1) // 2
-    angles = math.pi * (torch.arange(pairs, device=values.device) + 0.5) / max(pairs, 1)
+    angles = math.pi * (torch.arange(pairs, device=values.device, dtype=torch.float32) + 0.5) / max(pairs, 1)
     rotation = positions[:, None].to(angles) * angles
     cosine, sine = rotation.cos().to(values), rotation.sin().to(values)
     first, second, rest = torch.split(values, [pairs, pairs, values.size(-1) - 2 * pairs], dim=-1)

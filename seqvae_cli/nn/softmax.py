@@ -12,8 +12,12 @@ Shapes: N tokens, H the width of a state, V words, G groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqvae_cli.nn.cross_entropy import cross_entropy
@@ -28,13 +32,14 @@ class OutputSoftmax(nn.Linear):
     shortlist: words of the first stage; 0 or at least `words`: a single softmax.
     """
 
-    def __init__(self, width: int, words: int, shortlist: int = 0) -> None:
-        super().__init__(width, words)
+    def __init__(self, width: int, words: int, shortlist: int = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__(width, words, device=device, dtype=torch.float32)
         ends = [shortlist or words]
         while ends[-1] < words:
             ends.append(ends[-1] * GROWTH)
         self.sizes = [min(end, words) - start for start, end in zip([0, *ends], ends, strict=False)]
-        self.groups = nn.Linear(width, len(ends) - 1) if len(ends) > 1 else None
+        count = len(ends) - 1
+        self.groups = nn.Linear(width, count, device=device, dtype=torch.float32) if count else None
 
     def forward(self, states: Tensor) -> Tensor:
         """Logits [..., V]: unnormalized from a single softmax, log-probabilities from two stages."""
@@ -46,23 +51,35 @@ class OutputSoftmax(nn.Linear):
         within = [F.log_softmax(F.linear(states, *tail).float(), dim=-1) for tail in tails]
         return torch.cat([words, *(groups[..., i, None] + tail for i, tail in enumerate(within))], dim=-1)
 
-    def cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
-        """-log p of each target [N] given its state [N, H]: [N] nats."""
+    def group_rows(self, targets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Rows of the targets [N] in each group of rarer words."""
+        starts = np.cumsum(self.sizes)
+        return [
+            np.flatnonzero((targets >= start) & (targets < start + size))
+            for start, size in zip(starts[:-1], self.sizes[1:], strict=True)
+        ]
+
+    def cross_entropy(self, states: Tensor, targets: Tensor, group_rows: Sequence[Tensor] | None = None) -> Tensor:
+        """-log p of each target [N] given its state [N, H]: [N] nats.
+
+        group_rows: what `group_rows` finds, on the device; None: read from the targets, which waits for the device.
+        """
         if self.groups is None:
             return cross_entropy(states, self.weight, self.bias, targets)
+        if group_rows is None:
+            group_rows = [torch.from_numpy(rows).to(targets.device) for rows in self.group_rows(targets.cpu().numpy())]
         (weight, bias), *tails = self._stages()
-        listed, first = self.sizes[0], targets
-        start, rows = listed, []
-        for index, size in enumerate(self.sizes[1:]):
-            inside = (targets >= start) & (targets < start + size)
-            first = first.where(~inside, listed + index)
-            rows.append((inside.nonzero()[:, 0], start))
-            start += size
+        listed = self.sizes[0]
+        first = targets
+        for index, rows in enumerate(group_rows):
+            first = first.index_fill(0, rows, listed + index)
         losses = cross_entropy(states, weight, bias, first)
-        for (inside_rows, start), (weight, bias) in zip(rows, tails, strict=True):
-            if len(inside_rows):
-                within = cross_entropy(states[inside_rows], weight, bias, targets[inside_rows] - start)
-                losses = losses.index_add(0, inside_rows, within)
+        start = listed
+        for rows, size, (weight, bias) in zip(group_rows, self.sizes[1:], tails, strict=True):
+            if len(rows):
+                within = cross_entropy(states[rows], weight, bias, targets[rows] - start)
+                losses = losses.index_add(0, rows, within)
+            start += size
         return losses
 
     def _stages(self) -> list[tuple[Tensor, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
@@ -36,19 +37,30 @@ def load_network(
     folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
     if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    with torch.device("meta"):  # no memory for the sizes in untrusted settings before the weights confirm them
-        shapes = SentenceVAE(settings.model, vocabulary_size)
+    # On `meta` it takes no memory for the sizes in untrusted settings before the weights confirm them, and no numbers
+    # from torch's global random stream, from which a training in this process may draw.
+    network = SentenceVAE(settings.model, vocabulary_size, "meta")
     while True:
         before = generations(folder)
         try:
             path = newest(folder)
-            weights = read_weights(shapes, path)
+            weights = read_weights(network, path)
             step = step_of(path)
             break
         except DataError:
             if generations(folder) == before:  # else its training has just saved a newer checkpoint
                 raise
-    network = SentenceVAE(settings.model, vocabulary_size)
-    network.load_state_dict(weights)
-    network.requires_grad_(False)
+    _assign(network, weights)
+    # Moved only now: moving lays out the weights of a recurrent network as cuDNN wants them.
     return network.to(device).eval(), step
+
+
+def _assign(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Gives a network on `meta` its weights, without gradients. Names that share a parameter share it still."""
+    made: dict[nn.Parameter, nn.Parameter] = {}
+    state = {name: value.clone() for name, value in weights.items()}  # a file that is mapped into memory may change
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        if parameter not in made:
+            made[parameter] = nn.Parameter(state[name], requires_grad=False)
+        state[name] = made[parameter]
+    network.requires_grad_(False).load_state_dict(state, assign=True)

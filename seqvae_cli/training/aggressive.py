@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
+
 from seqvae_cli.data.batching import Batch
+from seqvae_cli.system.runtime import sum_type
 from seqvae_cli.training.learner import Learner
 from seqvae_cli.training.schedule import Clock
 from seqvae_cli.training.state import TrainingState
@@ -26,16 +29,19 @@ def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, numb
 
     `number` is the decoder's next step of the run, before which this happens. `batches` must not end.
     """
-    before, nats, tokens = math.inf, 0.0, 0
+    before, tokens = math.inf, 0
+    nats = zero = torch.zeros((), dtype=sum_type(learner.device), device=learner.device)
     for count in range(1, MAX_ENCODER_STEPS + 1):
         batch = next(batches)
-        nats += float(learner.step(batch, clock, number, part="encoder").total) * len(batch)
+        # Stays on the device between comparisons: reading it in every step would make the device wait.
+        nats = nats + learner.step(batch, clock, number, part="encoder").total.to(nats) * len(batch)
         tokens += int(batch.lengths.sum())
         if count % STEPS_PER_COMPARISON == 0:
             # Nats a token: a batch holds sentences of like length, so nats a sentence would compare lengths.
-            if nats / tokens >= before:
+            now = float(nats) / tokens
+            if now >= before:
                 return count
-            before, nats, tokens = nats / tokens, 0.0, 0
+            before, nats, tokens = now, zero, 0
     return MAX_ENCODER_STEPS
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.batching import Batch
@@ -23,6 +23,28 @@ from seqvae_cli.training.schedule import Clock, learning_rate_factor
 DIVERGED_HINT = "lower --lr, or clip gradients at a smaller norm (--clip); the last finite checkpoint, if any, is kept"
 
 
+class RunningMean(nn.Module):
+    """The exponential moving average of a model's weights: a share 1 - `decay` of each new model, all of the first.
+
+    Unlike torch's `AveragedModel` it counts on the CPU alone, so that no step waits for the device.
+    """
+
+    n_averaged: Tensor
+
+    def __init__(self, model: SentenceVAE, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.module = deepcopy(model)
+        # Both names are part of checkpoint keys.
+        self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long, device="cpu"))
+
+    @torch.no_grad()
+    def update(self, model: SentenceVAE) -> None:
+        share = 1 - self.decay if self.n_averaged else 1.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
+        self.n_averaged += 1
+
+
 class Learner:
     """Model, objective and optimizer on one device. Seeds torch's global random streams and draws from them."""
 
@@ -32,23 +54,20 @@ class Learner:
         self.model = SentenceVAE(settings.model, vocabulary_size).to(device)
         self.objective = Objective(settings.objective).to(device)
         self.new_optimizer(settings.train.lr)
-        self.bad_step = torch.full((), math.inf, device=device)
+        self.bad_step = torch.full((), math.inf, dtype=torch.float32, device=device)
 
     def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         """Replaces the optimizer, and the averaged weights if there are any, by new ones without state."""
         self.base_learning_rate = learning_rate
         fused = self.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate, fused=fused)
-        self.averaged: AveragedModel | None = None
-        if self.settings.average:
-            mean = get_ema_multi_avg_fn(self.settings.average)  # type: ignore[no-untyped-call]
-            self.averaged = AveragedModel(self.model, multi_avg_fn=mean)
+        self.averaged = RunningMean(self.model, self.settings.average) if self.settings.average else None
         return self.optimizer
 
     @property
     def evaluated(self) -> SentenceVAE:
         """The model to validate and to keep: with the averaged weights, if there are any."""
-        return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
+        return self.model if self.averaged is None else self.averaged.module
 
     def learning_rate(self, clock: Clock) -> float:
         return self.base_learning_rate * learning_rate_factor(self.settings, clock)
@@ -74,10 +93,10 @@ class Learner:
             group["lr"] = self.learning_rate(clock)
         self.optimizer.step()
         if self.averaged is not None and part != "encoder":  # the mean is over steps of the decoder
-            self.averaged.update_parameters(self.model)
+            self.averaged.update(self.model)
         # Stays on the device: reading it in every step would make the device wait.
         finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
-        self.bad_step = torch.where(finite | self.bad_step.isfinite(), self.bad_step, float(number))
+        self.bad_step = self.bad_step.masked_fill(~(finite | self.bad_step.isfinite()), float(number))
         # Detached from the graph, so that its tensors are freed before the next step.
         return replace(loss, total=loss.total.detach())
 

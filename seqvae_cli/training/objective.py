@@ -43,7 +43,7 @@ class Objective(nn.Module):
         super().__init__()
         self.settings = settings
         if settings.min_rate:
-            self.register_buffer("multiplier", torch.zeros(()))
+            self.register_buffer("multiplier", torch.zeros((), dtype=torch.float32, device="cpu"))
 
     def kl_weight(self, clock: Clock) -> float:
         """The weight of the rate at a moment; 0 in pretraining. With a target rate, the target rises and not beta."""

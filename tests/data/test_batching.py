@@ -38,7 +38,8 @@ def test_sentences_end_with_eos_and_are_padded_on_the_right() -> None:
     batch = collate([sentence(7, 8, 9), sentence(), sentence(5)])
     assert batch.tokens.tolist() == [[7, 8, 9, EOS], [EOS, PAD, PAD, PAD], [5, EOS, PAD, PAD]]
     assert batch.lengths.tolist() == [4, 1, 2]
-    assert batch.tokens.dtype == batch.lengths.dtype == torch.int64
+    assert (batch.tokens.dtype, batch.lengths.dtype) == (torch.int64, np.int64)
+    assert batch.words.tolist() == [7, 8, 9, EOS, EOS, 5, EOS]
     assert len(batch) == 3
 
 
@@ -83,9 +84,18 @@ def test_collating_copies_its_sentences() -> None:
 def test_a_batch_moves_as_a_whole() -> None:
     batch = collate([sentence(4, 5), sentence(6)])
     moved = batch.to(torch.device("meta"))
-    assert moved.tokens.device.type == moved.lengths.device.type == moved.mask.device.type == "meta"
-    assert moved.ragged == batch.ragged
+    assert moved.tokens.device.type == moved.mask.device.type == moved.places.device.type == "meta"
+    assert moved.repeat(3).tokens.device.type == "meta"
+    assert (moved.ragged, moved.words.tolist()) == (batch.ragged, batch.words.tolist())
     assert batch.to(torch.device("cpu")).tokens is batch.tokens
+
+
+def test_a_repeated_batch_holds_each_sentence_several_times_in_a_row() -> None:
+    sentences = [sentence(4, 5), sentence(), sentence(6, 7, 8)]
+    repeated, expected = collate(sentences).repeat(3), collate([ids for ids in sentences for _ in range(3)])
+    assert repeated.tokens.tolist() == expected.tokens.tolist()
+    assert repeated.lengths.tolist() == expected.lengths.tolist()
+    assert repeated.words.tolist() == expected.words.tolist()
 
 
 @settings(max_examples=100, deadline=None)
@@ -97,8 +107,9 @@ def test_the_mask_is_true_at_all_tokens_and_false_at_padding(lengths: list[int],
     assert batch.mask.sum(1).tolist() == batch.lengths.tolist() == [length + 1 for length in lengths]
     assert bool(batch.mask.all()) is not batch.ragged
     # The mask follows the lengths, not the tokens.
-    wider = Batch(torch.nn.functional.pad(batch.tokens, (0, further), value=9), batch.lengths, ragged=True)
+    wider = Batch(np.pad(batch.ids, ((0, 0), (0, further)), constant_values=9), batch.lengths)
     assert torch.equal(wider.mask, torch.nn.functional.pad(batch.mask, (0, further)))
+    assert wider.tokens.flatten()[wider.places].tolist() == wider.words.tolist() == batch.words.tolist()
 
 
 # --- the order of an epoch

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,8 @@ def test_what_stops_the_encoder_is_the_loss_a_token() -> None:
     """Scripted losses a token, in batches whose lengths grow or shrink: the lengths are not to matter."""
 
     class Scripted:
+        device = torch.device("cpu")
+
         def __init__(self, losses: list[float]) -> None:
             self.losses = iter(losses)
 
@@ -52,7 +55,7 @@ def test_what_stops_the_encoder_is_the_loss_a_token() -> None:
 
     def batches(lengths: Iterator[int]) -> Iterator[Batch]:
         for length in lengths:
-            yield Batch(torch.zeros(2, length, dtype=torch.long), torch.full((2,), length), ragged=False)
+            yield Batch(np.zeros((2, length), dtype=np.int64), np.full(2, length))
 
     ten = aggressive.STEPS_PER_COMPARISON
     falling = [5 - n // ten * 0.1 for n in range(aggressive.MAX_ENCODER_STEPS)]
