@@ -230,7 +230,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"
+        return f"{value:z.2f}" if abs(value) < 1e6 else f"{value:.4g}"
     return safe(str(value))
 
 

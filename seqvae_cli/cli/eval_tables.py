@@ -67,7 +67,7 @@ def quality(found: Quality, split: str) -> None:
         ),
         (f"distinct-2 of {found.compared:,}", 100 * samples.distinct_2, 100 * real.distinct_2, "%"),
         (f"self-BLEU of {found.bleu_sentences:,}", samples.self_bleu, real.self_bleu, "of 100"),
-        ("length", samples.length, real.length, "words a sentence"),
+        ("length", samples.length, real.length, "tokens a sentence"),
     ]
     display.table(f"{found.sampled:,} samples beside {split}", ["", "samples", "real", "unit"], rows)
 

@@ -69,13 +69,13 @@ class Diagnosis:
         if not self.latent_size:
             return "no latent code: a language model"
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
-            return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
-        said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
+            return f"collapsed: a code of {self.rate:z.1f} nats is worth {self.worth:z.1f} to the decoder; {units}"
+        said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats say something"
         if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > 2 * self.mutual_information:
             return f"used, at a high price: {said}; {units}"
-        return f"used: {said}, the code of another sentence costs {self.worth:.1f}; {units}"
+        return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "worth": self.worth, "verdict": self.verdict}

@@ -108,7 +108,7 @@ def best(
         _warn(damaged)
     _warn_samples(split or "test", winner.samples)
     where = split or ("validation" if by == "neg_elbo" else "test")
-    display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
+    display.say(f"{by} {winner.value:z.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
         names = ", ".join(winner.without[:5]) + (f" and {len(winner.without) - 5} more" if winner.without[5:] else "")
         display.say(f"not ranked, without this figure: {names}")
