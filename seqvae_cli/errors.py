@@ -55,6 +55,11 @@ class DivergedError(SeqvaeError):
     exit_code = 6
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 sentence`, `1,234 sentences`: a count with its noun, given in the singular."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name most similar to `name`, else with the first eight."""
     names = sorted(known)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.runs.run import Run
-from tests.conftest import Answer, Seqvae, tiny_text
+from tests.conftest import SMALL, Answer, Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 from tests.faults.processes import measured
 
@@ -264,7 +264,7 @@ def test_an_unknown_word_is_read_as_unk_with_one_warning(seqvae: Seqvae, command
         return seqvae(command, "-", "--json", stdin="\n".join(texts).encode())
 
     answer = call("the zebra sees the zebra", "a gnu likes it", "the zebra")
-    assert answer.err == "warning: unknown words, read as <unk>: gnu, zebra\n"
+    assert answer.err == "warning: 4 of 11 words are unknown, read as <unk>: 'zebra', 'gnu'\n"
     expected = call("the <unk> sees the <unk>", "a <unk> likes it", "the <unk>")
     assert expected.err == ""
     for row, other in zip(rows(answer), rows(expected), strict=True):
@@ -274,7 +274,7 @@ def test_an_unknown_word_is_read_as_unk_with_one_warning(seqvae: Seqvae, command
 @pytest.mark.row(18)
 def test_interpolate_reads_unknown_words_as_unk_with_one_warning(seqvae: Seqvae) -> None:
     answer = seqvae("interpolate", "the zebra sees it", "a gnu sees the zebra", "--json")
-    assert answer.err == "warning: unknown words, read as <unk>: gnu, zebra\n"
+    assert answer.err == "warning: 3 of 9 words are unknown, read as <unk>: 'zebra', 'gnu'\n"
     expected = seqvae("interpolate", "the <unk> sees it", "a <unk> sees the <unk>", "--json")
     assert expected.err == ""
     assert json.loads(answer.out)["steps"] == json.loads(expected.out)["steps"]
@@ -282,13 +282,25 @@ def test_interpolate_reads_unknown_words_as_unk_with_one_warning(seqvae: Seqvae)
 
 @pytest.mark.row(18)
 def test_many_unknown_words_are_one_line_that_steers_no_terminal(seqvae: Seqvae) -> None:
-    words = [f"w{number:03}" for number in range(500)] + ["\x1b[31mred"]
+    words = ["\x1b[31mred"] + [f"w{number:03}" for number in range(500)]
     answer = seqvae("encode", "-", stdin="\n".join(words * 3).encode())
     assert len(rows(answer)) == len(words) * 3
     (line,) = answer.err.splitlines()
-    assert line.endswith("w008 and 491 more")
+    assert line.startswith(
+        "warning: 1,503 of 1,503 words are unknown, read as <unk>, among them '\\x1b[31mred', 'w000', "
+    )
+    assert line.endswith(", 'w008'")
     assert "\x1b" not in line
-    assert "\\x1b[31mred" in line
+
+
+@pytest.mark.row(18)
+def test_an_unknown_space_shows(seqvae: Seqvae) -> None:
+    text = "\n".join(line.replace(" ", "") for line in tiny_text())
+    assert seqvae("prepare", "-", "--name", "solid", "--tokenizer", "char", "-q", stdin=text.encode()).code == 0
+    assert seqvae("train", "--data", "solid", "--name", "solid", *SMALL, "--epochs", "1", "-q").code == 0
+    for command in READERS:
+        answer = seqvae(command, "-", "-r", "solid", "--json", stdin=b"the cat\nit\tis\n")
+        assert answer.err == "warning: 2 of 12 characters are unknown, read as <unk>: ' ', '\\t'\n"
 
 
 # Row 19
