@@ -476,3 +476,12 @@ def test_standard_input_goes_with_nothing_else(seqvae: Seqvae, command: str) -> 
     answer = seqvae(command, "-", "the cat")
     assert answer.code == 2
     assert "give - alone" in answer.err
+
+
+def test_an_unknown_space_shows(seqvae: Seqvae) -> None:
+    text = "\n".join(line.replace(" ", "") for line in tiny_text())
+    assert seqvae("prepare", "-", "--name", "solid", "--tokenizer", "char", "-q", stdin=text.encode()).code == 0
+    assert seqvae("train", "--data", "solid", "--name", "solid", *SMALL, "--epochs", "1", "-q").code == 0
+    for command in ("encode", "reconstruct", "score"):
+        answer = seqvae(command, "-", "-r", "solid", "--json", stdin=b"the cat\nit\tis\n")
+        assert answer.err == "warning: 2 of 12 characters are unknown, read as <unk>: ' ', '\\t'\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.runs.run import Run
-from tests.conftest import SMALL, Answer, Seqvae, tiny_text
+from tests.conftest import Answer, Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 from tests.faults.processes import measured
 
@@ -291,16 +291,6 @@ def test_many_unknown_words_are_one_line_that_steers_no_terminal(seqvae: Seqvae)
     )
     assert line.endswith(", 'w008'")
     assert "\x1b" not in line
-
-
-@pytest.mark.row(18)
-def test_an_unknown_space_shows(seqvae: Seqvae) -> None:
-    text = "\n".join(line.replace(" ", "") for line in tiny_text())
-    assert seqvae("prepare", "-", "--name", "solid", "--tokenizer", "char", "-q", stdin=text.encode()).code == 0
-    assert seqvae("train", "--data", "solid", "--name", "solid", *SMALL, "--epochs", "1", "-q").code == 0
-    for command in READERS:
-        answer = seqvae(command, "-", "-r", "solid", "--json", stdin=b"the cat\nit\tis\n")
-        assert answer.err == "warning: 2 of 12 characters are unknown, read as <unk>: ' ', '\\t'\n"
 
 
 # Row 19
