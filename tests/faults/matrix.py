@@ -54,6 +54,7 @@ ROWS: dict[int | str, tuple[str, int]] = {
     27: ("links in place of runs and temporary files", 4),
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
+    38: ("a file that is not text: archives, pictures, documents, tables, weights", 100),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }
 """Row -> the fault, and how often it must be survived in full."""

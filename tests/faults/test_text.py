@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.data import formats
 from seqvae_cli.runs.run import Run
 from tests.conftest import Answer, Seqvae, tiny_text
-from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
+from tests.data.binaries import BINARIES
+from tests.faults.matrix import FULL, assert_one_line, snapshot, some, still_loads
 from tests.faults.processes import measured
 
 READERS = {"encode": "mean", "reconstruct": "reconstruction", "score": "nll"}
@@ -357,3 +360,19 @@ def test_an_empty_sentence_in_a_stream_keeps_its_row_with_the_reason(read: Any, 
     assert {row["reason"] for row in found if row[key] is None} == {"empty sentence"}
     assert answer.err == "warning: 4 empty sentences; their rows are kept\n"
     assert len(read(command, text).out.split("\n")) == 7
+
+
+# Row 38
+
+
+@pytest.mark.row(38)
+@pytest.mark.parametrize("name", some(list(BINARIES), 5))
+@pytest.mark.parametrize("command", ["prepare", *SOME])
+def test_a_file_that_is_not_text_is_called_what_it_is(seqvae: Seqvae, tmp_path: Path, command: str, name: str) -> None:
+    path = tmp_path / "sentences.txt"
+    path.write_bytes(BINARIES[name])
+    for encoding in ("utf-8", "latin-1"):
+        answer = seqvae(command, str(path), "--encoding", encoding)
+        assert answer.code == 4
+        assert answer.err == f"error: {path} is {name}, not text\nhint: {formats.recognize(BINARIES[name]).advice}\n"  # type: ignore[union-attr]
+    assert not list(corpora.list_prepared())[1:]
