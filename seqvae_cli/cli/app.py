@@ -112,7 +112,7 @@ def _format_options(command: Any, context: Any, formatter: Any) -> None:
             sections.setdefault(listed.heading, []).append((name, listed.summary))
         headings.write(formatter, sections)
     elif isinstance(command, TyperGroup):
-        headings.write(formatter, headings.commands(command, context, formatter.width))
+        headings.write(formatter, headings.commands(command, context))
     headings.write(formatter, headings.options(command, context))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -96,7 +96,9 @@ def diagnose(
     """
     data = corpus.split(split)
     if len(data) < 2:
-        raise UsageError(f"{split} has {len(data)} sentence: a diagnosis exchanges the codes of two or more")
+        raise UsageError(
+            f"{split} has {counted(len(data), 'sentence')}: a diagnosis exchanges the codes of two or more"
+        )
     watch = stage("posteriors", len(data))
     posterior, prior = metrics.posteriors(network, data, precision=precision, watch=watch), network.prior()
     latent = network.settings.latent_size
