@@ -91,8 +91,12 @@ def out_prose(text: str) -> None:
     if not pretty(sys.stdout):
         out(text)
         return
-    for line in textwrap.wrap(text, console(sys.stdout).width):
+    for line in _wrapped(text, console(sys.stdout).width):
         out(line)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def out_json(value: Any) -> None:
@@ -174,11 +178,11 @@ def table(
             return
         lines, heading = tables.fitted(columns, cells, width, optional)
         bold, thin, end = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colored(stream) else ("", "", "")
-        if title:
-            stream.write(f"\n{bold}{safe(title)}{end}\n")
+        heads = _wrapped(safe(title), width)
+        stream.writelines(["\n" * bool(title), *(f"{bold}{line}{end}\n" for line in heads)])
         for place, line in enumerate(lines):
             stream.write(f"{bold}{line}{end}\n" if place < heading else f"{line}\n")
-        for line in textwrap.wrap(note, width):
+        for line in _wrapped(note, width):
             stream.write(f"{thin}{line}{end}\n")
 
 
