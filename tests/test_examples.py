@@ -21,7 +21,7 @@ SMALL = {"SENTENCES = 10_000\n": "SENTENCES = 1500\n", "EPOCHS = 5\n": "EPOCHS =
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Figures go nowhere, and none are left open."""
-    pytest.importorskip("matplotlib", reason="the notebook draws with matplotlib: pip install 'seqvae[plot]'")
+    pytest.importorskip("matplotlib", reason="the notebook draws with matplotlib: pip install '.[plot]'")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     import matplotlib.pyplot as plt
 

@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from seqvae_cli.cli import display, headings
-from seqvae_cli.errors import UsageError, nearest
+from seqvae_cli.cli import display, headings, names
+from seqvae_cli.errors import UsageError
 from seqvae_cli.version import __version__
 
 GROUPS = {
@@ -82,16 +82,22 @@ class Commands(TyperGroup):
         assert isinstance(command, TyperCommand | TyperGroup)
         return command
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            raise UsageError(f"no such command: {args[0]!r}", nearest(args[0], COMMANDS))
-        return super().resolve_command(ctx, args)
+
+def _resolve(group: Any, resolve: Callable[..., Any], context: Any, arguments: list[str]) -> Any:
+    """Takes the place of typer's `resolve_command`: the error for an unknown command names the one that was meant."""
+    name, known = arguments[0], group.list_commands(context)
+    if name not in known and not context.resilient_parsing:
+        above = "" if isinstance(group, Commands) else str(group.name)
+        raise UsageError(f"no such command: {f'{above} {name}'.strip()!r}", names.command_hint(name, above, known))
+    return resolve(context, arguments)
 
 
 def _finish(command: Any) -> None:
     """Gives a command and all below it the shared options and a help with headings that keeps indented lines."""
     command.params.extend(_shared_options())
     command.format_options = partial(_format_options, command)
+    if isinstance(command, TyperGroup):
+        command.resolve_command = partial(_resolve, command, command.resolve_command)  # type: ignore[method-assign]
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(f"\b\n{text}" if "\n  " in f"\n{text}" else text for text in paragraphs)
     for below in getattr(command, "commands", {}).values():
@@ -106,7 +112,7 @@ def _format_options(command: Any, context: Any, formatter: Any) -> None:
             sections.setdefault(listed.heading, []).append((name, listed.summary))
         headings.write(formatter, sections)
     elif isinstance(command, TyperGroup):
-        headings.write(formatter, headings.commands(command, context, formatter.width))
+        headings.write(formatter, headings.commands(command, context))
     headings.write(formatter, headings.options(command, context))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from seqvae_cli.cli import app, display
+from seqvae_cli.cli import app, display, names
 from seqvae_cli.errors import MachineError, SeqvaeError
 
 MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len; in eval --samples"
@@ -156,8 +156,14 @@ def _verdict(error: BaseException) -> tuple[int, str, str]:
 def _usage_verdict(error: typer.TyperException) -> tuple[int, str, str]:
     """typer's message as ours: one line with the value at fault, and a hint."""
     help_command = f"{getattr(error, 'command_path', 'seqvae')} --help"
-    if possible := getattr(error, "possibilities", None):
-        return error.exit_code, _lower(error.message), f"did you mean {possible[0]}? see {help_command}"
+    if (option := getattr(error, "option_name", "")) and hasattr(error, "possibilities"):  # no such option
+        known = [name for parameter in error.ctx.command.params for name in parameter.opts]  # type: ignore[attr-defined]
+        found = names.option_meant(option, known)
+        return (
+            error.exit_code,
+            _lower(error.message),
+            f"did you mean {found}? see {help_command}" if found else help_command,
+        )
     return error.exit_code, _range_message(error) or _lower(error.format_message()), help_command
 
 

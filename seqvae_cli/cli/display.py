@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +27,6 @@ PLAIN_SECONDS = 10.0
 """Seconds between two lines of progress where stderr is not a terminal."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
 
 
 @dataclass
@@ -86,6 +86,19 @@ def out(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def out_prose(text: str) -> None:
+    """Sentences of the answer in one line; on a terminal wrapped at words to its width."""
+    if not pretty(sys.stdout):
+        out(text)
+        return
+    for line in _wrapped(text, console(sys.stdout).width):
+        out(line)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
 def out_json(value: Any) -> None:
     """The answer as one indented JSON document. Raises `ValueError` on NaN and infinity, which JSON lacks."""
     sys.stdout.write(_json(value, indent=2) + "\n")
@@ -132,34 +145,45 @@ def notice(label: str, text: str, color: str) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, answer: bool = True, note: str = ""
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    answer: bool = True,
+    note: str = "",
+    optional: Sequence[str] = (),
+    sideways: bool = False,
 ) -> None:
     """Rows under named columns: the answer on stdout, or commentary on stderr (`answer=False`).
 
-    On a terminal: a Rich table with `title` above and `note` below, long values folded. Elsewhere: aligned plain text
-    with column names, no value cut, no title. Numbers are right-aligned, None is `-`, floats have two decimals.
+    On a terminal: with `title` above and `note` below, in its width; `optional` columns are left out, in that order,
+    where there is no room (see `tables`). Elsewhere: aligned plain text with column names, all columns, no title.
+    Numbers are right-aligned, None is `-`, floats have two decimals. `sideways`: rows are shown as columns, on a
+    terminal where there is room.
     """
+    from seqvae_cli.cli import tables
+
     stream = sys.stdout if answer else sys.stderr
     if not answer and settings.quiet:
         return
     cells = [[_cell(value) for value in row] for row in rows]
-    right = [_numeric(row[index] for row in cells) for index in range(len(columns))]
+    width = console(stream).width if pretty(stream) else None
+    if sideways:
+        turned = list(zip(columns, *cells, strict=True))
+        if width is None or tables.fitting_widths(turned[0], turned[1:], width):
+            columns, cells = list(turned[0]), [list(row) for row in turned[1:]]
     with suppress(*(() if answer else (OSError,))):
-        if not pretty(stream):
-            for line in _plain(columns, cells, right):
-                stream.write(line + "\n")
+        if width is None:
+            stream.writelines(f"{line}\n" for line in tables.plain(columns, cells))
             return
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        drawn = Table(title=title or None, caption=note or None, box=box.SIMPLE_HEAD, title_justify="left")
-        drawn.caption_justify = "left"
-        for name, is_right in zip(columns, right, strict=True):
-            drawn.add_column(name, justify="right" if is_right else "left", overflow="fold")
-        for row in cells:
-            drawn.add_row(*(Text(value) for value in row))
-        console(stream).print(drawn)
+        lines, heading = tables.fitted(columns, cells, width, optional)
+        bold, thin, end = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colored(stream) else ("", "", "")
+        heads = _wrapped(safe(title), width)
+        stream.writelines(["\n" * bool(title), *(f"{bold}{line}{end}\n" for line in heads)])
+        for place, line in enumerate(lines):
+            stream.write(f"{bold}{line}{end}\n" if place < heading else f"{line}\n")
+        for line in _wrapped(note, width):
+            stream.write(f"{thin}{line}{end}\n")
 
 
 class Pace:
@@ -230,26 +254,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"
+        return f"{value:z.2f}" if abs(value) < 1e6 else f"{value:.4g}"
     return safe(str(value))
-
-
-def _numeric(values: Iterable[str]) -> bool:
-    shown = [value for value in values if value != "-"]
-    return bool(shown) and all(_NUMBER.match(value) for value in shown)
-
-
-def _plain(columns: Sequence[str], cells: list[list[str]], right: list[bool]) -> Iterator[str]:
-    from rich.cells import cell_len
-
-    lines = [list(columns), *cells]
-    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        padded = []
-        for value, width, is_right in zip(line, widths, right, strict=True):
-            gap = " " * (width - cell_len(value))
-            padded.append(gap + value if is_right else value + gap)
-        yield "  ".join(padded).rstrip()
 
 
 def quantity(count: int, unit: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
+from seqvae_cli.errors import counted
 from seqvae_cli.evaluation.figures import FIGURES, Figure
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def evaluation(model: Model, result: Evaluation) -> None:
         for figure in sorted(FIGURES.values(), key=place)
         if figure.label and (value := figure.shown(result.figures)) is not None
     ]
-    title = f"{model.run.name} on {result.split}: {result.sentences:,} sentences, {result.tokens:,} tokens"
+    size = f"{counted(result.sentences, 'sentence')}, {counted(result.tokens, 'token')}"
+    title = f"{model.run.name} on {result.split}: {size}"
     display.table(title, ["", "value", "unit"], rows)
 
 
@@ -52,7 +54,7 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
     if len(found.rate_by_dimension) > 1:
         ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
         display.table("KL by dimension", ["dimension", "nats"], ranked)
-    display.out(f"verdict: {found.verdict}")
+    display.out_prose(f"verdict: {found.verdict}")
 
 
 def quality(found: Quality, split: str) -> None:
@@ -67,9 +69,9 @@ def quality(found: Quality, split: str) -> None:
         ),
         (f"distinct-2 of {found.compared:,}", 100 * samples.distinct_2, 100 * real.distinct_2, "%"),
         (f"self-BLEU of {found.bleu_sentences:,}", samples.self_bleu, real.self_bleu, "of 100"),
-        ("length", samples.length, real.length, "words a sentence"),
+        ("length", samples.length, real.length, "tokens a sentence"),
     ]
-    display.table(f"{found.sampled:,} samples beside {split}", ["", "samples", "real", "unit"], rows)
+    display.table(f"{counted(found.sampled, 'sample')} beside {split}", ["", "samples", "real", "unit"], rows)
 
 
 def paths(equal: Paths, even: Paths, split: str) -> None:
@@ -79,5 +81,5 @@ def paths(equal: Paths, even: Paths, split: str) -> None:
         ("largest jump", 100 * equal.largest_jump, 100 * even.largest_jump, "% of a path's token edits"),
         ("paths without a change", equal.unchanged, even.unchanged, f"of {equal.pairs}"),
     ]
-    title = f"{equal.pairs:,} paths between sentences of {split}"
+    title = f"{counted(equal.pairs, 'path')} between sentences of {split}"
     display.table(title, ["", "equal steps", "--even", "unit"], rows)

@@ -82,11 +82,15 @@ def heading(parameter: Any) -> str:
     return str(parameter.rich_help_panel or OPTIONS)
 
 
-def commands(group: Any, context: Any, width: int) -> dict[str, Rows]:
-    """The commands of a group with the beginning of their help, under one heading."""
+def commands(group: Any, context: Any) -> dict[str, Rows]:
+    """The commands of a group with the first sentence of their help, under one heading."""
     known = {name: group.get_command(context, name) for name in group.list_commands(context)}
-    limit = width - 6 - max(map(len, known), default=0)
-    return {"Commands": [(name, command.get_short_help_str(limit)) for name, command in known.items()]}
+    return {"Commands": [(name, _first_sentence(command.help or "")) for name, command in known.items()]}
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", paragraph, maxsplit=1)[0]
 
 
 def write(formatter: Any, sections: dict[str, Rows]) -> None:

@@ -88,10 +88,10 @@ class Row:
             _speed(self.tokens_per_second),
             f"{self.learning_rate:.2g}",
             f"{self.kl_weight:.2f}",
-            *(f"{value:.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
+            *(f"{value:z.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
             "" if self.validation is None else f"{self.validation:.2f}",
             "" if self.perplexity is None else _short(self.perplexity),
-            "" if self.mutual_information is None else f"{self.mutual_information:.1f}",
+            "" if self.mutual_information is None else f"{self.mutual_information:z.1f}",
             "" if self.active_units is None else str(self.active_units),
         ]
 
@@ -144,8 +144,8 @@ class TrainingView:
                 self.collapses += 1
                 hint = HELD_HINT if event.rate >= event.mutual_information + 1 else COLLAPSE_HINT
                 display.warn(
-                    f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:.3f} nats a sentence, "
-                    f"mutual information {event.mutual_information:.3f}",
+                    f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:z.3f} nats a sentence, "
+                    f"mutual information {event.mutual_information:z.3f}",
                     hint if self.collapses == 1 else "",
                 )
             case WarningEvent():
@@ -175,7 +175,7 @@ class TrainingView:
         elif self._pace.due():
             display.say(
                 f"epoch {self._of(event.epoch)}  step {event.step}/{event.steps}  "
-                f"-ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:.2f}  "
+                f"-ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
                 f"KL weight {event.kl_weight:.2f}  {_speed(event.tokens_per_second)} tokens/s"
             )
 
@@ -191,8 +191,8 @@ class TrainingView:
             self._pace.due()
             display.say(
                 f"epoch {self._of(event.epoch)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
-                f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:.2f}  "
-                f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:.2f}  "
+                f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
+                f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:z.2f}  "
                 f"active units {event.active_units}" + ("  best" if event.best else "")
             )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -42,17 +41,18 @@ def open_model(argument: str | None, option: str | None, device: str, threads: i
     return model
 
 
-def warn_unknown(words: Iterable[str]) -> None:
-    """Warns, once, of the words that were read as `<unk>`."""
-    names = sorted(words)
-    if names:
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        display.warn(f"unknown words, read as <unk>: {shown}")
-
-
 def warn_of(tally: Tally) -> None:
-    """Warns of unknown words and empty sentences at the end of a stream."""
-    warn_unknown(tally.unknown)
+    """Warns of unknown words, with their share and the first of them, and of empty sentences."""
+    if tally.unknown:
+        unknown = f"{tally.unknown:,} of {counted(tally.words, tally.noun)}"
+        among = ": " if sum(tally.names.values()) == tally.unknown else ", among them "
+        names = ", ".join(map(_quoted, tally.names))
+        display.warn(f"{unknown} {'is' if tally.unknown == 1 else 'are'} unknown, read as <unk>{among}{names}")
     if tally.empty:
         empty = "1 empty sentence; its row is" if tally.empty == 1 else f"{tally.empty} empty sentences; their rows are"
         display.warn(f"{empty} kept")
+
+
+def _quoted(word: str) -> str:
+    """A word in quotes, so that spaces show; what no terminal shows is escaped, and a long word is cut."""
+    return repr(word if len(word) <= 40 else f"{word[:40]}...")

@@ -200,7 +200,8 @@ def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
     for full in known:
         if full.rpartition(".")[2] == key.rpartition(".")[2]:
             return f"did you mean {full!r}?"
-    return nearest(key, known)
+    group = key.partition(".")[0]
+    return nearest(key, [full for full in known if full.startswith(f"{group}.")] or known)
 
 
 def _first_of(group: str, known: Mapping[str, FieldInfo]) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqvae_cli.data.tokenizer import Tokenizer
-from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, counted, nearest
 from seqvae_cli.system import files, places
 
 CORPUS_FORMAT = 1
@@ -62,7 +62,7 @@ class Split:
         if index < 0:
             index += len(self)
         if not 0 <= index < len(self):
-            raise IndexError(f"split {self.name} has {len(self)} sentences")
+            raise IndexError(f"split {self.name} has {counted(len(self), 'sentence')}")
         return self.tokens[self.offsets[index] : self.offsets[index + 1]].astype(np.int64)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:

@@ -65,18 +65,20 @@ def fetch(
 
     client = _Client(watch, timeout, limit)
     digests = dict(corpus.files.values())
-    failures: list[str] = []
+    failures: dict[str, list[str]] = {}
     with files.machine_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / ".lock"):  # a second download of the same files waits, and finds them
             missing = _missing(cache, digests)
             for mirror in corpus.mirrors:
                 if missing:
-                    failures += _try_mirror(mirror, missing, cache, client)
+                    for address, reason in _try_mirror(mirror, missing, cache, client):
+                        failures.setdefault(reason, []).append(address)
                     missing = _missing(cache, missing)
     if missing:
-        lines = [f"no mirror gave {', '.join(missing)}:", *failures]
-        raise DataError("\n  ".join(lines), f"get the files elsewhere, then: seqvae prepare {corpus.name} --from DIR")
+        told = [f"{reason} ({', '.join(addresses)})" for reason, addresses in failures.items()]
+        message = f"no mirror gave {', '.join(missing)}: {'; '.join(told)}"
+        raise DataError(message, f"get the files elsewhere, then: seqvae prepare {corpus.name} --from DIR")
     return {split: cache / name for split, (name, _) in corpus.files.items()}
 
 
@@ -121,19 +123,19 @@ def _missing(cache: Path, digests: dict[str, str]) -> dict[str, str]:
     return missing
 
 
-def _try_mirror(mirror: Mirror, missing: dict[str, str], cache: Path, client: _Client) -> Iterator[str]:
-    """Downloads the missing files; yields each failure with its address."""
+def _try_mirror(mirror: Mirror, missing: dict[str, str], cache: Path, client: _Client) -> Iterator[tuple[str, str]]:
+    """Downloads the missing files; yields the address of each failure, and its reason."""
     if mirror.members is not None:
         try:
             _unpack(mirror.url, mirror.members, missing, cache, client)
         except _UnusableError as error:
-            yield f"{mirror.url}: {error}"
+            yield mirror.url, str(error)
         return
     for name, digest in missing.items():
         try:
             _download(mirror.url + name, cache / name, digest, client)
         except _UnusableError as error:
-            yield f"{mirror.url}{name}: {error}"
+            yield f"{mirror.url}{name}", str(error)
             if error.gone:
                 return
 

@@ -24,7 +24,7 @@ from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
 from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.errors import DataError, NotFoundError, UsageError, nearest
+from seqvae_cli.errors import DataError, NotFoundError, UsageError, counted, nearest
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
@@ -297,7 +297,7 @@ def _split_sizes(total: int, fractions: dict[str, float], label: str) -> dict[st
         if sizes[largest] == 1:
             empty = ("train", *fractions)[total]
             raise DataError(
-                f"{label} has only {total} sentence{'s' * (total > 1)}: the {empty} split is empty",
+                f"{label} has only {counted(total, 'sentence')}: the {empty} split is empty",
                 "add sentences, or give files with --valid and --test",
             )
         sizes[largest] -= 1

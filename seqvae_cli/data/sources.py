@@ -15,10 +15,12 @@ from typing import BinaryIO
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.text import read_lines
-from seqvae_cli.errors import DataError, UsageError, nearest
+from seqvae_cli.errors import DataError, UsageError, meant
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
+MOST_COMPARED = 10_000
+"""Files of a folder that a hint looks through for a similar name."""
 _SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
 _ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
 
@@ -49,11 +51,23 @@ def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | N
         if isinstance(path, Path):
             with files.machine_errors(path):
                 if not path.exists():
-                    raise DataError(f"{path} does not exist", nearest(str(path), ("toy", *CORPORA)))
+                    raise DataError(f"{path} does not exist", _meant_source(path))
                 if _is_folder(path):
                     raise DataError(f"{path} is a folder", "give a text file")
     ordered = {split: found[split] for split in SPLITS if split in found}
     return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
+
+
+def _meant_source(path: Path) -> str:
+    """A hint for a path that does not exist: a file of its folder with a similar name, or a known corpus."""
+    known = [] if path.suffix or len(path.parts) > 1 else ["toy", *CORPORA]
+    try:
+        names = [entry.name for entry in itertools.islice(path.parent.iterdir(), MOST_COMPARED)]
+    except OSError:  # the folder is missing, too
+        names = []
+    if found := meant(path.name, [*known, *sorted(names)]):
+        return f"did you mean {str(path.with_name(found))!r}?"
+    return f"give a file or a folder of text, or a known corpus: {', '.join(('toy', *CORPORA))}"
 
 
 def name_of(source: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from seqvae_cli.data.formats import recognize
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.system.files import machine_errors
 
@@ -114,8 +115,10 @@ def _decode_blocks(
     line, byte = 1, 0  # where the next block starts
     with _open_reader(source, label) as read:
         block = read(_BLOCK)
+        if other := recognize(block):
+            raise DataError(f"{label} is {other.name}, not text", other.advice)
         if utf8:
-            _reject_other_formats(block, label)
+            _reject_other_encodings(block, label)
             byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
         at_start = True
         while True:
@@ -125,9 +128,11 @@ def _decode_blocks(
             except UnicodeDecodeError as error:
                 line += error.object[: error.start].count(b"\n")
                 value = error.object[error.start]
+                hint = "name the encoding of the text with --encoding, for example latin-1 or cp1252"
+                binary = "it has NUL bytes, too: give a file of text, or --encoding utf-16 where it is that"
                 raise DataError(
                     f"{label}, line {line}: byte {byte - pending + error.start} (0x{value:02x}) is not {encoding}",
-                    "name the encoding of the text with --encoding, for example latin-1 or cp1252",
+                    binary if b"\0" in block else hint,
                 ) from error
             except UnicodeError as error:
                 raise DataError(f"{label}: {error}", "name the encoding of the text with --encoding") from error
@@ -154,8 +159,8 @@ def _decode_blocks(
             block = read(_BLOCK)
 
 
-def _reject_other_formats(start: bytes, label: str) -> None:
-    """Raises `DataError` for UTF-16, UTF-32 and gzip, which are mistaken for UTF-8 text most often."""
+def _reject_other_encodings(start: bytes, label: str) -> None:
+    """Raises `DataError` for UTF-16 and UTF-32 with a byte order mark."""
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32"),
         (codecs.BOM_UTF32_BE, "utf-32"),
@@ -164,5 +169,3 @@ def _reject_other_formats(start: bytes, label: str) -> None:
     ):
         if start.startswith(mark):
             raise DataError(f"{label}, line 1: byte 0 starts {name.upper()} text, not UTF-8", f"--encoding {name}")
-    if start.startswith(b"\x1f\x8b"):
-        raise DataError(f"{label}, line 1: byte 0 starts a gzip archive, not text", "gzip -dc FILE | seqvae prepare -")

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -70,13 +70,13 @@ class Diagnosis:
         if not self.latent_size:
             return "no latent code: a language model"
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
-            return f"collapsed: a code of {self.rate:.1f} nats is worth {self.worth:.1f} to the decoder; {units}"
-        said = f"{self.mutual_information:.1f} of {self.rate:.1f} nats say something"
+            return f"collapsed: a code of {self.rate:z.1f} nats is worth {self.worth:z.1f} to the decoder; {units}"
+        said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats say something"
         if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > 2 * self.mutual_information:
             return f"used, at a high price: {said}; {units}"
-        return f"used: {said}, the code of another sentence costs {self.worth:.1f}; {units}"
+        return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
@@ -97,7 +97,9 @@ def diagnose(
     """
     data = corpus.split(split)
     if len(data) < 2:
-        raise UsageError(f"{split} has {len(data)} sentence: a diagnosis exchanges the codes of two or more")
+        raise UsageError(
+            f"{split} has {counted(len(data), 'sentence')}: a diagnosis exchanges the codes of two or more"
+        )
     watch = stage("posteriors", len(data))
     posterior, prior = metrics.posteriors(network, data, precision=precision, watch=watch), network.prior()
     latent = network.settings.latent_size

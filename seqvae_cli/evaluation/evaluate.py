@@ -89,7 +89,6 @@ def evaluate(
         samples=samples,
         inputs=inputs,
         outputs=outputs,
-        tokenizer=corpus.tokenizer,
         log_probs=corpus.log_probs(split),
         entropy=corpus.entropy,
     )

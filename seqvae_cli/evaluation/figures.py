@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from seqvae_cli.data.tokenizer import Tokenizer
     from seqvae_cli.evaluation.metrics import Elbo
 
 
@@ -31,7 +30,6 @@ class Measurements:
     """Token ids of each sentence."""
     outputs: list[list[int]]
     """Token ids of the greedy decoding of each posterior mean."""
-    tokenizer: Tokenizer
     log_probs: NDArray[np.float64] | None
     """Exact log p(x) of each sentence where the source is known (toy): [N] nats."""
     entropy: float | None
@@ -93,11 +91,7 @@ def bleu(measured: Measurements) -> float:
     """BLEU-4 of the greedy decoding of the posterior mean against the input, 0 to 100."""
     from seqvae_cli.evaluation import metrics
 
-    outputs, inputs = (
-        [" ".join(measured.tokenizer.tokens(ids)) for ids in sentences]
-        for sentences in (measured.outputs, measured.inputs)
-    )
-    return metrics.bleu(outputs, inputs)
+    return metrics.bleu(measured.outputs, measured.inputs)
 
 
 def exact_match(measured: Measurements) -> float:

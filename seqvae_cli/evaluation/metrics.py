@@ -350,11 +350,15 @@ def active_units(posterior: Posterior) -> int:
     return int((means.double().var(0, correction=0) > 0.01 * prior_variance).sum())
 
 
-def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus BLEU-4 (sacrebleu) of tokens joined by spaces, 0 to 100."""
+def bleu(outputs: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
+    """Corpus BLEU-4 (sacrebleu) of sentences of token ids, 0 to 100.
+
+    Ids take the place of tokens, which may hold spaces: sacrebleu would split there, and drop the token " ".
+    """
     import sacrebleu
 
-    return float(sacrebleu.corpus_bleu(outputs, [references], tokenize="none", force=True).score)
+    hypotheses, texts = ([" ".join(map(str, ids)) for ids in sentences] for sentences in (outputs, references))
+    return float(sacrebleu.corpus_bleu(hypotheses, [texts], tokenize="none", force=True).score)
 
 
 def _batches(split: SplitLike, tokens: int) -> Iterator[tuple[Indices, Batch]]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.data.text import read_lines
-from seqvae_cli.errors import DataError
+from seqvae_cli.errors import DataError, counted
 from seqvae_cli.system import files
 
 MAGIC = b"\x93NUMPY"
@@ -100,7 +100,7 @@ def _code(line: str, size: int, where: str) -> Code | None:
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         raise DataError(f"{where} is not a list of numbers")
     if len(value) != size:
-        raise DataError(f"{where} has {len(value)} numbers, a code of this model has {size}")
+        raise DataError(f"{where} has {counted(len(value), 'number')}, a code of this model has {size}")
     try:
         with np.errstate(over="ignore"):
             return _finite(np.array(value, dtype=np.float32), where)

@@ -11,22 +11,39 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.data.tokenizer import UNK, Tokenizer
 
 T = TypeVar("T")
 
-UNKNOWN_KEPT = 1000
-"""Unknown words after which a tally adds no more, so that memory stays bounded."""
+UNKNOWN_NAMED = 10
+"""Different unknown words whose names a tally keeps, so that memory stays bounded."""
 
 
 @dataclass
 class Tally:
     """Unknown words and empty sentences of a stream; complete when the stream has ended."""
 
-    unknown: set[str] = field(default_factory=set)
-    """Words that were read as `<unk>`: about the first `UNKNOWN_KEPT`."""
+    words: int = 0
+    """Words read, known or not; characters for a tokenizer of characters."""
+    unknown: int = 0
+    """How many of them were read as `<unk>`."""
+    names: dict[str, int] = field(default_factory=dict)
+    """How often each of the first `UNKNOWN_NAMED` different unknown words occurred."""
     empty: int = 0
     """Sentences without words."""
+    noun: str = "word"
+    """What is counted: `word` or `character`."""
+
+    def add(self, tokenizer: Tokenizer, line: str, ids: list[int]) -> None:
+        """Counts the words of a line, whose ids are given."""
+        self.noun = "character" if tokenizer.kind == "char" else "word"
+        self.words += len(ids)
+        if UNK not in ids:
+            return
+        for word in tokenizer.unknown(line):
+            self.unknown += 1
+            if word in self.names or len(self.names) < UNKNOWN_NAMED:
+                self.names[word] = self.names.get(word, 0) + 1
 
 
 def map_lines(
@@ -53,8 +70,7 @@ def map_lines(
                 waiting.append((line, False, times + 1))
                 continue
             waiting.append((line, True, 1))
-            if len(tally.unknown) < UNKNOWN_KEPT:
-                tally.unknown.update(tokenizer.unknown(line))
+            tally.add(tokenizer, line, words)
             yield np.array(words, dtype=np.int64)
 
     def empty_lines() -> Iterator[tuple[str, None]]:

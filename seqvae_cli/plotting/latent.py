@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.errors import DataError, UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import curves, pictures
@@ -184,7 +184,7 @@ def figure(name: str, lines: Lines, means: Means) -> Figure:
     epochs, values = rates(lines)
     _draw_rates(left, epochs, values)
     _draw_means(right, means)
-    note = f"{len(means.points):,} sentences of {means.split}"
+    note = f"{counted(len(means.points), 'sentence')} of {means.split}"
     if epoch in epochs:
         left.plot(epoch, 1.025, "k*", markersize=10, transform=left.get_xaxis_transform(), clip_on=False)
         note += f", weights of epoch {epoch} (★)"

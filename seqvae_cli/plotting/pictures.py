@@ -49,7 +49,8 @@ def render(draw: Callable[[], Figure], kind: str) -> bytes:
             "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
         )
         raise MachineError(
-            message, "pip install 'seqvae[plot]'; --text draws curves in the terminal without it"
+            message,
+            "pip install '.[plot]' in a clone of the repository; --text draws curves in the terminal without it",
         ) from error
     rc = {
         "font.size": 11,

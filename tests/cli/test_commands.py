@@ -79,7 +79,8 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["train", "--data", "toyy"], 3, "toyy"),
         (["train", "--epochs", "many"], 2, "many"),
         (["train", "--preset", "defualt"], 2, "default"),
-        (["train", "--set", "train.learning=1"], 2, "did you mean"),
+        (["train", "--set", "train.learning=1"], 2, "train.lr, train.lr_schedule"),
+        (["train", "--set", "trian.epoch=1"], 2, "did you mean 'train.epochs'"),
         (["train", "--set", "lr=1"], 2, "train.lr"),
         (["train", "--set", "lr"], 2, "KEY=VALUE"),
         (["train", "--config", "nowhere.yaml"], 4, "nowhere.yaml"),
@@ -476,3 +477,12 @@ def test_standard_input_goes_with_nothing_else(seqvae: Seqvae, command: str) -> 
     answer = seqvae(command, "-", "the cat")
     assert answer.code == 2
     assert "give - alone" in answer.err
+
+
+def test_an_unknown_space_shows(seqvae: Seqvae) -> None:
+    text = "\n".join(line.replace(" ", "") for line in tiny_text())
+    assert seqvae("prepare", "-", "--name", "solid", "--tokenizer", "char", "-q", stdin=text.encode()).code == 0
+    assert seqvae("train", "--data", "solid", "--name", "solid", *SMALL, "--epochs", "1", "-q").code == 0
+    for command in ("encode", "reconstruct", "score"):
+        answer = seqvae(command, "-", "-r", "solid", "--json", stdin=b"the cat\nit\tis\n")
+        assert answer.err == "warning: 2 of 12 characters are unknown, read as <unk>: ' ', '\\t'\n"

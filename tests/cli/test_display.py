@@ -110,6 +110,11 @@ def test_a_table_as_commentary(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_numbers_that_round_to_zero_have_no_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    display.table("", ["a", "b", "c"], [[-0.0, -0.004, -0.006]])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["0.00", "0.00", "-0.01"]
+
+
 def test_a_table_without_rows_shows_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     display.table("", ["a", "b"], [])
     assert capsys.readouterr().out == "a  b\n"

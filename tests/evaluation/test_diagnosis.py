@@ -45,6 +45,11 @@ def test_the_verdict(changes: dict[str, float], start: str, said: str) -> None:
     assert said in verdict
 
 
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    found = dataclasses.replace(FOUND, rate=-1e-9, shuffled=94.99)
+    assert found.verdict.startswith("collapsed: a code of 0.0 nats is worth 0.0 to the decoder")
+
+
 def test_derangement_is_another_sentence_for_each_and_each_once() -> None:
     for count in (2, 3, 50):
         found = derangement(count, seed=1)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import json
 import math
 import pickle
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sacrebleu
 
 from seqvae_cli import __version__, api
 from seqvae_cli.api import Model
@@ -22,7 +25,8 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import Evaluation
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
-from tests.conftest import Stages
+from tests.conftest import Stages, tiny_text
+from tests.trainings import fit, new_run
 
 NAMES = (
     "split sentences tokens truncated neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples mutual_information"
@@ -128,8 +132,27 @@ def test_figures_are_those_of_metrics_and_free_decoding(model: Model, tiny_corpu
     outputs = list(generate.reconstruct(model.network, split, max_len=2 * longest))
     exact = [words == ids.tolist() for words, ids in zip(outputs, split, strict=True)]
     assert result.exact_match == np.mean(exact)
+    assert result.bleu == metrics.bleu(outputs, [ids.tolist() for ids in split])
     sentences = [" ".join(tokenizer.tokens(ids)) for ids in split]
-    assert result.bleu == metrics.bleu([" ".join(tokenizer.tokens(words)) for words in outputs], sentences)
+    decoded = [" ".join(tokenizer.tokens(words)) for words in outputs]
+    assert result.bleu == sacrebleu.corpus_bleu(decoded, [sentences], tokenize="none", force=True).score
+
+
+def test_a_lost_space_of_characters_is_no_exact_reconstruction(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not home.exists()
+    text = io.BytesIO("\n".join(tiny_text()).encode())
+    corpus = prepare.prepare(text, name="letters", tokenizer="char").corpus
+    run = new_run(corpus, "letters", train__epochs=1)
+    fit(run, corpus)
+    space = corpus.tokenizer.words.index(" ")
+
+    def spaceless(_: object, sentences: Iterable[np.ndarray], **__: object) -> Iterator[list[int]]:
+        return ([index for index in ids.tolist() if index != space] for ids in sentences)
+
+    monkeypatch.setattr(generate, "reconstruct", spaceless)
+    result = api.load("letters").evaluate(samples=1)
+    assert result.exact_match == 0
+    assert 0 < result.bleu < 90
 
 
 def test_a_model_that_gives_everything_back_reconstructs_exactly(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

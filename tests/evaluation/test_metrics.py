@@ -524,8 +524,18 @@ def test_on_the_sphere_a_unit_is_active_by_what_a_dimension_can_vary(dimensions:
 # BLEU
 
 
+def numbered(*texts: list[list[str]]) -> list[list[list[int]]]:
+    """Tokens as ids, the same token by the same id."""
+    ids: dict[str, int] = {}
+    return [[[ids.setdefault(token, 4 + len(ids)) for token in sentence] for sentence in text] for text in texts]
+
+
+def words(text: list[str]) -> list[list[str]]:
+    return [sentence.split() for sentence in text]
+
+
 def test_bleu_of_equal_texts_is_100() -> None:
-    text = ["the cat sees a red house", "my sister likes it , too ."]
+    (text,) = numbered(words(["the cat sees a red house", "my sister likes it , too ."]))
     assert bleu(text, text) == pytest.approx(100)
 
 
@@ -533,13 +543,25 @@ def test_bleu_is_that_of_sacrebleu_on_tokens() -> None:
     outputs = ["the cat sees a red house .", "my sister likes people , too", "do n't"]
     references = ["the cat sees a red dog .", "my sister does not like people , too", "do not"]
     expected = sacrebleu.BLEU(tokenize="none", force=True).corpus_score(outputs, [references]).score
-    assert bleu(outputs, references) == pytest.approx(expected)
+    assert bleu(*numbered(words(outputs), words(references))) == pytest.approx(expected)
     assert 10 < expected < 90
 
 
 def test_bleu_of_empty_outputs_is_0() -> None:
-    assert bleu(["", ""], ["a b c d", "e"]) == 0
-    assert 0 < bleu(["", "the cat sees a red house"], ["a b", "the cat sees a red house"]) < 100
+    assert bleu([[], []], [[4, 5, 6, 7], [8]]) == 0
+    assert 0 < bleu([[], [4, 5, 6, 7, 8]], [[9, 10], [4, 5, 6, 7, 8]]) < 100
+
+
+def test_bleu_of_characters_counts_spaces_as_tokens() -> None:
+    """The value of a text whose spaces are written as another character."""
+    outputs, references = ["abcd efgh", "\ta\xa0b cd"], ["ab cd efgh", "a\u3000b c d"]
+    apart, solid = (
+        [[text.replace(" ", space) for text in texts] for texts in (outputs, references)] for space in (" ", "_")
+    )
+    found = bleu(*numbered(*([list(text) for text in texts] for texts in apart)))
+    assert found == bleu(*numbered(*([list(text) for text in texts] for texts in solid)))
+    assert 0 < found < 100
+    assert bleu(*numbered([list("ab cd")], [list("abcd")])) < 100
 
 
 # scores

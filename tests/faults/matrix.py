@@ -55,6 +55,7 @@ ROWS: dict[int | str, tuple[str, int]] = {
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
     32: ("torch's defaults, random streams or threads changed around calls", 30),
+    38: ("a file that is not text: archives, pictures, documents, tables, weights", 100),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }
 """Row -> the fault, and how often it must be survived in full."""

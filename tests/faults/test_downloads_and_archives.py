@@ -92,7 +92,8 @@ def test_where_every_mirror_is_bad_the_addresses_and_the_way_out_are_told(
     assert answer.code == 4
     assert_one_line(answer.err, FAULTS[fault], "seqvae prepare c --from DIR")
     for mirror in offered.mirrors:
-        assert f"  {mirror.url}c.train.txt: " in answer.err
+        assert f"{mirror.url}c.train.txt" in answer.err
+    assert "\\n" not in answer.err
     assert corpus.list_prepared() == []
     # No file has its name, and what is kept to be resumed is a beginning of the right one.
     for name, data in cached(home).items():

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.data import formats
 from seqvae_cli.runs.run import Run
 from tests.conftest import Answer, Seqvae, tiny_text
-from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
+from tests.data.binaries import BINARIES
+from tests.faults.matrix import FULL, assert_one_line, snapshot, some, still_loads
 from tests.faults.processes import measured
 
 READERS = {"encode": "mean", "reconstruct": "reconstruction", "score": "nll"}
@@ -264,7 +267,7 @@ def test_an_unknown_word_is_read_as_unk_with_one_warning(seqvae: Seqvae, command
         return seqvae(command, "-", "--json", stdin="\n".join(texts).encode())
 
     answer = call("the zebra sees the zebra", "a gnu likes it", "the zebra")
-    assert answer.err == "warning: unknown words, read as <unk>: gnu, zebra\n"
+    assert answer.err == "warning: 4 of 11 words are unknown, read as <unk>: 'zebra', 'gnu'\n"
     expected = call("the <unk> sees the <unk>", "a <unk> likes it", "the <unk>")
     assert expected.err == ""
     for row, other in zip(rows(answer), rows(expected), strict=True):
@@ -274,7 +277,7 @@ def test_an_unknown_word_is_read_as_unk_with_one_warning(seqvae: Seqvae, command
 @pytest.mark.row(18)
 def test_interpolate_reads_unknown_words_as_unk_with_one_warning(seqvae: Seqvae) -> None:
     answer = seqvae("interpolate", "the zebra sees it", "a gnu sees the zebra", "--json")
-    assert answer.err == "warning: unknown words, read as <unk>: gnu, zebra\n"
+    assert answer.err == "warning: 3 of 9 words are unknown, read as <unk>: 'zebra', 'gnu'\n"
     expected = seqvae("interpolate", "the <unk> sees it", "a <unk> sees the <unk>", "--json")
     assert expected.err == ""
     assert json.loads(answer.out)["steps"] == json.loads(expected.out)["steps"]
@@ -282,13 +285,15 @@ def test_interpolate_reads_unknown_words_as_unk_with_one_warning(seqvae: Seqvae)
 
 @pytest.mark.row(18)
 def test_many_unknown_words_are_one_line_that_steers_no_terminal(seqvae: Seqvae) -> None:
-    words = [f"w{number:03}" for number in range(500)] + ["\x1b[31mred"]
+    words = ["\x1b[31mred"] + [f"w{number:03}" for number in range(500)]
     answer = seqvae("encode", "-", stdin="\n".join(words * 3).encode())
     assert len(rows(answer)) == len(words) * 3
     (line,) = answer.err.splitlines()
-    assert line.endswith("w008 and 491 more")
+    assert line.startswith(
+        "warning: 1,503 of 1,503 words are unknown, read as <unk>, among them '\\x1b[31mred', 'w000', "
+    )
+    assert line.endswith(", 'w008'")
     assert "\x1b" not in line
-    assert "\\x1b[31mred" in line
 
 
 # Row 19
@@ -355,3 +360,19 @@ def test_an_empty_sentence_in_a_stream_keeps_its_row_with_the_reason(read: Any, 
     assert {row["reason"] for row in found if row[key] is None} == {"empty sentence"}
     assert answer.err == "warning: 4 empty sentences; their rows are kept\n"
     assert len(read(command, text).out.split("\n")) == 7
+
+
+# Row 38
+
+
+@pytest.mark.row(38)
+@pytest.mark.parametrize("name", some(list(BINARIES), 5))
+@pytest.mark.parametrize("command", ["prepare", *SOME])
+def test_a_file_that_is_not_text_is_called_what_it_is(seqvae: Seqvae, tmp_path: Path, command: str, name: str) -> None:
+    path = tmp_path / "sentences.txt"
+    path.write_bytes(BINARIES[name])
+    for encoding in ("utf-8", "latin-1"):
+        answer = seqvae(command, str(path), "--encoding", encoding)
+        assert answer.code == 4
+        assert answer.err == f"error: {path} is {name}, not text\nhint: {formats.recognize(BINARIES[name]).advice}\n"  # type: ignore[union-attr]
+    assert not list(corpora.list_prepared())[1:]

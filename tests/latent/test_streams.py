@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqvae_cli.data.tokenizer import SPECIALS, Tokenizer
-from seqvae_cli.latent.streams import UNKNOWN_KEPT, Tally, map_lines
+from seqvae_cli.latent.streams import UNKNOWN_NAMED, Tally, map_lines
 
 WORDS = Tokenizer("whitespace", False, (*SPECIALS, "a", "b"))
 
@@ -37,13 +37,14 @@ def test_every_line_comes_back_in_its_place(lines: list[str]) -> None:
     assert tally.empty == sum(not line.strip() for line in lines)
 
 
-def test_unknown_words_are_named_once_and_not_without_end() -> None:
+def test_unknown_words_are_all_counted_and_the_first_are_named() -> None:
     tally = Tally()
-    list(map_lines(["a zebra", "zebra b"], WORDS, lengths, tally))
-    assert tally.unknown == {"zebra"}
+    list(map_lines(["a zebra", "", "zebra b <unk>"], WORDS, lengths, tally))
+    assert (tally.words, tally.unknown, tally.names) == (5, 2, {"zebra": 2})  # a written <unk> is known
     many = Tally()
-    list(map_lines((f"w{i}" for i in range(3 * UNKNOWN_KEPT)), WORDS, lengths, many))
-    assert len(many.unknown) == UNKNOWN_KEPT
+    list(map_lines((f"a w{i} w{i}" for i in range(300 * UNKNOWN_NAMED)), WORDS, lengths, many))
+    assert (many.words, many.unknown) == (900 * UNKNOWN_NAMED, 600 * UNKNOWN_NAMED)
+    assert many.names == {f"w{i}": 2 for i in range(UNKNOWN_NAMED)}
 
 
 def test_many_empty_lines_are_counted_not_kept() -> None:

@@ -36,7 +36,8 @@ def test_streams_give_what_lists_give_and_keep_empty_lines(model: Model) -> None
     codes = [code for _, code in found if code is not None]
     np.testing.assert_array_equal(np.stack([code.mean for code in codes]), means)
     np.testing.assert_array_equal(np.stack([code.scale for code in codes]), scales)
-    assert (tally.unknown, tally.empty) == ({"zebra"}, 1)
+    assert (tally.names, tally.unknown, tally.empty) == ({"zebra": 1}, 1, 1)
+    assert tally.words == sum(len(line.split()) for line in whole)
     made = [text for _, text in model.reconstruct_stream(lines) if text is not None]
     assert made == model.reconstruct(whole)
     scores = [score for _, score in model.score_stream(whole, samples=3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -139,5 +140,15 @@ def test_without_matplotlib_the_error_says_how_to_install_it(
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(MachineError, match=words) as caught:
         pictures.picture({"a": metrics(2)})
-    assert "pip install 'seqvae[plot]'" in caught.value.hint
+    assert "pip install '.[plot]'" in caught.value.hint
     assert draw_text({"a": metrics(2)})
+
+
+def test_the_readme_tells_to_install_matplotlib_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MachineError) as caught:
+        pictures.picture({"a": metrics(1)})
+    command = caught.value.hint.partition(" in ")[0]
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert command.startswith("pip install")
+    assert f"`{command}`" in readme

@@ -60,7 +60,13 @@ def list_(json: Json = False) -> None:
         for row in rows
     ]
     note = f"sentences: {'/'.join(SPLITS)}; ids: the vocabulary, special tokens counted"
-    display.table("", ["corpus", "sentences", "ids", "tokenizer", "size", "prepared"], cells, note=note)
+    display.table(
+        "",
+        ["corpus", "sentences", "ids", "tokenizer", "size", "prepared"],
+        cells,
+        note=note,
+        optional=["prepared", "tokenizer", "size"],
+    )
 
 
 def _row(corpus: Corpus) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def decode(
 
         seqvae encode "stock prices rose" | seqvae decode
         seqvae encode sentences.txt -o codes.npy && seqvae decode codes.npy
-        seqvae encode - < sentences.txt | seqvae decode --beam 5 --json | jq -r .text
+        seqvae encode sentences.txt | seqvae decode --beam 5 --json | jq -r .text
     """
     greedy = beam is temperature is top_k is top_p is None
     strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)

@@ -11,7 +11,7 @@ from seqvae_cli.cli import display, eval_tables
 from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
-from seqvae_cli.errors import MachineError, UsageError
+from seqvae_cli.errors import MachineError, UsageError, counted
 from seqvae_cli.system.progress import Advance
 
 UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
@@ -113,5 +113,6 @@ def evaluate(
     if walked is not None and evenly is not None:
         eval_tables.paths(walked, evenly, split)
     if result.truncated:
-        display.warn(f"{result.truncated} sentences were cut when the corpus was prepared")
+        were = "was" if result.truncated == 1 else "were"
+        display.warn(f"{counted(result.truncated, 'sentence')} {were} cut when the corpus was prepared")
     display.say(f"signature: {result.signature}")

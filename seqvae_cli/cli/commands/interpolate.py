@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model, warn_unknown
+from seqvae_cli.cli.models import open_model, warn_of
 from seqvae_cli.cli.options import (
     Device,
     Json,
@@ -20,7 +20,7 @@ from seqvae_cli.cli.options import (
 )
 from seqvae_cli.cli.sentences import check_sentences
 from seqvae_cli.cli.strategy import strategy_from_options
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 
 app = typer.Typer()
 
@@ -62,6 +62,7 @@ def interpolate(
         seqvae interpolate "a b" "c d" --json | jq -r '.steps[].text'
     """
     from seqvae_cli.latent import paths
+    from seqvae_cli.latent.streams import Tally
 
     if path is not None and path not in paths.PATHS:
         raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
@@ -69,11 +70,16 @@ def interpolate(
     if random and originals:
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
     if not random and len(originals) != 2:
-        raise UsageError(f"{len(originals)} sentences", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"')
+        raise UsageError(
+            f"{counted(len(originals), 'sentence')} given", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"'
+        )
     check_sentences(originals, "give two sentences, or --random")
 
     model = open_model(None, run_option, device, threads)
-    warn_unknown({word for sentence in originals for word in model.unknown(sentence)})
+    tally = Tally()
+    for sentence in originals:
+        tally.add(model.tokenizer, sentence, model.tokenizer.encode(sentence))
+    warn_of(tally)
     ends = {"random": True} if random else {"first": originals[0], "last": originals[1]}
     found = model.interpolation(
         **ends,

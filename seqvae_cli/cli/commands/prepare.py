@@ -214,8 +214,9 @@ def _report(prepared: Any, json: bool) -> None:
             + [lengths[key] for key in ("p50", "p90", "p99", "max")]
             + [counts["truncated"], dropped]
         )
-    note = "tokens: with <eos>; p50 to max: words a sentence; cut: truncated; dropped: blank or over-long"
-    display.table(str(info["name"]), columns, rows, note=note)
+    words = "characters" if info["recipe"]["tokenizer"] == "char" else "words"
+    note = f"tokens: with <eos>; p50 to max: {words} a sentence; cut: truncated; dropped: blank or over-long"
+    display.table(str(info["name"]), columns, rows, note=note, optional=["p90", "p50", "types"])
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")

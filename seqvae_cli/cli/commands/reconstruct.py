@@ -33,7 +33,7 @@ def reconstruct(
 
         seqvae reconstruct "stock prices rose" "the president resigned"
         seqvae reconstruct sentences.txt --beam 5
-        seqvae reconstruct - --json < sentences.txt | jq -r 'select(.text == .reconstruction).text'
+        seqvae reconstruct sentences.txt --json | jq -r .reconstruction
     """
     lines = open_lines(text, encoding)
     strategy = strategy_from_options(beam is None, beam, no_unk=no_unk)

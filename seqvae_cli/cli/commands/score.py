@@ -70,7 +70,7 @@ def score(
             }
             display.out_jsonl(answer | ({"iw_nll": found.iw_nll} if samples else {}))
         else:
-            values = (f"{nll:.3f}", f"{nll / found.tokens:.3f}", f"{found.rate:.3f}", str(unknown), _flat(line))
+            values = (f"{nll:.3f}", f"{nll / found.tokens:.3f}", f"{found.rate:z.3f}", str(unknown), _flat(line))
             display.out("\t".join(values))
     warn_of(tally)
 

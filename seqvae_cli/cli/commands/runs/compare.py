@@ -37,7 +37,7 @@ Examples:
 """
 
 SIDE_BY_SIDE = 5
-"""Up to this many runs, each is a column; more are rows, to fit a terminal."""
+"""Up to this many runs, each is a column where there is room; more are rows."""
 
 
 def compare(
@@ -51,7 +51,7 @@ def compare(
     Examples:
 
         seqvae runs compare
-        seqvae runs compare ptb-default-1 ptb-seed-1 --json | jq '.runs[] | {run, neg_elbo}'
+        seqvae runs compare ptb-default-1 ptb-seed-1 --json | jq '.runs[0]'
     """
     from seqvae_cli.evaluation import compare
     from seqvae_cli.runs import registry
@@ -77,12 +77,10 @@ def compare(
     if json:
         display.out_json({"settings": keys, "runs": [_json(outcome, keys) for outcome in outcomes]})
         return
-    columns: list[object] = ["run", *keys, "best epoch", *(f"val {figure.short}" for figure in VALIDATION)]
+    columns = ["run", *keys, "best epoch", *(f"val {figure.short}" for figure in VALIDATION)]
     columns += [f"{split} {figure.short}" for split in splits for figure in EVALUATION] + ["minutes"]
-    rows = [columns, *(_row(outcome, keys, splits) for outcome in outcomes)]
-    if len(outcomes) <= SIDE_BY_SIDE:
-        rows = [list(cells) for cells in zip(*rows, strict=True)]
-    display.table("", [str(cell) for cell in rows[0]], rows[1:])
+    rows = [_row(outcome, keys, splits) for outcome in outcomes]
+    display.table("", columns, rows, sideways=len(outcomes) <= SIDE_BY_SIDE)
 
 
 def best(
@@ -108,7 +106,7 @@ def best(
         _warn(damaged)
     _warn_samples(split or "test", winner.samples)
     where = split or ("validation" if by == "neg_elbo" else "test")
-    display.say(f"{by} {winner.value:.6g} on {where}, the best of {winner.ranked}")
+    display.say(f"{by} {winner.value:z.6g} on {where}, the best of {winner.ranked}")
     if winner.without:
         names = ", ".join(winner.without[:5]) + (f" and {len(winner.without) - 5} more" if winner.without[5:] else "")
         display.say(f"not ranked, without this figure: {names}")

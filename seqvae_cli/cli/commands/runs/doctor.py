@@ -9,6 +9,7 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.options import Json, run_argument
+from seqvae_cli.errors import counted
 
 
 def doctor(
@@ -46,6 +47,6 @@ def doctor(
     elif findings:
         cells = [[finding.run, finding.kind, finding.problem, finding.advice] for finding in findings]
         display.table("", ["run", "state", "what", "what to do"], cells)
-    display.say(f"{len(paths)} runs read: " + (f"{len(harmed)} damaged" if harmed else "no damage"))
+    display.say(f"{counted(len(paths), 'run')} read: " + (f"{len(harmed)} damaged" if harmed else "no damage"))
     if harmed:
         raise typer.Exit(4)

@@ -32,9 +32,10 @@ def tags(path: Path) -> list[str]:
         return []
 
 
-def table(columns: list[str], rows: list[list[Any]], *, optional: str) -> None:
-    """`display.table`, without the column `optional` where it is empty in every row."""
-    index = columns.index(optional)
-    if not any(row[index] for row in rows):
-        columns, *rows = ([*row[:index], *row[index + 1 :]] for row in (columns, *rows))
-    display.table("", columns, rows)
+def table(columns: list[str], rows: list[list[Any]], *, optional: list[str]) -> None:
+    """`display.table`, without the `optional` columns that are empty in every row."""
+    kept = [
+        i for i, name in enumerate(columns) if name not in optional or any(row[i] not in ("", None) for row in rows)
+    ]
+    shown = [columns[i] for i in kept]
+    display.table("", shown, [[row[i] for i in kept] for row in rows], optional=[n for n in optional if n in shown])

@@ -70,7 +70,7 @@ def list_(
         ]
         for run, run_tags in tagged
     ]
-    table(columns, rows, optional="tags")
+    table(columns, rows, optional=["created", "tags", "corpus"])
 
 
 @app.command()

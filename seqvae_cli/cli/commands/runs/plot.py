@@ -58,7 +58,7 @@ def plot(
     """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
 
     Each point is an epoch, in nats a sentence. An existing file is replaced. Pictures need matplotlib
-    (pip install 'seqvae[plot]'); --text needs nothing.
+    (pip install '.[plot]' in a clone of the repository); --text needs nothing.
 
     With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
     sentences on their first two principal components. Only the corpus toy has hidden factors.

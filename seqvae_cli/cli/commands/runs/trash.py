@@ -95,5 +95,5 @@ def show_trash(tag: str | None, json: bool) -> None:
         [entry.name, display.quantity(trash.size(entry.path), "bytes"), when(entry.removed), ", ".join(run_tags)]
         for entry, run_tags in entries
     ]
-    table(["run", "size", "removed", "tags"], rows, optional="tags")
+    table(["run", "size", "removed", "tags"], rows, optional=["tags", "removed"])
     display.say(f"to delete runs for good, remove them from {trash.folder()}")
