@@ -13,7 +13,6 @@ HOME/runs/NAME/
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -200,10 +199,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
         with files.machine_errors(path):
             text = path.read_bytes() if path.exists() else b""
-        lines = [
-            json.loads(line, parse_constant=files.reject_constant, parse_float=files.finite_number)
-            for line in text.decode().splitlines()
-        ]
+        lines = [files.parse_json(line) for line in text.decode().splitlines()]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):
