@@ -20,6 +20,7 @@ from seqvae_cli.training.events import (
     EvalEvent,
     Event,
     PlateauEvent,
+    ScheduleEvent,
     StartEvent,
     StepEvent,
     WarningEvent,
@@ -150,6 +151,8 @@ class TrainingView:
                 )
             case WarningEvent():
                 display.warn(event.message)
+            case ScheduleEvent():
+                _say_schedule(event)
             case EndEvent():
                 self.current = None
 
@@ -256,6 +259,24 @@ def summary(event: EndEvent) -> str:
     best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
     how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
     return f"{how} after {_count(event.epoch, 'epoch')}, {_count(event.step, 'step')}, {took}{best}"
+
+
+def nothing_left(run: str, epoch: int, epochs: int) -> str:
+    """The line of a resume with nothing to do after `epoch` of `epochs`."""
+    if epoch < epochs:
+        return f"run {run} stopped early, after {epoch} of its {_count(epochs, 'epoch')}; more --epochs train on"
+    return f"run {run} has all its {_count(epochs, 'epoch')}; --epochs {epochs + 10} trains on"
+
+
+def _say_schedule(event: ScheduleEvent) -> None:
+    changes = ", ".join(f"{name} {before:.2g} -> {now:.2g}" for name, before, now in event.changes)
+    if event.now != event.epochs:
+        display.say(f"the schedules keep their {_count(event.now, 'epoch')}; now {changes}")
+        return
+    display.warn(
+        f"the schedules now take {_count(event.now, 'epoch')}, not {event.before}: {changes}",
+        "--keep-schedule leaves them as they were",
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,6 @@ the nearest one.
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,7 @@ def resolve(preset: str = "default", file: Path | None = None, overrides: Mappin
     values: dict[str, Any] = {}
     values = _add(values, parse(presets.text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
     if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise DataError(f"{file}: no such settings file") from error
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file} is not UTF-8: byte {error.start}") from error
-        except OSError as error:
-            raise MachineError(f"{file}: {error.strerror}") from error
-        values = _add(values, parse(text, str(file)), DataError, f"{file}: ")
+        values = _add(values, parse(_read(file), str(file)), DataError, f"{file}: ")
     for key, value in (overrides or {}).items():
         values = _add(values, _nested(key, value), UsageError, "")
     settings = Settings.model_validate(values)
@@ -71,11 +62,45 @@ def _check_latent(settings: Settings) -> None:
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
+MAX_BYTES = 1 << 16
+MAX_DEPTH = 8
+MAX_NODES = 1000
+"""Of a settings file. The settings have two levels and about 60 keys."""
+TOO_LONG = f"settings have at most {MAX_BYTES:,} bytes"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader that also refuses a key given twice.
+    """YAML's safe loader for files of strangers: no anchors, aliases and merge keys, no key twice, bounded in size.
 
     Numbers are decimal, as the flags read them: `010` is ten; `1:30` and `0x10` are text.
     """
+
+    def __init__(self, text: str) -> None:
+        if len(text) > MAX_BYTES:
+            raise yaml.MarkedYAMLError(problem=TOO_LONG)
+        super().__init__(text)
+        self.nodes = self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuses a node before it is made: aliases and merge keys multiply the work of the constructor."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self.nodes += 1
+        self.depth += 1
+        problem = None
+        if getattr(event, "anchor", None) is not None:
+            problem = "anchors and aliases are not allowed"
+        elif self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
+            problem = "settings are nested too deeply" if self.depth > MAX_DEPTH else "too many values for settings"
+        if problem:
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "merge keys are not allowed", key.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -136,11 +161,23 @@ def parse(text: str, source: str) -> dict[str, Any]:
 
 def load(path: Path) -> Settings:
     """The resolved settings of a run: its `config.yaml`. Raises `DataError`."""
+    return Settings.model_validate(_add({}, parse(_read(path), str(path)), DataError, f"{path}: "))
+
+
+def _read(path: Path) -> str:
+    """The text of a settings file. Raises `DataError`, `MachineError`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    return Settings.model_validate(_add({}, parse(text, str(path)), DataError, f"{path}: "))
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise DataError(f"{path}: {TOO_LONG}")
+        return data.decode()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such settings file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: byte {error.start}") from error
+    except OSError as error:
+        raise MachineError(f"{path}: {error.strerror}") from error
 
 
 def dump(settings: Settings) -> str:
@@ -187,8 +224,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    # reprlib: YAML aliases can nest to a text that doubles at every level.
-    text = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -44,6 +44,9 @@ _LIMITS = {
 """Pattern of a file name -> its maximum size in bytes; the first match counts. Parsed files must fit into memory, the
 size of the weights into the size field of a tar header."""
 
+MAX_VALUES = 5_000_000
+"""Values in a JSON file of an archive, at most: Python takes up to 100 bytes for a value of 3."""
+
 _REQUIRED = ("run.json", "config.yaml", "tokenizer.json")
 _SMALL = (*_REQUIRED, "metrics.jsonl", "tags.json")
 _BLOCK = 1 << 18
@@ -170,7 +173,8 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
             if header.size != entry.size:
                 raise DataError(f"{member} has {header.size} bytes in the archive, {entry.size} in its manifest")
             try:
-                files.write(draft / member, _watched(_content(stream, header.size), watch), expected=entry.sha256)
+                content = _watched(_bounded(member, _content(stream, header.size)), watch)
+                files.write(draft / member, content, expected=entry.sha256)
             except DataError as error:
                 raise DataError(_without_draft(draft, error.message)) from error
         if missing:
@@ -270,6 +274,17 @@ def _check_run(path: Path) -> None:
 def _without_draft(draft: Path, message: str) -> str:
     """`message` without the path of the temporary folder."""
     return message.replace(f"{draft}/", "").replace(str(draft), "this run")
+
+
+def _bounded(name: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """`blocks` of the file `name`. Raises `DataError` where it is JSON of more than `MAX_VALUES` values."""
+    values = 0
+    for block in blocks:
+        if name.endswith((".json", ".jsonl")):
+            values += sum(map(block.count, (b",", b"[", b"{")))
+            if values > MAX_VALUES:
+                raise DataError(f"{name} has more than {MAX_VALUES:,} values")
+        yield block
 
 
 def _watched(blocks: Iterator[bytes], watch: Advance) -> Iterator[bytes]:

@@ -8,28 +8,28 @@ HOME/runs/NAME/
     tags.json        separate, since the training process rewrites run.json from memory
     evaluations/     the results of `eval`, a file each
     best/ last/      checkpoints
-    lock             held by the training process
+    lock             held by the training process, which lock.json names
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from seqvae_cli.errors import UPGRADE, DataError, MachineError, SeqvaeError, UsageError, nearest
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
 from seqvae_cli.system import files
 
 RUN_FORMAT = 1
+HOLDER = "lock.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
 STATUSES = ("created", "running", "finished", "interrupted", "failed", "diverged")
@@ -57,18 +57,30 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the lock of the run. Raises `MachineError` that names the holder where another process has it."""
+        """Holds the lock of the run, and reads `run.json` again.
+
+        Raises `MachineError` that names the holder where another process has the lock, `DataError` for a damaged
+        `run.json`, `NotFoundError` where the run was removed.
+        """
         with hold_lock(self.path):
-            yield
+            self.info = _read_info(self.path)  # another process may have trained it since it was read
+            holder = self.path / HOLDER
+            with suppress(MachineError):  # on a full disk the lock still holds
+                files.write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    holder.unlink(missing_ok=True)
 
     def update(self, **values: Any) -> None:
-        """Sets `values` in `run.json` on disk."""
+        """Sets `values` in `run.json` on disk. Only within `lock`: what `info` holds is written back."""
         self.info = {**self.info, **values, "updated": time.time_ns()}
         files.write_json(self.path / "run.json", self.info, sealed=True)
 
     def start(self) -> None:
         """Marks the run as running in this process."""
-        self.update(status="running", holder={"pid": os.getpid(), "host": socket.gethostname()}, failure=None)
+        self.update(status="running", failure=None)
 
     def check_corpus(self, folder: str, digest: str) -> None:
         """Raises `DataError` with both hashes where the corpus in `folder`, of hash `digest`, is another one."""
@@ -91,6 +103,7 @@ class Run:
         """Adds and removes tags; returns the new list. Raises `UsageError` for a malformed or unknown tag."""
         add, remove = [check_tag(tag) for tag in add], [check_tag(tag) for tag in remove]
         # Concurrent calls must not lose each other's tags. `lock` cannot guard them: a run is tagged while it trains.
+        _check_present(self.path)
         with files.machine_errors(self.path), FileLock(self.path / "tags.lock", timeout=10):
             tags = self.tags()
             if missing := sorted(set(remove).difference(tags)):
@@ -127,7 +140,11 @@ def is_held(lock: Path) -> bool:
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Holds the lock of the run folder `path`, damaged or not. Raises `MachineError` where another process has it."""
+    """Holds the lock of the run folder `path`, damaged or not.
+
+    Raises `MachineError` where another process has it, `NotFoundError` where there is no such folder.
+    """
+    _check_present(path)
     lock = FileLock(path / "lock", timeout=2)  # another process's `is_held` takes it for a moment
     with files.machine_errors(path / "lock"):
         try:
@@ -140,10 +157,18 @@ def hold_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _check_present(path: Path) -> None:
+    """Raises `NotFoundError` where the run folder is gone: a lock must not bring a removed run back in parts."""
+    if not path.is_dir():
+        raise NotFoundError(
+            f"no run {path.name!r} any more", f"it may be in the trash: seqvae runs restore {path.name}"
+        )
+
+
 def in_use_error(path: Path) -> MachineError:
-    """The error that names the process training the run in `path`."""
+    """The error that names the process that holds the lock of the run in `path`."""
     try:
-        holder = _read_info(path).get("holder")
+        holder = files.read_json(path / HOLDER)
     except SeqvaeError:
         holder = None
     known = holder if isinstance(holder, dict) else {}
@@ -174,10 +199,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
         with files.machine_errors(path):
             text = path.read_bytes() if path.exists() else b""
-        lines = [
-            json.loads(line, parse_constant=files.reject_constant, parse_float=files.finite_number)
-            for line in text.decode().splitlines()
-        ]
+        lines = [files.parse_json(line) for line in text.decode().splitlines()]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):
@@ -195,7 +217,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")
-    limits = [("threads", 4096), ("epochs", 10**6), ("epoch", 10**6)]
+    limits = [("threads", 4096), *((key, 10**6) for key in ("epochs", "epoch", "schedule_epochs", "stretched_from"))]
     valid_counts = all(info.get(key) is None or _integer_within(info[key], 0, limit) for key, limit in limits)
     best = info.get("best_neg_elbo", 0.0)
     if (
@@ -203,6 +225,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         or (best is not None and not isinstance(best, int | float))
         or not valid_counts
         or not _integer_within(info["created"], 0, 2**63)
+        or info.get("asked_precision") not in (None, "float32")
     ):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")
     return info

@@ -22,6 +22,9 @@ from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system import places
 from seqvae_cli.system.progress import Advance
 
+MAX_DIGITS = 300
+"""Digits of an integer in JSON, at most; each is then a finite float, too."""
+
 TEMPORARY = ".tmp-"
 """Prefix of unfinished files; `sweep` deletes them."""
 
@@ -139,7 +142,7 @@ def _seal(value: dict[str, Any]) -> str:
 def read_json(path: Path) -> Any:
     """The JSON in `path`. Raises `DataError` for a missing or invalid file, `MachineError` for an unreadable one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=reject_constant, parse_float=finite_number)
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
     except OSError as error:
@@ -148,16 +151,29 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not valid JSON: {error}") from error
 
 
-def reject_constant(name: str) -> Any:
-    """For `json`: NaN and Infinity are not part of the standard."""
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises `ValueError` for text that is not JSON, for NaN, infinity and floats that overflow, which could not be
+    written again, and for integers that no float can hold; `RecursionError` for one that is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_reject_constant, parse_float=_finite, parse_int=_whole)
+
+
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def finite_number(text: str) -> float:
-    """For `json`: raises `ValueError` for a number that overflows, since infinity could not be written again."""
+def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text[:20]} is too large for a float")
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"{text[:20]} is too large")
+    return int(text)
 
 
 def entries(folder: Path) -> list[Path]:

@@ -91,8 +91,25 @@ class WarningEvent:
 
 
 @dataclass(frozen=True)
+class ScheduleEvent:
+    """A resumed run has another number of epochs, which moves its schedules: what jumps, before the first step."""
+
+    before: int
+    """Epochs of the schedules until now."""
+    now: int
+    """Epochs of the schedules from now on."""
+    epochs: int
+    """Epochs in all; more than `now` where the run keeps its schedules."""
+    changes: tuple[tuple[str, float, float], ...]
+    """The name, the value until now and the value from now on, of the learning rate, KL weight or target rate."""
+
+
+@dataclass(frozen=True)
 class EndEvent:
-    """The last event. `reason`: finished (all epochs), stopped (early, or after `max_decays` plateaus), interrupted."""
+    """The last event, and the only one of a run with nothing left to train (`reason` complete).
+
+    Other reasons: finished (all epochs), stopped (early, or after `max_decays` plateaus), interrupted.
+    """
 
     reason: str
     epoch: int
@@ -102,4 +119,4 @@ class EndEvent:
     seconds: float
 
 
-Event = StartEvent | StepEvent | EvalEvent | PlateauEvent | CollapseEvent | WarningEvent | EndEvent
+Event = StartEvent | StepEvent | EvalEvent | PlateauEvent | CollapseEvent | WarningEvent | ScheduleEvent | EndEvent

@@ -1,4 +1,4 @@
-"""The training loop: steps, validation, saving and resuming.
+"""The training loop: steps, validation and saving.
 
 A resumed run repeats the uninterrupted one bit for bit on the same kind of CPU: the checkpoint holds weights,
 optimizer, random state, the position in the epoch's order, running sums and metrics; the run folder holds settings,
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, collate, epoch_order
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import CheckpointError, DivergedError, NotFoundError
+from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.run import Run
@@ -35,7 +35,6 @@ from seqvae_cli.training.events import (
     PlateauEvent,
     StartEvent,
     StepEvent,
-    WarningEvent,
 )
 from seqvae_cli.training.learner import DIVERGED_HINT, Learner
 from seqvae_cli.training.objective import Loss
@@ -80,9 +79,15 @@ class Trainer:
     def epochs(self) -> int:
         return self.settings.train.epochs
 
-    def clock(self) -> Clock:
+    def clock(self, schedule_epochs: int | None = None) -> Clock:
+        """This moment, in schedules of so many epochs (None: those of the setup)."""
         done = self.state.epoch - 1 + self.state.batch / len(self.order)
-        return Clock.at(self.settings.train, done)
+        return Clock.at(self.settings.train, done, schedule_epochs or self.setup.schedule_epochs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.state.epoch > self.epochs or (self.state.done and not self.setup.extended)
 
     # --- the loop
 
@@ -90,7 +95,7 @@ class Trainer:
         """All epochs that are left, from `StartEvent` to `EndEvent`."""
         state, setup = self.state, self.setup
         device, precision = str(setup.device), precision_name(setup.precision)
-        self.run.update(threads=setup.threads, device=device, precision=precision, epochs=self.epochs)
+        self.run.update(threads=setup.threads, device=device, precision=precision, epochs=self.epochs, **setup.record)
         began, before = time.perf_counter(), state.seconds
         yield StartEvent(
             run=self.run.name,
@@ -126,17 +131,13 @@ class Trainer:
         elif state.done:
             reason = "stopped"
         state.seconds = before + time.perf_counter() - began
-        self.run.update(
-            status="interrupted" if reason == "interrupted" else "finished", holder=None, seconds=state.seconds
-        )
-        yield EndEvent(
-            reason,
-            len(state.history),
-            state.step,
-            state.best_epoch,
-            math.inf if state.best_neg_elbo is None else state.best_neg_elbo,
-            state.seconds,
-        )
+        self.run.update(status="interrupted" if reason == "interrupted" else "finished", seconds=state.seconds)
+        yield self.end(reason)
+
+    def end(self, reason: str) -> EndEvent:
+        state = self.state
+        best = math.inf if state.best_neg_elbo is None else state.best_neg_elbo
+        return EndEvent(reason, len(state.history), state.step, state.best_epoch, best, state.seconds)
 
     def train_epoch(self) -> Iterator[Event]:
         """Trains on the batches of this epoch that are left; returns early when asked to stop."""
@@ -291,7 +292,7 @@ class Trainer:
         checkpoint.load_weights(self.model, best)
         self.learner.new_optimizer(self.state.learning_rate)
 
-    # --- saving and resuming
+    # --- saving
 
     def save(self) -> None:
         self.learner.check_finite()
@@ -303,36 +304,3 @@ class Trainer:
     def write_metrics(self) -> None:
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.state.history)
         files.write(self.run.path / "metrics.jsonl", lines.encode())
-
-    def resume(self) -> Iterator[Event]:
-        """Goes back to the newest checkpoint that verifies; does nothing where there is none yet."""
-        damaged: list[str] = []
-        try:
-            path = checkpoint.newest(self.run.path / "last", damaged)
-        except NotFoundError:
-            if checkpoint.generations(self.run.path / "best"):
-                yield WarningEvent(f"{self.run.path / 'last'} has no checkpoint: training starts from the beginning")
-            return
-        state = self.state = TrainingState.from_json(files.read_json(path / "training.json"), str(path))
-        self.learner.restore(path, state.learning_rate)
-        before, now = self.setup.previous_precision, precision_name(self.setup.precision)
-        if before not in (None, now):
-            yield WarningEvent(f"this run was last trained in {before}, and goes on in {now}")
-        for message in damaged:
-            yield WarningEvent(f"{message}; going on from step {checkpoint.step_of(path)}")
-        checkpoint.set_aside(self.run.path / "last", path)
-        if state.best_epoch:
-            best = checkpoint.of_step(self.run.path / "best", state.best_step)
-            if best is not None:
-                # A crash may have left newer ones. Training makes them again; they must not push this one out.
-                checkpoint.drop_newer(self.run.path / "best", best)
-            else:
-                epoch, state.best_epoch, state.best_step = state.best_epoch, 0, -1
-                state.best_neg_elbo = None
-                yield WarningEvent(f"the best weights (epoch {epoch}) are damaged: the next epoch counts as the best")
-        self.sums = torch.tensor(state.sums, dtype=self.sums.dtype, device=self.setup.device)
-        self.order = self.epoch_order()
-        self.write_metrics()
-        if state.done and self.setup.extended:
-            schedule.continue_after_stop(self.settings.train, state)
-            self.save()  # before `train` writes the new number of epochs, or a kill in between would lose this

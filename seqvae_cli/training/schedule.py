@@ -24,12 +24,15 @@ class Clock:
     epoch: float
     """Epochs since pretraining ended."""
     epochs: float
-    """Epochs after pretraining, in all."""
+    """Epochs after pretraining, in all; of the schedules, where the training keeps theirs."""
+    kept: bool = False
+    """The training is longer than its schedules, which hold their last value."""
 
     @classmethod
-    def at(cls, train: TrainSettings, done: float) -> Clock:
-        """The moment after `done` epochs, those of pretraining included."""
-        return cls(done - train.pretrain, train.epochs - train.pretrain)
+    def at(cls, train: TrainSettings, done: float, schedule_epochs: int | None = None) -> Clock:
+        """The moment after `done` epochs, those of pretraining included, in schedules of so many (None: all)."""
+        length = schedule_epochs or train.epochs
+        return cls(done - train.pretrain, length - train.pretrain, kept=train.epochs > length)
 
     @property
     def pretraining(self) -> bool:
@@ -125,6 +128,12 @@ def shortened_phases(settings: Settings) -> Settings:
 
 # --- learning-rate schedules
 
+KEPT_LEARNING_RATE = 0.1
+"""Share of the learning rate that a kept cosine does not fall below: at 0 the added epochs would train nothing.
+
+References: Hoffmann et al. 2022, section 3.1 (cosines that fall to a tenth).
+"""
+
 
 @dataclass(frozen=True)
 class LearningRate:
@@ -137,12 +146,16 @@ class LearningRate:
 
 
 def cosine(settings: TrainSettings, clock: Clock) -> float:
-    """`lr_cycles` cosines from 1 to 0 over the epochs after pretraining (Loshchilov & Hutter 2017, equation 5)."""
+    """`lr_cycles` cosines from 1 to 0 over the epochs after pretraining (Loshchilov & Hutter 2017, equation 5).
+
+    Where training goes on after them, they fall to `KEPT_LEARNING_RATE` alone.
+    """
     if clock.epoch <= 0:
         return 1.0
     # The last moment ends a cycle; it does not start another.
     position = 1.0 if clock.epoch >= clock.epochs else (settings.lr_cycles * clock.epoch / clock.epochs) % 1.0
-    return 0.5 * (1 + math.cos(math.pi * position))
+    factor = 0.5 * (1 + math.cos(math.pi * position))
+    return max(KEPT_LEARNING_RATE, factor) if clock.kept else factor
 
 
 LEARNING_RATES: dict[str, LearningRate] = {

@@ -11,6 +11,7 @@ from seqvae_cli.errors import DivergedError, MachineError, UsageError
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
+from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event
 from seqvae_cli.training.loop import Trainer
@@ -42,35 +43,56 @@ def _check_splits(corpus: Corpus) -> None:
 
 
 def fit(
-    run: Run, corpus: Corpus, *, resume: bool = False, epochs: int | None = None, stop: Callable[[], bool] = bool
+    run: Run,
+    corpus: Corpus,
+    *,
+    resume: bool = False,
+    epochs: int | None = None,
+    keep_schedule: bool = False,
+    precision: str | None = None,
+    stop: Callable[[], bool] = bool,
 ) -> Iterator[Event]:
     """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
 
-    Seeds torch's global random streams and draws from them. `resume` goes on from the newest checkpoint that verifies;
-    `epochs` then replaces the number of epochs in all, for later resumes too. When `stop()` turns true, it saves and
-    ends.
+    Seeds torch's global random streams and draws from them. `resume` goes on from the newest checkpoint that verifies.
+    For a resumed run, and its later resumes, `epochs` replaces the number of epochs in all, `keep_schedule` keeps the
+    length of the schedules that would else stretch over them, and `precision` replaces that of the settings. When
+    `stop()` turns true, it saves and ends. Where nothing is left to train, it only yields an `EndEvent`.
 
     Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
-    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has.
+    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, or no schedule to keep. A run
+    whose resume is refused stays as it was.
     """
-    run.check_corpus(corpus.path.name, corpus.hash)
-    corpus.verify()
-    _check_splits(corpus)
     with run.lock():
-        resolved = setup.resolve(run, epochs)  # before `start`: an error here does not mark the run as failed
-        run.start()
-        files.sweep(run.path)
-        for folder in ("best", "last"):
-            checkpoint.sweep(run.path / folder)
+        run.check_corpus(corpus.path.name, corpus.hash)
+        corpus.verify()
+        _check_splits(corpus)
+        resolved = setup.resolve(run, epochs, keep_schedule=keep_schedule, precision=precision)
+        started = not resume  # a new run that does not begin has failed; a resumed one is what it was
         try:
             trainer = Trainer(run, corpus, resolved, stop)
-            if resume:
-                yield from trainer.resume()
-            yield from trainer.train()
+            restored = resuming.Restored(trainer) if resume else None
+            if not trainer.complete:
+                run.start()
+                started = True
+            files.sweep(run.path)
+            for folder in ("best", "last"):
+                checkpoint.sweep(run.path / folder)
+            if restored is not None:
+                yield from restored.notices
+                restored.settle()
+            if trainer.complete:
+                if run.status != "finished":  # killed just before it could say so
+                    run.update(status="finished", failure=None)
+                yield trainer.end("complete")
+            else:
+                yield from trainer.train()
         except DivergedError as error:
             _record_failure(run, "diverged", error.message)
             raise
         except BaseException as error:
+            if not started:
+                raise
             # A consumer that closes the generator (GeneratorExit), or a second Ctrl-C, interrupts too.
             interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt)
             status, failure = ("interrupted", None) if interrupted else ("failed", repr(error))
@@ -81,6 +103,6 @@ def fit(
 def _record_failure(run: Run, status: str, failure: str | None) -> None:
     """Writes how training ended, if the disk allows: the error that ended it is the one to report."""
     try:
-        run.update(status=status, holder=None, failure=failure)
+        run.update(status=status, failure=failure)
     except MachineError:
         return

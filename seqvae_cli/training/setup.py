@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -28,32 +29,56 @@ class Setup:
     """The name of the precision in which the run was last trained; None for a new run."""
     extended: bool
     """More epochs are asked for than before."""
+    schedule_epochs: int
+    """Epochs of the schedules that count in shares of the training: all of them, unless the run keeps its schedule."""
+    previous_epochs: int
+    previous_schedule_epochs: int
+    """Likewise, and all epochs, before this resume."""
+    record: dict[str, Any]
+    """What `run.json` keeps of this for later resumes."""
 
 
-def resolve(run: Run, epochs: int | None = None) -> Setup:
+def resolve(run: Run, epochs: int | None = None, *, keep_schedule: bool = False, precision: str | None = None) -> Setup:
     """The setup of `run`, for `epochs` in all (None: as before). Also sets the number of CPU threads of the process.
 
+    keep_schedule: the schedules keep the length that they had before the number of epochs was last changed.
+    precision: in place of that of the settings; None: as before.
+
     Raises `CheckpointError` for damaged files of the run, `MachineError` for an absent device or a precision that it
-    lacks, `UsageError` for fewer epochs than the run has.
+    lacks, `UsageError` for fewer epochs than the run has, or where no schedule is to be kept.
     """
     settings, tokenizer = loading.load_settings_and_tokenizer(run)
-    device, precision = resolve_runtime(settings.runtime)
+    asked = precision or run.info.get("asked_precision")
+    runtime = settings.runtime.model_copy(update={"precision": asked} if asked else {})
+    device, kind = resolve_runtime(runtime)
     trained = int(run.info.get("epoch") or 0)
     if epochs is not None and epochs < trained:
         raise UsageError(f"run {run.name} has {trained} epochs already", "give more --epochs")
     # Shortened for the epochs first asked for: more epochs later must not bring the phases back.
     settings = shortened_phases(settings)
-    planned = int(run.info.get("epochs") or 0)
-    train = settings.train.model_copy(update={"epochs": epochs or planned or settings.train.epochs})
+    planned = int(run.info.get("epochs") or settings.train.epochs)
+    total = epochs or planned
+    train = settings.train.model_copy(update={"epochs": total})
+    kept = kept_before = run.info.get("schedule_epochs")
+    stretched_from = planned if total != planned else run.info.get("stretched_from")
+    if keep_schedule and not kept:
+        if stretched_from is None:
+            raise UsageError(f"run {run.name} has one schedule, of {planned} epochs", "give other --epochs, too")
+        kept = stretched_from
+    record = {"asked_precision": asked, "schedule_epochs": kept, "stretched_from": stretched_from}
     return Setup(
-        settings=settings.model_copy(update={"train": train}),
+        settings=settings.model_copy(update={"train": train, "runtime": runtime}),
         vocabulary_size=len(tokenizer),
         device=device,
-        precision=precision,
+        precision=kind,
         # Sums depend on how many threads share them: a resumed run takes as many as it began with.
         threads=set_threads(run.info.get("threads") or settings.runtime.threads),
         previous_precision=run.info.get("precision"),
-        extended=(epochs or 0) > planned,
+        extended=total > planned,
+        schedule_epochs=kept or total,
+        previous_epochs=planned,
+        previous_schedule_epochs=kept_before or planned,
+        record={key: value for key, value in record.items() if value is not None},
     )
 
 

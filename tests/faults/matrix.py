@@ -55,6 +55,9 @@ ROWS: dict[int | str, tuple[str, int]] = {
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
     32: ("torch's defaults, random streams or threads changed around calls", 30),
+    33: ("wrong usage of resume, and runs read too early", 35),
+    34: ("YAML and JSON bombs", 20),
+    35: ("other disks, the clock set back, names that are not UTF-8", 20),
     38: ("a file that is not text: archives, pictures, documents, tables, weights", 100),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }

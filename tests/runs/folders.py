@@ -62,7 +62,7 @@ with run.lock():
     run.start()
     print("held", flush=True)
     sys.stdin.read()
-    run.update(status="finished", holder=None)
+    run.update(status="finished")
 """
 
 

@@ -61,6 +61,15 @@ def train(
             rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,
+    keep_schedule: Annotated[
+        bool,
+        typer.Option(
+            "--keep-schedule",
+            help="With --resume and other --epochs: the cosine of the learning rate and the cycles of the KL weight "
+            "keep their length; a cosine then ends at a tenth of --lr, not at 0.",
+            rich_help_panel=DATA_AND_RUN,
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a sentence VAE on a prepared corpus.
@@ -74,24 +83,30 @@ def train(
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
         seqvae train --resume auto
     """
-    from seqvae_cli.cli.live import TrainingView, summary
+    from seqvae_cli.cli.live import TrainingView, nothing_left, summary
     from seqvae_cli.config import layers
     from seqvae_cli.data import corpus as corpora
     from seqvae_cli.runs import registry
     from seqvae_cli.training import session
+    from seqvae_cli.training.events import EndEvent
 
     overrides = _assignments(set_ or []) | given(context)
-    if "runtime.device" in overrides:
-        open_device(str(overrides["runtime.device"]))
-    epochs = None
+    epochs = precision = None
     if resume is not None:
-        if set(overrides) - {"train.epochs"} or config or name is not None or preset is not None:
-            raise UsageError("a resumed run keeps its settings", "only --epochs may be given with --resume")
+        other = set(overrides) - {"train.epochs", "runtime.precision"}
+        precision = overrides.get("runtime.precision")
+        if other or precision not in (None, "float32") or config or name is not None or preset is not None:
+            hint = "only --epochs, --keep-schedule and --precision float32 may be given with --resume"
+            raise UsageError("a resumed run keeps its settings", hint)
         run = registry.resumable() if resume == "auto" else registry.find(resume)
-        if overrides:
+        if "train.epochs" in overrides:
             epochs = layers.resolve(overrides=overrides).train.epochs
         corpus = corpora.find(run.info["corpus"]["folder"])
     else:
+        if keep_schedule:
+            raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
+        if "runtime.device" in overrides:
+            open_device(str(overrides["runtime.device"]))
         preset = "default" if preset is None else preset
         settings = layers.resolve(preset, config, overrides)
         corpus = corpora.find(settings.data) if settings.data else corpora.latest()
@@ -99,15 +114,26 @@ def train(
     display.detail(f"run folder: {run.path}")
     end = None
     with _stop_on_signals() as stop, TrainingView() as view:
-        for event in session.fit(run, corpus, resume=resume is not None, epochs=epochs, stop=lambda: bool(stop)):
+        for event in session.fit(
+            run,
+            corpus,
+            resume=resume is not None,
+            epochs=epochs,
+            keep_schedule=keep_schedule,
+            precision=precision,
+            stop=lambda: bool(stop),
+        ):
             view.show(event)
             end = event
-    assert end is not None
+    assert isinstance(end, EndEvent)
     run = registry.find(run.name)
     if json:
         keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
         display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
-    display.say(f"{run.name}: {summary(end)}")  # type: ignore[arg-type]
+    if end.reason == "complete":
+        display.say(nothing_left(run.name, end.epoch, int(run.info["epochs"])))
+        return
+    display.say(f"{run.name}: {summary(end)}")
     display.say(f"run folder: {run.path}")
     if stop:
         display.comment(f"saved; to go on: seqvae train --resume {run.name}")
