@@ -34,13 +34,18 @@ def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
     the system cannot read.
     """
     if isinstance(source, Path):
-        with files.machine_errors(source):
-            if not source.exists():  # raises OSError for a name that is too long
-                raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
-            with open(source, "rb") as file:
-                yield from _read(file, size, str(source))
+        check_file(source)
+        with files.machine_errors(source), open(source, "rb") as file:
+            yield from _read(file, size, str(source))
     else:
         yield from _read(source, size, "standard input")
+
+
+def check_file(path: Path) -> None:
+    """Raises `DataError` for a file of codes that does not exist, `MachineError` for a name that cannot be one."""
+    with files.machine_errors(path):
+        if not path.exists():  # raises OSError for a name that is too long
+            raise DataError(f"{path}: no such file", "a file of codes, or - for standard input")
 
 
 def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:

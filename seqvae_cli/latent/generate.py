@@ -146,6 +146,11 @@ def _cut(words: list[int]) -> list[int]:
     return words[: words.index(EOS)] if EOS in words else words
 
 
+def is_cut(words: Sequence[int], max_len: int) -> bool:
+    """Whether a sentence that was decoded with `max_len` ended there, without `<eos>`."""
+    return len(words) >= max_len
+
+
 @torch.inference_mode()
 def beam_search(
     network: SentenceVAE,
@@ -224,7 +229,7 @@ def log_probs(
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
     batch = collate([np.array(words, dtype=np.int64) for words in sentences])
-    rows = torch.tensor([row for row, words in enumerate(sentences) if len(words) >= max_len], dtype=torch.long)
+    rows = torch.tensor([row for row, words in enumerate(sentences) if is_cut(words, max_len)], dtype=torch.long)
     lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
     batch = Batch(batch.tokens, lengths, ragged=True).to(network.device)
     with autocast(network.device, precision):

@@ -44,6 +44,15 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Decoded:
+    """The sentence of a code."""
+
+    text: str
+    cut: bool
+    """Whether it was cut at `max_len` tokens, before its end."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One sentence drawn from the model."""
 
@@ -52,8 +61,13 @@ class Sample:
     """Its tokens, without `<eos>`."""
     code: Code
     """z that it was decoded from: [L]."""
+    cut: bool
+    """Whether it was cut at `max_len` tokens, before its end."""
     log_prob: float | None
-    """log p(x|z) in nats under the model itself, whatever the strategy; None unless asked for."""
+    """log p(x|z) in nats under the model itself, whatever the strategy; None unless asked for.
+
+    `<eos>` is counted, except in a sentence that was cut.
+    """
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,8 @@ class Interpolation:
     positions: list[float]
     """Where each sentence lies on the path, from 0 to 1."""
     sentences: list[str]
+    cut: list[bool]
+    """Which of them were cut at `max_len` tokens, before their end."""
 
 
 class InterpolationOptions(TypedDict, total=False):
@@ -127,7 +143,8 @@ class TextModel:
     ) -> list[str]:
         """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
         rows = iter(self._codes(codes))
-        return [text or "" for text in self.decode_stream(rows, strategy, seed=seed, max_len=max_len)]
+        found = self.decode_stream(rows, strategy, seed=seed, max_len=max_len)
+        return [made.text for made in found if made is not None]
 
     def decode_stream(
         self,
@@ -137,7 +154,7 @@ class TextModel:
         seed: int = 0,
         max_len: int = MAX_LEN,
         batch_size: int = DECODED_AT_ONCE,
-    ) -> Iterator[str | None]:
+    ) -> Iterator[Decoded | None]:
         """A sentence for each code [L], in order; None where there is None instead of a code."""
         self.require_latent()
         check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
@@ -145,7 +162,7 @@ class TextModel:
 
     def _decode_rows(
         self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
-    ) -> Iterator[str | None]:
+    ) -> Iterator[Decoded | None]:
         rows = iter(codes)
         for first in itertools.count(step=batch_size):
             batch = list(itertools.islice(rows, batch_size))
@@ -155,7 +172,10 @@ class TextModel:
             present = [code for code in batch if code is not None]
             decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))
             for code in batch:
-                yield None if code is None else self.tokenizer.decode(next(decoded))
+                yield None if code is None else self._sentence(next(decoded), max_len)
+
+    def _sentence(self, words: Sequence[int], max_len: int) -> Decoded:
+        return Decoded(self.tokenizer.decode(words), generate.is_cut(words, max_len))
 
     def _decoded(
         self, codes: Sequence[Code], strategy: Strategy, seed: int, places: Sequence[int], max_len: int, start: str = ""
@@ -186,14 +206,14 @@ class TextModel:
         *,
         max_len: int = MAX_LEN,
         tally: Tally | None = None,
-    ) -> Iterator[tuple[str, str | None]]:
+    ) -> Iterator[tuple[str, Decoded | None]]:
         """Each line with its reconstruction, in order, as they come; None for a line without words."""
         self.require_latent()
         check_counts(max_len=(max_len, 1))
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[str]:
+        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Decoded]:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
-            return (self.tokenizer.decode(words) for words in decoded)
+            return (self._sentence(words, max_len) for words in decoded)
 
         return map_lines(lines, self.tokenizer, process, tally)
 
@@ -265,7 +285,8 @@ class TextModel:
         for z, decoded in batches:
             found = generate.log_probs(self.network, z, decoded, **options).tolist() if log_probs else [None] * len(z)
             for code, words, log_prob in zip(z, decoded, found, strict=True):
-                yield Sample(self.tokenizer.decode(words), self.tokenizer.tokens(words), code.numpy(), log_prob)
+                text, cut = self.tokenizer.decode(words), generate.is_cut(words, max_len)
+                yield Sample(text, self.tokenizer.tokens(words), code.numpy(), cut, log_prob)
 
     def interpolate(
         self,
@@ -315,7 +336,8 @@ class TextModel:
         kind = path or paths.default_path(self.network)
         options: dict[str, Any] = {"start": self._start(start), "max_len": max_len, "precision": self.precision}
         walked = paths.walk(self.network, a, b, steps, strategy, kind=kind, even=even, **options)
-        return Interpolation(kind, walked.positions, [self.tokenizer.decode(words) for words in walked.sentences])
+        made = [self._sentence(words, max_len) for words in walked.sentences]
+        return Interpolation(kind, walked.positions, [one.text for one in made], [one.cut for one in made])
 
     def require_latent(self) -> None:
         """Raises `UsageError` where the model has no latent code."""
