@@ -24,6 +24,9 @@ from seqvae_cli.system import files
 
 MAGIC = b"\x93NUMPY"
 
+LARGEST = 1e12
+"""Largest number in a code: the decoder's float32 overflows on far larger ones, such as 3e38."""
+
 Code = NDArray[np.float32]
 
 
@@ -114,8 +117,11 @@ def _code(line: str, size: int, where: str) -> Code | None:
 
 
 def _finite(row: Code, where: str) -> Code:
-    if not math.isfinite(float(np.abs(row).sum(dtype=np.float64))):
+    largest = float(np.abs(row).max(initial=0))
+    if not math.isfinite(largest):
         raise DataError(f"{where} has a number that is not finite")
+    if largest > LARGEST:
+        raise DataError(f"{where} has {largest:g}, a code's numbers are at most {LARGEST:g}")
     return row
 
 

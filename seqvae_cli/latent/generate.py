@@ -53,8 +53,10 @@ class Strategy:
     def __post_init__(self) -> None:
         """Raises `UsageError` for values out of range."""
         counts: tuple[object, ...] = (self.top_k, self.beam)
+        numbers: tuple[object, ...] = (self.temperature, self.top_p)
         whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        if not (SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
+        real = all(isinstance(number, int | float | np.number) for number in numbers)
+        if not (real and SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
             raise UsageError(
                 f"{self} is out of range",
                 f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
@@ -222,9 +224,8 @@ def log_probs(
     sentences: Sequence[Sequence[int]],
     *,
     max_len: int = MAX_LEN,
-    precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """log p(x|z) of decoded sentences (token ids) at their z [B, L]: [B] nats.
+    """log p(x|z) of decoded sentences (token ids) at their z [B, L], in float32: [B] nats.
 
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
@@ -232,8 +233,7 @@ def log_probs(
     rows = torch.tensor([row for row, words in enumerate(sentences) if is_cut(words, max_len)], dtype=torch.long)
     lengths = batch.lengths.index_add(0, rows, torch.full_like(rows, -1))
     batch = Batch(batch.tokens, lengths, ragged=True).to(network.device)
-    with autocast(network.device, precision):
-        log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
+    log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
     return log_p.cpu()
 
 
@@ -292,17 +292,16 @@ def encode(
     *,
     batch_size: int = 128,
     window: int = 8192,
-    precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Code and scale of the posterior of each sentence (token ids), [L] each, in order (see `nn.distributions`).
 
-    Sentences are batched by length within a window of the stream.
+    Computed in float32, since bfloat16 keeps only three digits of a code. Sentences are batched by length within a
+    window of the stream.
     """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0
     for rows, batch in length_sorted(sentences, batch_size, window):
-        with autocast(network.device, precision):
-            posterior = network.encoder(batch.to(network.device))
+        posterior = network.encoder(batch.to(network.device))
         waiting.update(zip(rows.tolist(), zip(posterior.code.cpu(), posterior.scale.cpu(), strict=True), strict=True))
         while following in waiting:
             yield waiting.pop(following)
@@ -322,6 +321,6 @@ def reconstruct(
 
     Raises `UsageError` for a strategy that draws words.
     """
-    codes = (code for code, _ in encode(network, sentences, batch_size=batch_size, precision=precision))
+    codes = (code for code, _ in encode(network, sentences, batch_size=batch_size))
     while held := list(islice(codes, batch_size)):
         yield from decode(network, torch.stack(held), strategy, max_len=max_len, precision=precision)
