@@ -37,7 +37,9 @@ def test_what_looks_like_a_file_and_is_none_is_no_sentence(seqvae: Seqvae, comma
 
 
 @pytest.mark.row(37)
-@pytest.mark.parametrize("text", ["Hello.", "the cat / a dog", "It costs 3.50.", "it", "I like node.js", "see a.txt now"])
+@pytest.mark.parametrize(
+    "text", ["Hello.", "the cat / a dog", "It costs 3.50.", "it", "I like node.js", "see a.txt now"]
+)
 def test_a_sentence_is_no_name_of_a_file(seqvae: Seqvae, text: str) -> None:
     (line,) = seqvae("encode", text).lines
     assert json.loads(line)["text"] == text
