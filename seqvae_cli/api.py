@@ -33,9 +33,10 @@ from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
+from seqvae_cli.latent.arguments import check_counts, check_sentences
 from seqvae_cli.latent.generate import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
-from seqvae_cli.latent.text_model import STEPS, TextModel, check_counts
+from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import latent as latent_plots
 from seqvae_cli.runs import evaluations, loading, registry
@@ -75,7 +76,7 @@ class Model(TextModel):
     ) -> Iterator[tuple[str, Score | None]]:
         """Each line with its score, in order, as they come; None for a line without words."""
         check_counts(samples=(samples, 1), seed=(seed, 0))
-        return map_lines(lines, self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
+        return map_lines(check_sentences(lines), self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
 
     def _scores(self, ids: Iterator[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
         check_counts(samples=(samples, 1), seed=(seed, 0))
@@ -116,6 +117,7 @@ class Model(TextModel):
 
     def diagnose(self, split: str = "test", *, seed: int = 0, stage: Stages = silent) -> Diagnosis:
         """What the latent code is used for on a split."""
+        check_counts(seed=(seed, 0))
         return diagnosis.diagnose(self.network, self.corpus(), split, seed=seed, precision=self.precision, stage=stage)
 
     def sample_quality(
@@ -127,6 +129,7 @@ class Model(TextModel):
         stage: Stages = silent,
     ) -> Quality:
         """The figures of `count` samples beside the real sentences of a split."""
+        check_counts(count=(count, 2), seed=(seed, 0))
         return quality(
             self.network, self.corpus(), split, count=count, seed=seed, precision=self.precision, stage=stage
         )
@@ -145,6 +148,7 @@ class Model(TextModel):
         First at equal steps of the code, then at steps between which about equally many words change.
         """
         self.require_latent()
+        check_counts(pairs=(pairs, 1), steps=(steps, 2), seed=(seed, 0))
         options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
 
@@ -158,6 +162,7 @@ class Model(TextModel):
     ) -> latent_plots.Means:
         """Posterior means of at most `most` sentences of a split on their first two principal components."""
         self.require_latent()
+        check_counts(most=(most, 1))
         return latent_plots.project(self.network, self.corpus(), split, color, step=self.step, most=most, watch=watch)
 
 
@@ -166,6 +171,10 @@ def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
 
     Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
     """
+    if not isinstance(run, str | Run):
+        raise UsageError(f"run is {run!r:.40}", "give its name, latest, best, or a Run")
+    if not isinstance(device, str):
+        raise UsageError(f"device is {device!r:.40}", "give its name, such as cpu or cuda:0")
     chosen = runtime.resolve_device(device)
     found = run if isinstance(run, Run) else registry.find(run, trained=True)
     settings, tokenizer = loading.load_settings_and_tokenizer(found)

@@ -51,7 +51,17 @@ def test_decoding_takes_arrays_lists_tensors_and_single_codes(model: Model) -> N
         assert model.decode(np.empty((0, model.latent_size)), strategy) == []
     assert model.decode(torch.from_numpy(codes).requires_grad_()) == expected
     assert len(model.decode(torch.from_numpy(codes).bfloat16())) == 3
-    assert model.reconstruct(np.array(SENTENCES)) == expected
+    assert model.reconstruct(np.array(SENTENCES)) == model.reconstruct(iter(SENTENCES)) == expected
+    assert model.decode(codes[::-1]) == expected[::-1]
+    assert model.sample(codes=codes[::-1], strategy=Strategy(greedy=True)) == expected[::-1]
+    assert model.decode(np.asfortranarray(codes)) == model.decode(codes.astype(np.float64)) == expected
+    assert len(model.decode(codes.astype(np.float16))) == 3
+    codes.setflags(write=False)
+    assert model.sample(codes=codes, strategy=Strategy(greedy=True)) == expected
+    assert model.decode([]) == []
+    bold = Strategy(temperature=0.001)
+    for largest in (1e12, -1e12):
+        assert len(model.decode(np.full((2, model.latent_size), largest), bold)) == 2
 
 
 def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model) -> None:
@@ -135,6 +145,39 @@ def test_the_built_in_corpus(home: Path) -> None:
     [
         (lambda model: model.encode("the cat"), "in a list"),
         (lambda model: model.encode(["the cat", "  "]), "empty"),
+        (lambda model: model.encode(None), "sentences are None"),
+        (lambda model: model.encode(3), "sentences are 3"),
+        (lambda model: model.encode(b"the cat"), "sentences are b'the cat'"),
+        (lambda model: model.reconstruct([b"the cat"]), "b'the cat' is not a sentence"),
+        (lambda model: model.score([3]), "3 is not a sentence"),
+        (lambda model: model.encode(np.array("the cat")), "sentences are array"),
+        (lambda model: list(model.encode_stream("the cat")), "in a list"),
+        (lambda model: list(model.reconstruct_stream([None])), "None is not a sentence"),
+        (lambda model: list(model.score_stream(3)), "sentences are 3"),
+        (lambda model: model.unknown(3), "3 is not a sentence"),
+        (lambda model: model.sample(1, start=None), "None is not a sentence"),
+        (lambda model: model.sample(1, "greedy"), "strategy is 'greedy'"),
+        (lambda model: model.decode(np.zeros((1, 4)), None), "strategy is None"),
+        (lambda model: model.interpolate("the cat", 3), "3 is not a sentence"),
+        (lambda model: model.interpolate("the cat", "a dog", strategy=3), "strategy is 3"),
+        (lambda model: model.decode(np.full((1, 4), 3e38), Strategy(temperature=0.5)), "a code has 3e.38"),
+        (lambda model: model.decode(np.full((1, 4), 1e300)), "finite"),
+        (lambda model: list(model.decode_stream([np.full(4, 3e38)])), "a code has 3e.38"),
+        (lambda model: list(model.decode_stream([np.zeros(3)])), r"\(1, 3\)"),
+        (lambda model: list(model.decode_stream([np.zeros((2, 4))])), "one is meant"),
+        (lambda model: model.decode(None), "codes are numbers"),
+        (lambda model: model.decode(np.full((1, 4), "1")), "codes are numbers"),
+        (lambda model: model.decode(np.ones((1, 4), complex)), "codes are numbers"),
+        (lambda model: model.decode([[10**400] * 4]), "codes are numbers"),
+        (lambda model: model.diagnose(seed=None), "seed is None"),
+        (lambda model: model.sample_quality(count=2.5), "count is 2.5"),
+        (lambda model: model.path_quality(pairs=-1), "pairs is -1"),
+        (lambda model: model.path_quality(steps="a"), "steps is 'a'"),
+        (lambda model: model.project(most=-1), "most is -1"),
+        (lambda _: load(3), "run is 3"),
+        (lambda _: load("tiny-run", device=None), "device is None"),
+        (lambda _: Strategy(temperature="a"), "temperature='a'"),
+        (lambda _: Strategy(top_p=None), "top_p=None"),
         (lambda model: model.decode([[1.0, 2.0]]), r"\(1, 2\)"),
         (lambda model: model.decode(np.full((1, 4), np.nan)), "finite"),
         (lambda model: model.sample(1, start="zebra"), "zebra"),

@@ -208,17 +208,20 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _open_streams() -> None:
-    """Makes stdout and stderr take any text. Raises `MachineError` where stdout is closed."""
+    """Makes stdout and stderr UTF-8, whatever the locale; a terminal keeps its encoding and shows the rest as escapes.
+
+    Raises `MachineError` where stdout is closed.
+    """
     if sys.stderr is None:  # `print(file=None)` would write to stdout
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stdin is None:  # closed: read as empty
-        sys.stdin = open(os.devnull)  # noqa: SIM115
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         raise MachineError("standard output is closed", "send it to a file, a pipe or the null device")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _drop_stdout() -> None:

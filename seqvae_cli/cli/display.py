@@ -1,12 +1,14 @@
 """Output to the user: the answer on stdout, all commentary on stderr.
 
-`out`, `out_json`, `out_jsonl` and `table` write the answer; `say`, `warn`, `detail` and `progress` write commentary and
-ignore a broken stderr. Animation and colour appear only on a terminal; elsewhere output is plain lines. Functions
-import Rich where they use it, so that importing this module is cheap.
+`out`, `out_row`, `out_json`, `out_jsonl` and `table` write the answer; `say`, `warn`, `detail` and `progress` write
+commentary and ignore a broken stderr. Animation and colour appear only on a terminal; elsewhere output is plain lines.
+Functions import Rich where they use it, so that importing this module is cheap.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -97,6 +99,21 @@ def out_prose(text: str) -> None:
 
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def out_row(values: Sequence[str]) -> None:
+    """One row of the answer in columns: `tsv_row`; on a terminal without quotes, control characters escaped."""
+    sys.stdout.write("\t".join(map(safe, values)) + "\n" if sys.stdout.isatty() else tsv_row(values))
+
+
+def tsv_row(values: Sequence[str]) -> str:
+    """A line of TSV that `csv.reader(file, "excel-tab")` and `pandas.read_csv(file, sep="\\t")` read back unchanged.
+
+    A value with a tab, a quote or a line end is quoted, and quotes in it are doubled.
+    """
+    buffer = io.StringIO()
+    csv.writer(buffer, "excel-tab").writerow(values)  # with its own "\r\n", so that it quotes both characters
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def out_json(value: Any) -> None:
@@ -212,7 +229,7 @@ def progress(description: str, total: int | None = None, unit: str = "items") ->
     if settings.quiet:
         yield lambda _: None
     elif pretty(sys.stderr):
-        with _bar(description, total, unit) as advance:
+        with bar(description, total, unit) as advance:
             yield advance
     else:
         done, pace = 0, Pace(PLAIN_SECONDS)
@@ -228,7 +245,8 @@ def progress(description: str, total: int | None = None, unit: str = "items") ->
 
 
 @contextmanager
-def _bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
+def bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
+    """A bar of progress on the terminal that stderr is; the arguments are those of `progress`."""
     from rich import progress as bars
 
     amount: bars.ProgressColumn = bars.DownloadColumn() if unit == "bytes" else bars.MofNCompleteColumn()
@@ -237,9 +255,9 @@ def _bar(description: str, total: int | None, unit: str) -> Iterator[Advance]:
     if unit != "bytes":
         columns.insert(3, bars.TextColumn(safe(unit), markup=False))
     # By default Rich redirects stdout, the answer, to stderr.
-    with bars.Progress(*columns, console=console(sys.stderr), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(safe(description), total=total)
-        yield lambda count: bar.advance(task, count)
+    with bars.Progress(*columns, console=console(sys.stderr), transient=True, redirect_stdout=False) as drawn:
+        task = drawn.add_task(safe(description), total=total)
+        yield lambda count: drawn.advance(task, count)
 
 
 def _json(value: Any, indent: int | None) -> str:

@@ -219,8 +219,9 @@ class TrainingView:
         )
         self._task = self._bar.add_task("step", total=None)
         # Events redraw it, not a thread. stdout is not redirected, so that answers stay there.
-        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)
-        self._live.start()
+        waiting = "reading the corpus, building the model ..."
+        self._live = Live(waiting, console=console, auto_refresh=False, redirect_stdout=False)
+        self._live.start(refresh=True)
 
     def _draw(self, step: int) -> None:
         from rich.console import Group

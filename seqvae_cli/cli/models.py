@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, progress
 from seqvae_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -30,15 +30,33 @@ def open_model(argument: str | None, option: str | None, device: str, threads: i
     """The model of the run given as argument or option, else of the latest run, on `device`. Raises `UsageError`."""
     if argument and option and argument != option:
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
-    from seqvae_cli import api
-    from seqvae_cli.system import runtime
-
     given = next((name for name in (argument, option) if name is not None), "latest")
-    chosen = open_device(device)
-    runtime.set_threads(threads)
-    model = api.load(given, device=str(chosen))
+    with progress.working("loading the model"):
+        from seqvae_cli import api
+        from seqvae_cli.system import runtime
+
+        chosen = open_device(device)
+        runtime.set_threads(threads)
+        model = api.load(given, device=str(chosen))
     display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
     return model
+
+
+class Cuts:
+    """Counts the sentences that were decoded, and those cut at `--max-len`."""
+
+    def __init__(self, max_len: int) -> None:
+        self.max_len, self.sentences, self.cut = max_len, 0, 0
+
+    def add(self, cut: bool) -> None:
+        self.sentences += 1
+        self.cut += cut
+
+    def warn(self) -> None:
+        """Warns, once, where sentences were cut."""
+        if self.cut:
+            sentences = "sentence was" if self.sentences == 1 else "sentences were"
+            display.warn(f"{self.cut} of {self.sentences} {sentences} cut at {self.max_len} tokens", "raise --max-len")
 
 
 def warn_of(tally: Tally) -> None:

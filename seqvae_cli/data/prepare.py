@@ -298,7 +298,7 @@ def _split_sizes(total: int, fractions: dict[str, float], label: str) -> dict[st
             empty = ("train", *fractions)[total]
             raise DataError(
                 f"{label} has only {counted(total, 'sentence')}: the {empty} split is empty",
-                "add sentences, or give files with --valid and --test",
+                "a line is a sentence: add lines, or give files with --valid and --test",
             )
         sizes[largest] -= 1
     return sizes | {"train": total - sum(sizes.values())}

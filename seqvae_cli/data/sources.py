@@ -115,11 +115,17 @@ class SplitText:
 
     def lines(self, dropped: Counter[str]) -> Iterator[str]:
         """Yields the sentences. Raises `DataError` where there are none, or a file changed since the start."""
-        empty, advance = True, self._checked_advance()
+        empty, advance, long_before = True, self._checked_advance(), dropped["too_long"]
         for path, label in self.paths:
             for line in read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
                 empty = False
                 yield line
+        if empty and (long := dropped["too_long"] - long_before):
+            lines = "one line of" if long == 1 else f"{long:,} lines over 1 MiB in"
+            raise DataError(
+                f"{self.label} is {lines} {self.size / 1e6:.1f} MB, not a sentence a line",
+                "put each sentence on a line of its own first, with a sentence splitter such as that of NLTK or spaCy",
+            )
         if empty:
             raise DataError(f"no sentences in {self.label}: the {self.split} split is empty", "a sentence a line")
         if self._stamp() != self._stamps:

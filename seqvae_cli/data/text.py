@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -48,7 +49,8 @@ def read_lines(
 ) -> Iterator[str]:
     """Yields the lines of a file or stream without their line ends; blank and over-long lines are dropped.
 
-    Lines end at LF or CRLF only; a lone CR becomes a space, a byte order mark is dropped.
+    Lines end at LF or CRLF only; a lone CR becomes a space, a byte order mark is dropped. Text whose first MiB has CRs
+    and no LF ends its lines at CR, as on old Macs.
 
     keep_blank: yields an empty line for each one dropped, so that line numbers stay.
     label: the name of the text in messages; its path by default.
@@ -60,7 +62,7 @@ def read_lines(
     dropped = Counter() if dropped is None else dropped
     rest, skipping = "", False
     label = label or (str(source) if isinstance(source, Path) else "standard input")
-    for block in _decode_blocks(source, encoding, label, advance):
+    for block in _line_feeds(_decode_blocks(source, encoding, label, advance)):
         if skipping:
             _, newline, block = block.partition("\n")
             skipping = not newline
@@ -76,6 +78,18 @@ def read_lines(
                 yield ""
     if rest:
         yield from _split_lines(rest + "\n", dropped, keep_blank)
+
+
+def _line_feeds(blocks: Iterator[str]) -> Iterator[str]:
+    """The blocks of a text whose lines end at LF; of a text with bare CRs instead, with LFs in their place."""
+    start = ""
+    for block in blocks:
+        start += block
+        if "\n" in block or len(start) > MAX_LINE:
+            break
+    bare = "\n" not in start and "\r" in start
+    for block in itertools.chain([start], blocks):
+        yield block.replace("\r", "\n") if bare else block
 
 
 def _split_lines(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator[str]:

@@ -69,7 +69,7 @@ def paths(
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     end_sentences = [data[i] for pair in drawn for i in pair]
     max_len = 2 * int(data.lengths.max())
-    codes = [code for code, _ in generate.encode(network, end_sentences, precision=precision)]
+    codes = [code for code, _ in generate.encode(network, end_sentences)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
     watch, equal, even = stage("paths", pairs), [], []
     for sentences in walks(network, ends, candidates(steps), max_len=max_len, precision=precision):

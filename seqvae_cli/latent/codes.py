@@ -24,6 +24,9 @@ from seqvae_cli.system import files
 
 MAGIC = b"\x93NUMPY"
 
+LARGEST = 1e12
+"""Largest number in a code: the decoder's float32 overflows on far larger ones, such as 3e38."""
+
 Code = NDArray[np.float32]
 
 
@@ -34,13 +37,18 @@ def read_codes(source: Path | BinaryIO, size: int) -> Iterator[Code | None]:
     the system cannot read.
     """
     if isinstance(source, Path):
-        with files.machine_errors(source):
-            if not source.exists():  # raises OSError for a name that is too long
-                raise DataError(f"{source}: no such file", "a file of codes, or - for standard input")
-            with open(source, "rb") as file:
-                yield from _read(file, size, str(source))
+        check_file(source)
+        with files.machine_errors(source), open(source, "rb") as file:
+            yield from _read(file, size, str(source))
     else:
         yield from _read(source, size, "standard input")
+
+
+def check_file(path: Path) -> None:
+    """Raises `DataError` for a file of codes that does not exist, `MachineError` for a name that cannot be one."""
+    with files.machine_errors(path):
+        if not path.exists():  # raises OSError for a name that is too long
+            raise DataError(f"{path}: no such file", "a file of codes, or - for standard input")
 
 
 def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
@@ -109,8 +117,11 @@ def _code(line: str, size: int, where: str) -> Code | None:
 
 
 def _finite(row: Code, where: str) -> Code:
-    if not math.isfinite(float(np.abs(row).sum(dtype=np.float64))):
+    largest = float(np.abs(row).max(initial=0))
+    if not math.isfinite(largest):
         raise DataError(f"{where} has a number that is not finite")
+    if largest > LARGEST:
+        raise DataError(f"{where} has {largest:g}, a code's numbers are at most {LARGEST:g}")
     return row
 
 

@@ -53,8 +53,10 @@ class Strategy:
     def __post_init__(self) -> None:
         """Raises `UsageError` for values out of range."""
         counts: tuple[object, ...] = (self.top_k, self.beam)
+        numbers: tuple[object, ...] = (self.temperature, self.top_p)
         whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        if not (SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
+        real = all(isinstance(number, int | float | np.number) for number in numbers)
+        if not (real and SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
             raise UsageError(
                 f"{self} is out of range",
                 f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
@@ -146,6 +148,11 @@ def _cut(words: list[int]) -> list[int]:
     return words[: words.index(EOS)] if EOS in words else words
 
 
+def is_cut(words: Sequence[int], max_len: int) -> bool:
+    """Whether a sentence that was decoded with `max_len` ended there, without `<eos>`."""
+    return len(words) >= max_len
+
+
 @torch.inference_mode()
 def beam_search(
     network: SentenceVAE,
@@ -217,17 +224,15 @@ def log_probs(
     sentences: Sequence[Sequence[int]],
     *,
     max_len: int = MAX_LEN,
-    precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """log p(x|z) of decoded sentences (token ids) at their z [B, L]: [B] nats.
+    """log p(x|z) of decoded sentences (token ids) at their z [B, L], in float32: [B] nats.
 
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
     batch = collate([np.array(words, dtype=np.int64) for words in sentences])
-    cut = np.array([len(words) >= max_len for words in sentences], dtype=np.int64)
+    cut = np.array([is_cut(words, max_len) for words in sentences], dtype=np.int64)
     batch = Batch(batch.ids, batch.lengths - cut, network.device)
-    with autocast(network.device, precision):
-        log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
+    log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
     return log_p.cpu()
 
 
@@ -286,17 +291,16 @@ def encode(
     *,
     batch_size: int = 128,
     window: int = 8192,
-    precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Code and scale of the posterior of each sentence (token ids), [L] each, in order (see `nn.distributions`).
 
-    Sentences are batched by length within a window of the stream.
+    Computed in float32, since bfloat16 keeps only three digits of a code. Sentences are batched by length within a
+    window of the stream.
     """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0
     for rows, batch in length_sorted(sentences, batch_size, window):
-        with autocast(network.device, precision):
-            posterior = network.encoder(batch.to(network.device))
+        posterior = network.encoder(batch.to(network.device))
         waiting.update(zip(rows.tolist(), zip(posterior.code.cpu(), posterior.scale.cpu(), strict=True), strict=True))
         while following in waiting:
             yield waiting.pop(following)
@@ -316,6 +320,6 @@ def reconstruct(
 
     Raises `UsageError` for a strategy that draws words.
     """
-    codes = (code for code, _ in encode(network, sentences, batch_size=batch_size, precision=precision))
+    codes = (code for code, _ in encode(network, sentences, batch_size=batch_size))
     while held := list(islice(codes, batch_size)):
         yield from decode(network, torch.stack(held), strategy, max_len=max_len, precision=precision)

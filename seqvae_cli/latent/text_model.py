@@ -19,6 +19,15 @@ from torch import Tensor
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
+from seqvae_cli.latent.arguments import (
+    check_code,
+    check_codes,
+    check_counts,
+    check_iterable,
+    check_sentences,
+    check_strategy,
+    check_text,
+)
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
@@ -44,6 +53,15 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Decoded:
+    """The sentence of a code."""
+
+    text: str
+    cut: bool
+    """Whether it was cut at `max_len` tokens, before its end."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One sentence drawn from the model."""
 
@@ -52,8 +70,13 @@ class Sample:
     """Its tokens, without `<eos>`."""
     code: Code
     """z that it was decoded from: [L]."""
+    cut: bool
+    """Whether it was cut at `max_len` tokens, before its end."""
     log_prob: float | None
-    """log p(x|z) in nats under the model itself, whatever the strategy; None unless asked for."""
+    """log p(x|z) in nats under the model itself, whatever the strategy; None unless asked for.
+
+    `<eos>` is counted, except in a sentence that was cut.
+    """
 
 
 @dataclass(frozen=True)
@@ -65,6 +88,8 @@ class Interpolation:
     positions: list[float]
     """Where each sentence lies on the path, from 0 to 1."""
     sentences: list[str]
+    cut: list[bool]
+    """Which of them were cut at `max_len` tokens, before their end."""
 
 
 class InterpolationOptions(TypedDict, total=False):
@@ -91,7 +116,7 @@ class TextModel:
         self.network = network
         """The weights, in eval mode on their device."""
         self.precision = precision
-        """Precision of matrix products."""
+        """Precision of matrix products, but for codes and log p(x|z), which are computed in float32."""
 
     @property
     def latent_size(self) -> int:
@@ -104,7 +129,7 @@ class TextModel:
     def posterior(self, sentences: Sequence[str]) -> tuple[Code, Code]:
         """Posterior means and standard deviations of N sentences: two of [N, L]."""
         self.require_latent()
-        codes = list(generate.encode(self.network, self._ids(sentences), precision=self.precision))
+        codes = list(generate.encode(self.network, self._ids(sentences)))
         empty = np.empty((0, self.latent_size), np.float32)
         means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
         return means, scales
@@ -115,19 +140,21 @@ class TextModel:
         """Each line with q(z|x), in order, as they come; None for a line without words, which `tally` counts."""
         self.require_latent()
         check_counts(batch_size=(batch_size, 1))
+        texts = check_sentences(lines)
 
         def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Encoding]:
-            codes = generate.encode(self.network, ids, batch_size=batch_size, precision=self.precision)
+            codes = generate.encode(self.network, ids, batch_size=batch_size)
             return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
 
-        return map_lines(lines, self.tokenizer, process, tally)
+        return map_lines(texts, self.tokenizer, process, tally)
 
     def decode(
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
     ) -> list[str]:
         """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
         rows = iter(self._codes(codes))
-        return [text or "" for text in self.decode_stream(rows, strategy, seed=seed, max_len=max_len)]
+        found = self.decode_stream(rows, strategy, seed=seed, max_len=max_len)
+        return [made.text for made in found if made is not None]
 
     def decode_stream(
         self,
@@ -137,15 +164,17 @@ class TextModel:
         seed: int = 0,
         max_len: int = MAX_LEN,
         batch_size: int = DECODED_AT_ONCE,
-    ) -> Iterator[str | None]:
+    ) -> Iterator[Decoded | None]:
         """A sentence for each code [L], in order; None where there is None instead of a code."""
         self.require_latent()
+        check_strategy(strategy)
         check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
-        return self._decode_rows(codes, strategy, seed, max_len, batch_size)
+        rows = (None if code is None else check_code(code, self.latent_size) for code in check_iterable(codes, "codes"))
+        return self._decode_rows(rows, strategy, seed, max_len, batch_size)
 
     def _decode_rows(
         self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
-    ) -> Iterator[str | None]:
+    ) -> Iterator[Decoded | None]:
         rows = iter(codes)
         for first in itertools.count(step=batch_size):
             batch = list(itertools.islice(rows, batch_size))
@@ -155,7 +184,10 @@ class TextModel:
             present = [code for code in batch if code is not None]
             decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))
             for code in batch:
-                yield None if code is None else self.tokenizer.decode(next(decoded))
+                yield None if code is None else self._sentence(next(decoded), max_len)
+
+    def _sentence(self, words: Sequence[int], max_len: int) -> Decoded:
+        return Decoded(self.tokenizer.decode(words), generate.is_cut(words, max_len))
 
     def _decoded(
         self, codes: Sequence[Code], strategy: Strategy, seed: int, places: Sequence[int], max_len: int, start: str = ""
@@ -186,19 +218,22 @@ class TextModel:
         *,
         max_len: int = MAX_LEN,
         tally: Tally | None = None,
-    ) -> Iterator[tuple[str, str | None]]:
+    ) -> Iterator[tuple[str, Decoded | None]]:
         """Each line with its reconstruction, in order, as they come; None for a line without words."""
         self.require_latent()
+        check_strategy(strategy)
         check_counts(max_len=(max_len, 1))
+        texts = check_sentences(lines)
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[str]:
+        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Decoded]:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
-            return (self.tokenizer.decode(words) for words in decoded)
+            return (self._sentence(words, max_len) for words in decoded)
 
-        return map_lines(lines, self.tokenizer, process, tally)
+        return map_lines(texts, self.tokenizer, process, tally)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that the model reads as `<unk>`, in order."""
+        check_text(text)
         return self.tokenizer.unknown(text)
 
     # Samples and paths
@@ -233,6 +268,7 @@ class TextModel:
 
         The same for any `batch_size`. With `codes` there is one sentence a code, and `count` is ignored.
         """
+        check_strategy(strategy)
         check_counts(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
         first = self._start(start)
         given = None if codes is None else self._codes(codes)
@@ -263,9 +299,12 @@ class TextModel:
                 for z in [codes[i : i + batch_size]]
             )
         for z, decoded in batches:
-            found = generate.log_probs(self.network, z, decoded, **options).tolist() if log_probs else [None] * len(z)
+            found: list[float | None] = [None] * len(z)
+            if log_probs:
+                found = generate.log_probs(self.network, z, decoded, max_len=max_len).tolist()
             for code, words, log_prob in zip(z, decoded, found, strict=True):
-                yield Sample(self.tokenizer.decode(words), self.tokenizer.tokens(words), code.numpy(), log_prob)
+                text, cut = self.tokenizer.decode(words), generate.is_cut(words, max_len)
+                yield Sample(text, self.tokenizer.tokens(words), code.numpy(), cut, log_prob)
 
     def interpolate(
         self,
@@ -301,7 +340,8 @@ class TextModel:
         self.require_latent()
         if random == (first is not None or last is not None):
             raise UsageError("an interpolation is between two sentences, or random", "give one of the two")
-        if path is not None and path not in paths.PATHS:
+        check_strategy(strategy)
+        if path is not None and path not in tuple(paths.PATHS):
             raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
         steps = (RANDOM_STEPS if random else STEPS) if steps is None else steps
         check_counts(steps=(steps, 2), max_len=(max_len, 1), seed=(seed, 0))
@@ -315,7 +355,8 @@ class TextModel:
         kind = path or paths.default_path(self.network)
         options: dict[str, Any] = {"start": self._start(start), "max_len": max_len, "precision": self.precision}
         walked = paths.walk(self.network, a, b, steps, strategy, kind=kind, even=even, **options)
-        return Interpolation(kind, walked.positions, [self.tokenizer.decode(words) for words in walked.sentences])
+        made = [self._sentence(words, max_len) for words in walked.sentences]
+        return Interpolation(kind, walked.positions, [one.text for one in made], [one.cut for one in made])
 
     def require_latent(self) -> None:
         """Raises `UsageError` where the model has no latent code."""
@@ -324,35 +365,20 @@ class TextModel:
             raise UsageError(message, "name a run with one: seqvae runs list")
 
     def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
-        if isinstance(sentences, str):
-            raise UsageError("one sentence is given where several are meant", "put it in a list")
-        ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in sentences]
+        texts = check_sentences(sentences)
+        ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in texts]
         if any(not len(words) for words in ids):
             raise UsageError("an empty sentence has no code", "leave it out")
         return ids
 
     def _codes(self, codes: ArrayLike | Tensor) -> Code:
-        """Codes as an array [N, L]. Raises `UsageError` for another shape and for numbers that are not finite."""
         self.require_latent()
-        try:
-            array = codes.detach().cpu().float() if isinstance(codes, Tensor) else codes
-            z = np.atleast_2d(np.asarray(array, np.float32))
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"codes are numbers of shape (N, {self.latent_size})") from error
-        if z.ndim != 2 or z.shape[1] != self.latent_size or not np.isfinite(z).all():
-            raise UsageError(f"codes of shape {z.shape} are not finite numbers of shape (N, {self.latent_size})")
-        return z
+        return check_codes(codes, self.latent_size)
 
     def _start(self, start: str) -> list[int]:
+        check_text(start)
         if unknown := self.tokenizer.unknown(start):
             raise UsageError(
                 f"start word {unknown[0]!r} is not in the model's vocabulary", "start with a word of its corpus"
             )
         return self.tokenizer.encode(start)
-
-
-def check_counts(**values: tuple[object, int]) -> None:
-    """Raises `UsageError` for a value that is not a whole number of at least its minimum: name=(value, minimum)."""
-    for name, (value, least) in values.items():
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
-            raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")

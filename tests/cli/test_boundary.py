@@ -168,10 +168,16 @@ def test_signals(start: Callable[..., subprocess.Popen[str]], number: int, code:
     assert (process.returncode, out, ready + err) == (code, "", message)
 
 
-def test_ascii_stdout_takes_any_text(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start("sample", "unicode", env={"PYTHONIOENCODING": "ascii"})
-    assert process.communicate(timeout=30) == ('caf\\xe9 \\U0001f600\n"caf\\u00e9"\n', "")
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_pipes_are_utf_8_whatever_the_encoding(start: Callable[..., subprocess.Popen[str]], encoding: str) -> None:
+    process = start("sample", "unicode", env={"PYTHONIOENCODING": encoding}, encoding="utf-8")
+    assert process.communicate(timeout=30) == ('café 😀\n"café"\n', "")
     assert process.returncode == 0
+
+
+def test_a_terminal_keeps_its_encoding_and_takes_any_text(start: Callable[..., subprocess.Popen[str]]) -> None:
+    shown = on_terminal(start, "sample", "unicode", PYTHONIOENCODING="ascii")
+    assert shown == 'caf\\xe9 \\U0001f600\r\n"caf\\u00e9"\r\n'
 
 
 def on_terminal(start: Callable[..., subprocess.Popen[str]], *arguments: str, **env: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -360,7 +362,7 @@ def test_encode_and_decode_are_reconstruct(seqvae: Seqvae, tmp_path: Path) -> No
         assert seqvae("decode", str(tmp_path / name)).lines == expected.lines
         piped = seqvae("decode", stdin=(tmp_path / name).read_bytes())
         assert piped.lines == expected.lines
-        assert piped.err == ""
+        assert piped.err == expected.err
 
 
 def test_rows_without_a_sentence_keep_their_place_through_every_command(seqvae: Seqvae, tmp_path: Path) -> None:
@@ -375,7 +377,7 @@ def test_rows_without_a_sentence_keep_their_place_through_every_command(seqvae: 
     assert seqvae("decode", str(tmp_path / "codes.npy")).lines == made.lines
     rows = [json.loads(line) for line in seqvae("decode", "-", "--json", stdin=codes.encode()).lines]
     assert [row["text"] for row in rows] == [made.lines[0], None, made.lines[2], None]
-    assert rows[1] == {"index": 1, "text": None, "reason": "no code"}
+    assert rows[1] == {"index": 1, "text": None, "cut": False, "reason": "no code"}
     rows = [json.loads(line) for line in seqvae("reconstruct", "-", "--json", stdin=text).lines]
     assert [row["reconstruction"] for row in rows] == [made.lines[0], None, made.lines[2], None]
     scores = seqvae("score", "-", stdin=text).lines
@@ -445,10 +447,95 @@ def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
         assert "iw_nll" not in row
 
 
-def test_score_counts_unknown_words_and_flattens_tabs(seqvae: Seqvae) -> None:
-    answer = seqvae("score", "-", stdin=b"the\tzebra sees the unicorn\n")
+def test_score_counts_unknown_words(seqvae: Seqvae) -> None:
+    answer = seqvae("score", "-", stdin=b"the zebra sees the unicorn\n")
     assert answer.lines[0].split("\t")[3:] == ["2", "the zebra sees the unicorn"]
     assert "unicorn, zebra" in answer.err
+
+
+TEXTS = ['"the cat" sees it', "the\tcat", "the  cat  ", "the\u2028cat", 'a "dog', "\u3000", "", '"', "Zoë's, it's"]
+"""Sentences that a careless writer of TSV changes, or that lose rows in its readers."""
+
+
+def tables(seqvae: Seqvae, folder: Path) -> dict[str, tuple[bytes, int, list[str]]]:
+    """TSV of the commands that write it: its bytes, the column of the text, and the texts that must be there."""
+    stdin = "".join(f"{text}\n" for text in TEXTS).encode()
+    seqvae("encode", "-", "-o", str(folder / "codes.tsv"), stdin=stdin)
+    header = ["text"]
+    lines = [text if text.strip() else "" for text in TEXTS]  # blank lines are read as empty ones
+    path = seqvae("interpolate", TEXTS[0], TEXTS[1], "--steps", "2").out.encode()
+    return {
+        "encode": ((folder / "codes.tsv").read_bytes(), 0, header + lines),
+        "score": (seqvae("score", "-", stdin=stdin).out.encode(), 4, lines),
+        "score arguments": (seqvae("score", "the\ncat", "a\rdog\r\n").out.encode(), 4, ["the\ncat", "a\rdog\r\n"]),
+        "interpolate": (path, 1, [TEXTS[0], TEXTS[1]]),
+    }
+
+
+def test_tsv_is_what_csv_reads_back(seqvae: Seqvae, tmp_path: Path) -> None:
+    for name, (data, column, texts) in tables(seqvae, tmp_path).items():
+        rows = list(csv.reader(io.StringIO(data.decode(), newline=""), "excel-tab"))
+        if name == "interpolate":
+            rows = [rows[0], rows[-1]]
+        assert [row[column] for row in rows] == texts, name
+        assert len({len(row) for row in rows}) == 1, name
+
+
+def test_tsv_is_what_pandas_reads_back(seqvae: Seqvae, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    for name, (data, column, texts) in tables(seqvae, tmp_path).items():
+        found = pandas.read_csv(io.BytesIO(data), sep="\t", header=0 if name == "encode" else None)
+        read = found.iloc[:, column].fillna("").tolist()  # an empty field is NaN in pandas
+        if name == "interpolate":
+            read = [read[0], read[-1]]
+        assert read == texts[name == "encode" :], name
+
+
+def test_a_column_of_scores_still_sorts(seqvae: Seqvae) -> None:
+    lines = seqvae("score", *(f'the "{text}"' for text in SENTENCES)).lines
+    assert all(float(line.split("\t")[0]) > 0 for line in lines)
+    assert len(lines) == 3
+
+
+# sentences that are cut
+
+
+def test_sentences_cut_at_max_len_are_marked(seqvae: Seqvae) -> None:
+    options = ["-n", "30", "--seed", "1", "--max-len", "6"]
+    rows = [json.loads(line) for line in seqvae("sample", *options, "--json").lines]
+    whole = [json.loads(line) for line in seqvae("sample", *options[:-1], "500", "--json").lines]
+    assert [row["cut"] for row in rows] == [len(row["tokens"]) >= 6 for row in whole]
+    cut = [row for row in rows if row["cut"]]
+    assert 0 < len(cut) < 30
+    assert all(row["eos_counted"] is not row["cut"] for row in rows)
+    for row, other in zip(rows, whole, strict=True):
+        if row["cut"]:
+            assert row["log_prob"] > other["log_prob"]  # fewer words, and no end
+        else:
+            assert row["log_prob"] == pytest.approx(other["log_prob"], abs=1e-4)
+    answer = seqvae("sample", *options)
+    assert answer.err == f"warning: {len(cut)} of 30 sentences were cut at 6 tokens\nhint: raise --max-len\n"
+    assert seqvae("sample", *options[:-1], "500").err == ""
+
+
+@pytest.mark.parametrize("command", ["decode", "reconstruct", "interpolate"])
+def test_every_decoder_marks_what_it_cuts(seqvae: Seqvae, command: str) -> None:
+    arguments = {"decode": ["-"], "reconstruct": SENTENCES[:2], "interpolate": [*SENTENCES[:2], "--steps", "2"]}[
+        command
+    ]
+    codes = seqvae("encode", *SENTENCES[:2]).out.encode()
+    answer = seqvae(command, *arguments, "--max-len", "2", "--json", stdin=codes)
+    rows = json.loads(answer.out)["steps"] if command == "interpolate" else [json.loads(line) for line in answer.lines]
+    assert [row["cut"] for row in rows] == [True, True]
+    assert answer.err == ""
+    plain = seqvae(command, *arguments, "--max-len", "2", stdin=codes)
+    assert "2 of 2 sentences were cut at 2 tokens" in plain.err
+
+
+def test_a_quiet_training_prints_the_name_of_its_run_alone(seqvae: Seqvae) -> None:
+    answer = seqvae("train", *SMALL, "--epochs", "1", "--name", "silent", "-q")
+    assert (answer.code, answer.out) == (0, "silent\n")
+    assert seqvae("train", "--resume", "silent", "--epochs", "2").out == ""  # commentary is on stderr
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,14 @@ def test_training_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert "learning rate 0.00013, weights of epoch 1" in lines[3]
 
 
+def test_a_terminal_says_what_is_done_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch)
+    with live.TrainingView() as view:
+        assert "building the model" in screen.getvalue()
+        view.show(START)
+        assert "building" not in screen.getvalue().rpartition("\x1b[2K")[2]
+
+
 @pytest.mark.parametrize(
     ("pretrain", "annealing", "said"),
     [

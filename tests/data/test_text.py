@@ -39,6 +39,29 @@ def test_only_lf_and_crlf_end_a_line(tmp_path: Path) -> None:
     assert corpus.info["splits"]["train"]["empty"] == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_text_without_lf_ends_its_lines_at_cr(tmp_path: Path, encoding: str) -> None:
+    text = CLEAN.decode()
+    old = text.replace("\n", "\r").encode(encoding)
+    assert whole(tmp_path / "a", old, encoding=encoding).hash == whole(tmp_path / "b", CLEAN).hash
+    long = tmp_path / "long"
+    lines = [f"{number} Sätze" for number in range(150_000)]  # over the MiB that decides
+    long.write_bytes("\r".join(lines).encode(encoding))
+    assert list(read_lines(long, encoding)) == lines
+    long.write_bytes("\r".join([*lines[:9], "end\nlast"]).encode(encoding))
+    assert list(read_lines(long, encoding)) == [" ".join(lines[:9]) + " end", "last"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [(1, "is one line of 1.5 MB, not a sentence a line"), (2, "is 2 lines over 1 MiB in 3.0 MB, not a sentence")],
+)
+def test_long_lines_alone_are_named_for_what_they_are(tmp_path: Path, lines: int, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        whole(tmp_path / "book.txt", (b"A word. " * 187_499 + b"An end.\n") * lines)
+    assert f"book.txt {said}" in caught.value.message
+
+
 @pytest.mark.parametrize(
     "encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "UTF8", "utf-8-sig", "gb18030"]
 )

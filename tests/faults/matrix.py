@@ -58,6 +58,8 @@ ROWS: dict[int | str, tuple[str, int]] = {
     33: ("wrong usage of resume, and runs read too early", 35),
     34: ("YAML and JSON bombs", 20),
     35: ("other disks, the clock set back, names that are not UTF-8", 20),
+    36: ("a locale that is not UTF-8", 20),
+    37: ("names of files that are none, several files, text that is not one sentence a line", 40),
     38: ("a file that is not text: archives, pictures, documents, tables, weights", 100),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }

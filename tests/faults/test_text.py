@@ -203,6 +203,7 @@ SAME = {
     "lone CR": CLEAN.replace(b"the cat", b"the\rcat").replace(b"a dog", b"a\rdog"),
     "CRLF here and there": CLEAN.replace(b"sea\n", b"sea\r\n"),
     "no last line end": CLEAN[:-1],
+    "bare CR": CLEAN.replace(b"\n", b"\r"),
 }
 
 

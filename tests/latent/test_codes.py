@@ -84,6 +84,8 @@ def test_a_file_and_a_stream_that_comes_in_drops_give_the_same(tmp_path: Path) -
         (b"[1, 2, NaN]\n", "not finite"),
         (b"[1, 2, Infinity]\n", "not finite"),
         (b"[1, 2, 1e60]\n", "not finite"),
+        (b"[1, -3e38, 2]\n", "line 1 has 3e+38, a code's numbers are at most 1e+12"),
+        (npy(np.full((2, 3), 3e38, np.float32)), "row 1 has 3e+38"),
         (b"[1, 2, 1" + b"0" * 400 + b"]\n", "line 1"),
         (b"[" * 100_000, "not JSON"),
         (b"\xff\xfe\n", "UTF-8"),

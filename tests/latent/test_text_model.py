@@ -13,8 +13,10 @@ import torch
 
 from seqvae_cli.api import Model, load
 from seqvae_cli.errors import UsageError
+from seqvae_cli.latent import generate
 from seqvae_cli.latent.generate import ANCESTRAL, Strategy
 from seqvae_cli.latent.streams import Tally
+from seqvae_cli.latent.text_model import TextModel
 
 SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
 
@@ -38,7 +40,7 @@ def test_streams_give_what_lists_give_and_keep_empty_lines(model: Model) -> None
     np.testing.assert_array_equal(np.stack([code.scale for code in codes]), scales)
     assert (tally.names, tally.unknown, tally.empty) == ({"zebra": 1}, 1, 1)
     assert tally.words == sum(len(line.split()) for line in whole)
-    made = [text for _, text in model.reconstruct_stream(lines) if text is not None]
+    made = [made.text for _, made in model.reconstruct_stream(lines) if made is not None]
     assert made == model.reconstruct(whole)
     scores = [score for _, score in model.score_stream(whole, samples=3)]
     assert scores == model.score(whole, samples=3)
@@ -51,7 +53,7 @@ def test_decoding_depends_on_the_place_of_a_code_not_on_the_batch(model: Model) 
     rows: list[Any] = [codes[0], None, *codes[2:]]
     for batch_size in (1, 3, 7):
         found = list(model.decode_stream(rows, ANCESTRAL, seed=5, batch_size=batch_size))
-        assert found == [expected[0], None, *expected[2:]]
+        assert [made and made.text for made in found] == [expected[0], None, *expected[2:]]
     assert model.sample(codes=codes, seed=5) == expected
     assert [one.text for one in model.samples(codes=codes, seed=5, batch_size=2)] == expected
     started = model.sample(codes=codes, start="the", seed=5)
@@ -68,6 +70,33 @@ def test_samples_carry_tokens_code_and_log_probability(model: Model) -> None:
     codes = np.stack([one.code for one in found])
     assert model.sample(codes=codes, strategy=Strategy(greedy=True)) == model.decode(codes)
     assert next(iter(model.samples(1))).log_prob is None
+
+
+def test_what_ends_at_max_len_is_marked_as_cut(model: Model) -> None:
+    whole = list(model.samples(20, seed=1, max_len=500))
+    for strategy in (ANCESTRAL, Strategy(greedy=True), Strategy(beam=2)):
+        for one in model.samples(20, strategy, seed=1, max_len=6):
+            assert one.cut == (len(one.tokens) == 6)
+    assert [one.cut for one in model.samples(20, seed=1, max_len=6)] == [len(one.tokens) >= 6 for one in whole]
+    codes = np.stack([one.code for one in whole])
+    expected = [len(one.tokens) >= 6 for one in model.samples(codes=codes, seed=1, max_len=500)]
+    assert [made.cut for made in model.decode_stream(codes, ANCESTRAL, seed=1, max_len=6) if made] == expected
+    assert len(set(expected)) == 2
+    assert all(model.interpolation(*SENTENCES[:2], steps=3, max_len=1).cut)
+    assert all(made.cut for _, made in model.reconstruct_stream(SENTENCES, max_len=1) if made)
+
+
+def test_codes_and_log_probabilities_are_float32_whatever_the_precision(model: Model) -> None:
+    whole, rough = model, TextModel("rough", model.tokenizer, model.network, torch.bfloat16)
+    for one, other in zip(whole.posterior(SENTENCES), rough.posterior(SENTENCES), strict=True):
+        np.testing.assert_array_equal(one, other)
+    codes = [code.mean for _, code in rough.encode_stream(SENTENCES) if code is not None]
+    np.testing.assert_array_equal(np.stack(codes), whole.encode(SENTENCES))
+    assert not np.array_equal(np.stack(codes), torch.from_numpy(np.stack(codes)).bfloat16().float().numpy())
+    drawn = next(iter(rough.samples(1, log_probs=True, max_len=5)))
+    ids = [rough.tokenizer.ids(drawn.tokens)]
+    exact = generate.log_probs(whole.network, torch.from_numpy(drawn.code[None]), ids, max_len=5)
+    assert drawn.log_prob == float(exact)
 
 
 def test_an_interpolation_between_draws_of_the_prior(model: Model) -> None:

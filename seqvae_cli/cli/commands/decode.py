@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli import display, progress
+from seqvae_cli.cli.models import Cuts, open_model
 from seqvae_cli.cli.options import (
     BatchSize,
     Beam,
@@ -25,13 +26,16 @@ from seqvae_cli.cli.options import (
     TopP,
 )
 from seqvae_cli.cli.strategy import strategy_from_options
+from seqvae_cli.errors import UsageError
 
 app = typer.Typer()
 
 
 @app.command()
 def decode(
-    source: Annotated[str, typer.Argument(metavar="FILE|-", help="Codes: JSON Lines or .npy; - is stdin.")] = "-",
+    source: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE|-", help="Codes: JSON Lines or .npy; - is stdin.")
+    ] = None,
     beam: Beam = None,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -49,7 +53,7 @@ def decode(
 
     The input is what `seqvae encode` writes. A row is a list of numbers, or an object that has one under "z" or "mean".
     Decoding is greedy unless --beam, --temperature, --top-k or --top-p is given. A row without a code (null, NaN)
-    gives an empty line.
+    gives an empty line. Several files are read one after another. JSON tells whether a sentence was cut at --max-len.
 
     Examples:
 
@@ -59,15 +63,30 @@ def decode(
     """
     greedy = beam is temperature is top_k is top_p is None
     strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
-    from seqvae_cli.latent.codes import read_codes
+    from seqvae_cli.latent.codes import check_file, read_codes
 
+    names = source or ["-"]
+    if "-" in names and len(names) > 1:
+        raise UsageError("standard input (-) cannot be combined with files", "give - alone")
+    sources = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
+    for one in sources:
+        if isinstance(one, Path):
+            check_file(one)
     model = open_model(None, run_option, device, threads)
     model.require_latent()
-    rows = read_codes(sys.stdin.buffer if source == "-" else Path(source), model.latent_size)
-    texts = model.decode_stream(rows, strategy, seed=seed, max_len=max_len, batch_size=batch_size)
-    for index, text in enumerate(texts):
-        if json:
-            reason = {"reason": "no code"} if text is None else {}
-            display.out_jsonl({"index": index, "text": text} | reason)
-        else:
-            display.out(text or "")
+    rows = itertools.chain.from_iterable(read_codes(one, model.latent_size) for one in sources)
+    cuts = Cuts(max_len)
+    with progress.late_progress("decoding", None, "sentences") as advance:
+        found = model.decode_stream(rows, strategy, seed=seed, max_len=max_len, batch_size=batch_size)
+        for index, made in enumerate(found):
+            advance(1)
+            if made is not None:
+                cuts.add(made.cut)
+            if not json:
+                display.out("" if made is None else made.text)
+            elif made is None:
+                display.out_jsonl({"index": index, "text": None, "cut": False, "reason": "no code"})
+            else:
+                display.out_jsonl({"index": index, "text": made.text, "cut": made.cut})
+    if not json:
+        cuts.warn()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import open_model, warn_of
 from seqvae_cli.cli.options import BatchSize, Device, Encoding, Json, RunOption, Text, Threads
 from seqvae_cli.cli.sentences import names_a_file, open_lines
@@ -41,8 +41,9 @@ def encode(
 ) -> None:
     """Encode sentences, one a line, in order: the mean and the scale of q(z|x).
 
-    A single argument that is the name of a file stands for the lines of that file. An empty line keeps its row: null in
-    JSON Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions.
+    Arguments that are names of files stand for the lines of these files. An empty line keeps its row: null in JSON
+    Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions. TSV is
+    quoted as Python's csv and pandas read it.
 
     Examples:
 
@@ -65,17 +66,20 @@ def encode(
     from seqvae_cli.latent.streams import Tally
 
     tally = Tally()
-    rows = (
-        (line, *((None, None) if code is None else (code.mean.tolist(), code.scale.tolist())))
-        for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally)
-    )
-    if output is None:
-        for row in rows:
-            display.out_jsonl(_json(row))
-    else:
-        from seqvae_cli.system import files
+    with progress.of_lines("encoding", lines, to_file=output is not None) as advance:
 
-        files.write(output, WRITERS[output.suffix](rows, model.latent_size))
+        def rows() -> Iterator[Row]:
+            for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally):
+                yield line, *((None, None) if code is None else (code.mean.tolist(), code.scale.tolist()))
+                advance(line)
+
+        if output is None:
+            for row in rows():
+                display.out_jsonl(_json(row))
+        else:
+            from seqvae_cli.system import files
+
+            files.write(output, WRITERS[output.suffix](rows(), model.latent_size))
     warn_of(tally)
 
 
@@ -94,10 +98,10 @@ def _jsonl(rows: Iterator[Row], _: int) -> Iterator[bytes]:
 
 def _tsv(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
     names = [f"{kind}_{i}" for kind in ("mean", "scale") for i in range(1, latent + 1)]
-    yield ("\t".join(["text", *names]) + "\n").encode()
+    yield display.tsv_row(["text", *names]).encode()
     for line, mean, scale in rows:
         values = [f"{value:.9g}" for value in [*(mean or []), *(scale or [])]] or [""] * (2 * latent)
-        yield ("\t".join([" ".join(line.split()), *values]) + "\n").encode()
+        yield display.tsv_row([line, *values]).encode()
 
 
 def _npy(rows: Iterator[Row], latent: int) -> Iterator[bytes]:

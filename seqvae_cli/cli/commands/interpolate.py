@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.models import Cuts, open_model, warn_of
 from seqvae_cli.cli.options import (
     Device,
     Json,
@@ -18,7 +18,7 @@ from seqvae_cli.cli.options import (
     Start,
     Threads,
 )
-from seqvae_cli.cli.sentences import check_sentences
+from seqvae_cli.cli.sentences import sentence_arguments, utf8
 from seqvae_cli.cli.strategy import strategy_from_options
 from seqvae_cli.errors import UsageError, counted
 
@@ -66,14 +66,13 @@ def interpolate(
 
     if path is not None and path not in paths.PATHS:
         raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
-    originals = sentences or []
+    originals = sentence_arguments(sentences or [], "give two sentences, or --random")
     if random and originals:
         raise UsageError("--random takes no sentences", "leave them out, or leave --random out")
     if not random and len(originals) != 2:
         raise UsageError(
             f"{counted(len(originals), 'sentence')} given", 'give two, or --random: seqvae interpolate "FIRST" "SECOND"'
         )
-    check_sentences(originals, "give two sentences, or --random")
 
     model = open_model(None, run_option, device, threads)
     tally = Tally()
@@ -85,7 +84,7 @@ def interpolate(
         **ends,
         steps=steps,
         strategy=strategy_from_options(True, no_unk=no_unk),
-        start=start,
+        start=utf8(start),
         path=path,
         even=even,
         seed=seed,
@@ -96,11 +95,16 @@ def interpolate(
         answer: dict[str, object] = {"path": found.path, "even": even, "run": model.run.name}
         if originals:
             answer |= {"from": originals[0], "to": originals[1]}
-        answer["steps"] = [{"t": t, "text": text} for t, text in zip(positions, found.sentences, strict=True)]
+        steps_found = zip(positions, found.sentences, found.cut, strict=True)
+        answer["steps"] = [{"t": t, "text": text, "cut": cut} for t, text, cut in steps_found]
         display.out_json(answer)
         return
     lines = [(f"{t:.2f}", text) for t, text in zip(positions, found.sentences, strict=True)]
     if originals:
         lines = [("from", originals[0]), *lines, ("to", originals[1])]
-    for label, text in lines:
-        display.out(f"{label}\t{text}")
+    for line in lines:
+        display.out_row(line)
+    cuts = Cuts(max_len)
+    for cut in found.cut:
+        cuts.add(cut)
+    cuts.warn()

@@ -137,7 +137,7 @@ def prepare(
     _check_options(source, given)
     if prepare.kind_of_source(source) == "known":
         _licence(source)
-    with _StageBar() as watch:
+    with _StageBar("sentences" if source == "toy" else "bytes") as watch:
         prepared = prepare.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
     _report(prepared, json)
 
@@ -172,9 +172,10 @@ def _licence(name: str) -> None:
 
 
 class _StageBar:
-    """A progress bar for each stage, one after another."""
+    """A progress bar for each stage, one after another; `unit` is what the stages count."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
         self.stage: str | None = None
         self.done = 0
         self.bar: Any = None
@@ -191,7 +192,7 @@ class _StageBar:
         if stage != self.stage:
             self.__exit__()
             self.stage, self.done = stage, 0
-            self.bar = display.progress(stage, total, "units")
+            self.bar = display.progress(stage, total, self.unit)
             self.advance = self.bar.__enter__()
         self.advance(done - self.done)
         self.done = done

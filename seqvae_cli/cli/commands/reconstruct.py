@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli import display, progress
+from seqvae_cli.cli.models import Cuts, open_model, warn_of
 from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads
 from seqvae_cli.cli.sentences import open_lines
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -28,6 +28,7 @@ def reconstruct(
     """Reconstruct sentences, one a line, in order: encode each one and decode its posterior mean.
 
     Decoding is greedy, or a beam search with --beam. An empty line stays empty; in JSON its reconstruction is null.
+    JSON tells whether a sentence was cut at --max-len.
 
     Examples:
 
@@ -41,10 +42,18 @@ def reconstruct(
     from seqvae_cli.latent.streams import Tally
 
     tally = Tally()
-    for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
-        if json:
-            reason = {"reason": "empty sentence"} if made is None else {}
-            display.out_jsonl({"text": line, "reconstruction": made} | reason)
-        else:
-            display.out(made or "")
+    cuts = Cuts(max_len)
+    with progress.of_lines("reconstructing", lines) as advance:
+        for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
+            advance(line)
+            if made is not None:
+                cuts.add(made.cut)
+            if not json:
+                display.out("" if made is None else made.text)
+            elif made is None:
+                display.out_jsonl({"text": line, "reconstruction": None, "cut": False, "reason": "empty sentence"})
+            else:
+                display.out_jsonl({"text": line, "reconstruction": made.text, "cut": made.cut})
     warn_of(tally)
+    if not json:
+        cuts.warn()

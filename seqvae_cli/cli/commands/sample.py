@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli import display, progress
+from seqvae_cli.cli.models import Cuts, open_model
 from seqvae_cli.cli.options import (
     BatchSize,
     Beam,
@@ -25,6 +25,7 @@ from seqvae_cli.cli.options import (
     TopK,
     TopP,
 )
+from seqvae_cli.cli.sentences import utf8
 from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
@@ -52,7 +53,8 @@ def sample(
     """Sample sentences: draw codes from the prior and decode them word by word.
 
     A seed gives the same sentences at any batch size. --beam compares sentences by log p per token. --json adds
-    log p(x|z) of each sentence under the model itself, in nats, <eos> counted, whatever the temperature.
+    log p(x|z) of each sentence under the model itself, in nats, whatever the temperature; <eos> is counted, but in a
+    sentence that was cut at --max-len: eos_counted.
 
     Examples:
 
@@ -63,9 +65,16 @@ def sample(
     """
     strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
     model = open_model(run, run_option, device, threads)
-    found = model.samples(n, strategy, start=start, seed=seed, max_len=max_len, batch_size=batch_size, log_probs=json)
-    for index, one in enumerate(found):
-        if json:
-            display.out_jsonl({"index": index, "text": one.text, "tokens": one.tokens, "log_prob": one.log_prob})
-        else:
-            display.out(one.text)
+    options: dict[str, Any] = {"start": utf8(start), "seed": seed, "max_len": max_len, "batch_size": batch_size}
+    cuts = Cuts(max_len)
+    with progress.late_progress("sampling", n, "sentences") as advance:
+        for index, one in enumerate(model.samples(n, strategy, log_probs=json, **options)):
+            advance(1)
+            cuts.add(one.cut)
+            if json:
+                answer = {"index": index, "text": one.text, "tokens": one.tokens, "cut": one.cut}
+                display.out_jsonl(answer | {"log_prob": one.log_prob, "eos_counted": not one.cut})
+            else:
+                display.out(one.text)
+    if not json:
+        cuts.warn()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import open_model, warn_of
 from seqvae_cli.cli.options import Device, Encoding, Json, RunOption, Seed, Text, Threads
 from seqvae_cli.cli.sentences import open_lines
@@ -34,7 +34,8 @@ def score(
 
     The columns, separated by tabs: the bound, the bound per token (<eos> counted), the rate (KL), the number of unknown
     words, the sentence. The bound is the -ELBO, or with --samples K the tighter importance-weighted bound, whose noise
-    falls as K grows. An empty line keeps its row, without numbers; in JSON they are null.
+    falls as K grows. An empty line keeps its row, without numbers; in JSON they are null. Off a terminal, a sentence
+    with a tab or a quote is quoted as Python's csv and pandas read it.
 
     Examples:
 
@@ -47,33 +48,31 @@ def score(
     from seqvae_cli.latent.streams import Tally
 
     tally = Tally()
-    for line, found in model.score_stream(lines, samples=samples or 1, seed=seed, tally=tally):
-        if found is None:
+    with progress.of_lines("scoring", lines) as advance:
+        for line, found in model.score_stream(lines, samples=samples or 1, seed=seed, tally=tally):
+            advance(line)
+            if found is None:
+                if json:
+                    display.out_jsonl({"text": line, "nll": None, "reason": "empty sentence"})
+                else:
+                    display.out_row(["", "", "", "", line])
+                continue
+            nll = found.iw_nll if samples else found.neg_elbo
+            unknown = len(model.unknown(line))
             if json:
-                display.out_jsonl({"text": line, "nll": None, "reason": "empty sentence"})
+                answer = {
+                    "text": line,
+                    "nll": nll,
+                    "nats_per_token": nll / found.tokens,
+                    "neg_elbo": found.neg_elbo,
+                    "distortion": found.distortion,
+                    "rate": found.rate,
+                    "tokens": found.tokens,
+                    "unknown": unknown,
+                    "samples": samples or 1,
+                }
+                display.out_jsonl(answer | ({"iw_nll": found.iw_nll} if samples else {}))
             else:
-                display.out("\t\t\t\t" + _flat(line))
-            continue
-        nll = found.iw_nll if samples else found.neg_elbo
-        unknown = len(model.unknown(line))
-        if json:
-            answer = {
-                "text": line,
-                "nll": nll,
-                "nats_per_token": nll / found.tokens,
-                "neg_elbo": found.neg_elbo,
-                "distortion": found.distortion,
-                "rate": found.rate,
-                "tokens": found.tokens,
-                "unknown": unknown,
-                "samples": samples or 1,
-            }
-            display.out_jsonl(answer | ({"iw_nll": found.iw_nll} if samples else {}))
-        else:
-            values = (f"{nll:.3f}", f"{nll / found.tokens:.3f}", f"{found.rate:z.3f}", str(unknown), _flat(line))
-            display.out("\t".join(values))
+                numbers = [f"{value:z.3f}" for value in (nll, nll / found.tokens, found.rate)]
+                display.out_row([*numbers, str(unknown), line])
     warn_of(tally)
-
-
-def _flat(line: str) -> str:
-    return " ".join(line.split())

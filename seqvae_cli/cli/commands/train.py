@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
 from seqvae_cli.cli.options import Json, complete_preset, complete_run
@@ -83,12 +83,13 @@ def train(
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
         seqvae train --resume auto
     """
-    from seqvae_cli.cli.live import TrainingView, nothing_left, summary
-    from seqvae_cli.config import layers
-    from seqvae_cli.data import corpus as corpora
-    from seqvae_cli.runs import registry
-    from seqvae_cli.training import session
-    from seqvae_cli.training.events import EndEvent
+    with progress.working("loading PyTorch"):
+        from seqvae_cli.cli.live import TrainingView, nothing_left, summary
+        from seqvae_cli.config import layers
+        from seqvae_cli.data import corpus as corpora
+        from seqvae_cli.runs import registry
+        from seqvae_cli.training import session
+        from seqvae_cli.training.events import EndEvent
 
     overrides = _assignments(set_ or []) | given(context)
     epochs = precision = None
@@ -130,6 +131,8 @@ def train(
     if json:
         keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
         display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
+    elif display.settings.quiet:
+        display.out(run.name)
     if end.reason == "complete":
         display.say(nothing_left(run.name, end.epoch, int(run.info["epochs"])))
         return
