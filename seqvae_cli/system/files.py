@@ -123,7 +123,8 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
         value = {**value, "digest": _seal(value)}
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A sealed file ends with its last brace: the loss of a line end would not be detected.
-    return write(path, (text if sealed else f"{text}\n").encode())
+    # A path that is not UTF-8 has lone surrogates, which JSON can hold as escapes alone.
+    return write(path, (text if sealed else f"{text}\n").encode(errors="backslashreplace"))
 
 
 def unseal(value: Any, path: Path) -> dict[str, Any]:
@@ -262,6 +263,40 @@ def claimed(folder: Path, stem: str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             drop(lock)
+
+
+def move(path: Path, target: Path) -> None:
+    """Renames a folder, file or link; between two disks, copies it. Raises `OSError`, also where `target` exists.
+
+    A crash in a copy leaves the old path; one at its end may leave both, each complete.
+    """
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with claimed(target.parent, "moved") as copy:
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, copy, symlinks=True, copy_function=_copy)
+                for folder, _, _ in os.walk(copy):
+                    sync_directory(Path(folder))
+            else:
+                _copy(path, copy)
+            copy.rename(target)
+        sync_directory(target.parent)
+        with claimed(path.parent, "moved") as old:  # so that a crash leaves no half of it under its name
+            path.rename(old)
+    sync_directory(target.parent)
+    sync_directory(path.parent)
+
+
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copies a file to disk, or a link. Raises `MachineError`, which `copytree` lets through at once."""
+    with machine_errors(Path(target)):
+        shutil.copy2(source, target, follow_symlinks=False)
+        if not Path(target).is_symlink():
+            with open(target, "rb") as file:
+                os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:
