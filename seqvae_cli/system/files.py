@@ -90,8 +90,7 @@ class DurableFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            if self.new:
-                os.link(self._temporary, self.path)
+            if self.new and _linked(self._temporary, self.path):
                 self._temporary.unlink()
             else:
                 self._temporary.replace(self.path)
@@ -107,6 +106,21 @@ class DurableFile:
             with suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
             self._temporary = None
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Makes `path` a link to `temporary`; an empty file, and False, where the disk has no hard links.
+
+    Raises `FileExistsError`.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):  # FAT and some network disks have none
+            raise
+        path.touch(exist_ok=False)
+        return False
+    return True
 
 
 def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:

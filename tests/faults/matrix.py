@@ -55,8 +55,8 @@ ROWS: dict[int | str, tuple[str, int]] = {
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
     33: ("wrong usage of resume, and runs read too early", 35),
-    34: ("YAML and JSON bombs", 20),
-    35: ("other disks, the clock set back, names that are not UTF-8", 20),
+    34: ("YAML and JSON bombs", 30),
+    35: ("other disks, the clock set back, names that are not UTF-8", 18),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }
 """Row -> the fault, and how often it must be survived in full."""
