@@ -19,7 +19,7 @@ import typer
 from seqvae_cli.cli import app, display, names
 from seqvae_cli.errors import MachineError, SeqvaeError
 
-MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len; in eval --samples"
+MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len (a resumed run keeps its own); in eval --samples"
 
 ENVIRONMENT = {
     # Threads that wait sleep soon: beside a busy program on the same cores, spinning makes torch several times slower.

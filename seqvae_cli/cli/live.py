@@ -49,11 +49,8 @@ COLUMNS = (
     *((FIGURES[key].label, FIGURES[key].short) for key in ("mutual_information", "active_units")),
 )
 
-COLLAPSE_HINT = (
-    "--preset default, pretrain, free-bits or mdr keeps the latent in use; or give more --free-bits, or --min-rate"
-)
-
-HELD_HINT = "the KL is held up but carries no information: --pretrain, as in --preset default, trains the encoder first"
+REMEDIES = 3
+"""Remedies that a hint names, at most."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +140,10 @@ class TrainingView:
                 )
             case CollapseEvent():
                 self.collapses += 1
-                hint = HELD_HINT if event.rate >= event.mutual_information + 1 else COLLAPSE_HINT
                 display.warn(
                     f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:z.3f} nats a sentence, "
                     f"mutual information {event.mutual_information:z.3f}",
-                    hint if self.collapses == 1 else "",
+                    collapse_hint(event) if self.collapses == 1 else "",
                 )
             case WarningEvent():
                 display.warn(event.message)
@@ -250,6 +246,25 @@ class TrainingView:
             best_here = row.epoch == self.best_epoch and row is not self.current
             table.add_row(*row.cells(best_here), style="bold green" if best_here else "")
         return table
+
+
+def collapse_hint(event: CollapseEvent) -> str:
+    """What keeps the latent code in use and is not among the settings of the run already."""
+    model, objective, train = event.settings.model, event.settings.objective, event.settings.train
+    held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
+    floor = objective.free_bits or objective.free_bits_total or objective.min_rate or objective.target_rate
+    constant = model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
+    remedies = {
+        "--beta 1": objective.beta > 1 and not objective.target_rate,
+        "--pretrain 3": not train.pretrain,
+        "--free-bits-total 7": not floor and not held,
+        "--min-rate 5": not (objective.min_rate or objective.target_rate or constant or held),
+        "--word-dropout 0.25": not model.word_dropout,
+        "--aggressive": not train.aggressive,
+    }
+    absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
+    name = "the KL is held up but carries no information; a" if held else "a"
+    return f"{name} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
 
 
 def summary(event: EndEvent) -> str:

@@ -36,7 +36,8 @@ def write(run: Run, step: int, evaluation: Mapping[str, Any]) -> Path:
     with files.machine_errors(path):
         # Not its parents: a run that was removed meanwhile must not come back in parts.
         path.parent.mkdir(exist_ok=True)
-    head = {"format": EVALUATION_FORMAT, "step": step, "recorded": time.time_ns()}
+    recorded = max([time.time_ns(), *(stored["recorded"] + 1 for stored in read_all(run, []))])  # clocks go back
+    head = {"format": EVALUATION_FORMAT, "step": step, "recorded": recorded}
     files.write_json(path, {**head, **evaluation}, sealed=True)
     return path
 

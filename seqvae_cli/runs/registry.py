@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
-from seqvae_cli.runs.run import NAME, NAME_RULE, RUN_FORMAT, Run
+from seqvae_cli.runs.run import MAX_TIME, NAME, NAME_RULE, RUN_FORMAT, Run
 from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__
 
@@ -44,13 +44,18 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
         info = {
             "format": RUN_FORMAT,
             "status": "created",
-            "created": time.time_ns(),
+            "created": _next_timestamp(),
             "corpus": corpus,
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
         }
         files.write_json(draft / "run.json", info, sealed=True)
         return Run(publish(draft, name, prefix))
+
+
+def _next_timestamp() -> int:
+    """Nanoseconds since 1970, later than those of all runs, even where the clock went back."""
+    return min(MAX_TIME, max([time.time_ns(), *(int(run.info["created"]) + 1 for run in runs()[0])]))
 
 
 def publish(draft: Path, name: str | None, prefix: str = "") -> Path:

@@ -93,13 +93,12 @@ def restore(name: str) -> Path:
         try:
             if os.path.lexists(target):  # a rename would replace an empty folder, or a link by a link
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            found[-1].path.rename(target)
+            files.move(found[-1].path, target)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
             hint = f"move it to the trash first: seqvae runs rm {name}"
             raise UsageError(f"run {name!r} exists", hint) from error
-        _sync(target.parent, found[-1].path.parent)
     return target
 
 
@@ -116,15 +115,9 @@ def size(path: Path) -> int:
 
 
 def _move(path: Path, root: Path) -> Path:
-    now = time.time_ns()
+    now = max([time.time_ns(), *(entry.removed + 1 for entry in trashed())])  # the clock may have gone back
     while os.path.lexists(target := root / f"{path.name}~{now}"):
         now += 1
     with files.machine_errors(path):
-        path.rename(target)
-        _sync(root, path.parent)
+        files.move(path, target)
     return target
-
-
-def _sync(*folders: Path) -> None:
-    for changed in folders:
-        files.sync_directory(changed)

@@ -90,8 +90,7 @@ class DurableFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            if self.new:
-                os.link(self._temporary, self.path)
+            if self.new and _linked(self._temporary, self.path):
                 self._temporary.unlink()
             else:
                 self._temporary.replace(self.path)
@@ -109,6 +108,21 @@ class DurableFile:
             self._temporary = None
 
 
+def _linked(temporary: Path, path: Path) -> bool:
+    """Makes `path` a link to `temporary`; an empty file, and False, where the disk has no hard links.
+
+    Raises `FileExistsError`.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):  # FAT and some network disks have none
+            raise
+        path.touch(exist_ok=False)
+        return False
+    return True
+
+
 def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
     """Writes `path` as a `DurableFile`; returns its SHA-256 in hex."""
     with closing(DurableFile(path, new=new)) as file:
@@ -123,7 +137,8 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
         value = {**value, "digest": _seal(value)}
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A sealed file ends with its last brace: the loss of a line end would not be detected.
-    return write(path, (text if sealed else f"{text}\n").encode())
+    # A path that is not UTF-8 has lone surrogates, which JSON can hold as escapes alone.
+    return write(path, (text if sealed else f"{text}\n").encode(errors="backslashreplace"))
 
 
 def unseal(value: Any, path: Path) -> dict[str, Any]:
@@ -262,6 +277,40 @@ def claimed(folder: Path, stem: str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             drop(lock)
+
+
+def move(path: Path, target: Path) -> None:
+    """Renames a folder, file or link; between two disks, copies it. Raises `OSError`, also where `target` exists.
+
+    A crash in a copy leaves the old path; one at its end may leave both, each complete.
+    """
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with claimed(target.parent, "moved") as copy:
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, copy, symlinks=True, copy_function=_copy)
+                for folder, _, _ in os.walk(copy):
+                    sync_directory(Path(folder))
+            else:
+                _copy(path, copy)
+            copy.rename(target)
+        sync_directory(target.parent)
+        with claimed(path.parent, "moved") as old:  # so that a crash leaves no half of it under its name
+            path.rename(old)
+    sync_directory(target.parent)
+    sync_directory(path.parent)
+
+
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copies a file to disk, or a link. Raises `MachineError`, which `copytree` lets through at once."""
+    with machine_errors(Path(target)):
+        shutil.copy2(source, target, follow_symlinks=False)
+        if not Path(target).is_symlink():
+            with open(target, "rb") as file:
+                os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

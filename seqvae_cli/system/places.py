@@ -9,7 +9,10 @@ from seqvae_cli.errors import MachineError
 
 
 def home() -> Path:
-    """`SEQVAE_HOME` if set, else the platform's data directory. Raises `MachineError` for a file or unknown user."""
+    """`SEQVAE_HOME` if set, else the platform's data directory.
+
+    Raises `MachineError` for a file, an unknown user, or a name that is not UTF-8, which safetensors cannot open.
+    """
     if moved := os.environ.get("SEQVAE_HOME"):
         try:
             path = Path(moved).expanduser().absolute()
@@ -17,10 +20,18 @@ def home() -> Path:
             raise MachineError(f"SEQVAE_HOME is {moved}, but no user has that name", "name a folder") from error
         if os.path.isfile(path):  # noqa: PTH113 - os.path.isfile never raises
             raise MachineError(f"SEQVAE_HOME is {path}, which is a file", "name a folder; a missing one is made")
-        return path
+        return _utf8(path)
     import platformdirs
 
-    return platformdirs.user_data_path("seqvae", appauthor=False)
+    return _utf8(platformdirs.user_data_path("seqvae", appauthor=False))
+
+
+def _utf8(path: Path) -> Path:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise MachineError(f"the name of the home {path} is not UTF-8", "name another with SEQVAE_HOME") from error
+    return path
 
 
 def corpora() -> Path:

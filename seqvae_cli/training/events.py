@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seqvae_cli.config.schema import Settings
+
 
 @dataclass(frozen=True)
 class StartEvent:
@@ -81,6 +83,8 @@ class CollapseEvent:
     epoch: int
     rate: float
     mutual_information: float
+    settings: Settings
+    """Those of the run, phases shortened: what may help is what they lack."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from seqvae_cli.system.runtime import autocast, random_state, restore_random_sta
 from seqvae_cli.training.objective import Loss, Objective
 from seqvae_cli.training.schedule import Clock, learning_rate_factor
 
-DIVERGED_HINT = "lower --lr, or clip gradients at a smaller norm (--clip); the last finite checkpoint, if any, is kept"
+DIVERGED_HINT = "lower --lr or --clip in a new run; the last finite checkpoint of this one, if any, is kept"
 
 
 class RunningMean(nn.Module):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from seqvae_cli.cli import display, live
+from seqvae_cli.config import layers, options, presets
+from seqvae_cli.config.schema import Settings
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -86,16 +91,15 @@ def test_quiet_training_shows_only_warnings(capsys: pytest.CaptureFixture[str]) 
             STEP,
             EVAL,
             PlateauEvent(1, 0.1, 1),
-            CollapseEvent(1, 0.01, 0.0),
-            CollapseEvent(2, 8.0, 0.01),
+            CollapseEvent(1, 0.01, 0.0, Settings()),
+            CollapseEvent(2, 8.0, 0.01, Settings()),
         ):
             view.show(event)
         view.show(WarningEvent("odd \x1b[31m"))
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in warnings] == ["warning", "hint", "warning", "warning"]
     assert "posterior is collapsing" in warnings[0]
-    assert "--free-bits" in warnings[1]
-    assert "--preset default, pretrain, free-bits or mdr" in warnings[1]
+    assert warnings[1] == "hint: a new run may try --min-rate 5, --word-dropout 0.25, --aggressive"
     assert warnings[3] == "warning: odd \\x1b[31m"
 
 
@@ -110,7 +114,7 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
             view.show(replace(EVAL, epoch=epoch, step=epoch * 1000, best=epoch <= 3))
             screen = terminal.getvalue().split("\x1b[1A")[-1].splitlines()
             assert len(screen) <= 24
-        view.show(CollapseEvent(60, 0.02, 0.01))
+        view.show(CollapseEvent(60, 0.02, 0.01, Settings()))
         before = len(terminal.getvalue())
     lines = [line.rstrip() for line in terminal.getvalue().replace("\x1b[2K", "").replace("\x1b[?25l", "").splitlines()]
     assert [line for line in lines if len(line.rpartition("\x1b[1A")[2]) > 80] == []
@@ -160,12 +164,34 @@ def test_summary(seconds: float, took: str) -> None:
     assert text == f"finished after 30 epochs, 3000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
-def test_a_held_rate_has_its_own_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    with live.TrainingView() as view:
-        view.show(CollapseEvent(2, 8.0, 0.01))
-    hint = capsys.readouterr().err.splitlines()[1]
-    assert "--pretrain" in hint
-    assert "--min-rate" not in hint
+def hinted(settings: Settings, *, held: bool) -> tuple[str, dict[str, Any]]:
+    """The hint of a collapse, and the settings that it recommends."""
+    hint = live.collapse_hint(CollapseEvent(2, 8.0 if held else 0.1, 0.01, settings))
+    flags = {flag.names[0].partition("/")[0]: flag.key for flag in options.flags()}
+    found = re.findall(r"(--[a-z-]+)(?: ([\d.]+))?", hint)
+    return hint, {flags[name]: value or True for name, value in found}
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("preset", sorted(set(presets.names()) - {"lm"}))  # it has no code that could collapse
+def test_the_hint_of_a_collapse_recommends_what_the_run_lacks(preset: str, held: bool) -> None:
+    settings = layers.resolve(preset)
+    hint, recommended = hinted(settings, held=held)
+    assert recommended
+    for key, value in recommended.items():
+        now = functools.reduce(getattr, key.split("."), settings)
+        assert not now, f"{key} is {now} already"
+        assert layers.resolve(preset, overrides={key: value}) != settings
+    assert ("carries no information" in hint) == held
+    if held:
+        assert not {"objective.min_rate", "objective.free_bits_total"} & recommended.keys()
+
+
+def test_where_nothing_is_lacking_the_hint_is_a_smaller_decoder() -> None:
+    everything = {"train.pretrain": 1, "objective.min_rate": 3, "model.word_dropout": 0.1, "train.aggressive": True}
+    hint, recommended = hinted(layers.resolve(overrides=everything), held=False)
+    assert list(recommended) == ["model.hidden_size"]
+    assert hint == "a new run may try a smaller decoder: --hidden-size"
 
 
 def test_counts_of_one_are_singular(capsys: pytest.CaptureFixture[str]) -> None:
