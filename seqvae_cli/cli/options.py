@@ -52,7 +52,7 @@ RunOption = Annotated[
     str | None,
     typer.Option("--run", "-r", metavar="RUN", help=f"{RUN} [default: latest]", autocompletion=complete_run),
 ]
-Text = Annotated[list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, a file of them, or stdin.")]
+Text = Annotated[list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, files of them, or stdin.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
 Start = Annotated[str, typer.Option(help="Words that every sentence begins with.")]
 
@@ -91,7 +91,7 @@ NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never choose <unk>.", ric
 MaxLen = Annotated[
     int,
     typer.Option(
-        min=1, max=10_000, help="Words after which a sentence is cut.", show_default=True, rich_help_panel=DECODING
+        min=1, max=10_000, help="Tokens after which a sentence is cut.", show_default=True, rich_help_panel=DECODING
     ),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seqvae_cli.cli import progress
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def strategy_from_options(
             raise UsageError(f"{option} does not go with {given}", "leave one out")
     if greedy and beam:
         raise UsageError("--greedy does not go with --beam", "leave one out")
-    from seqvae_cli.latent import generate
+    with progress.working("loading PyTorch"):
+        from seqvae_cli.latent import generate
 
     return generate.Strategy(
         greedy=greedy,

@@ -162,7 +162,7 @@ def test_loading_is_told_on_a_terminal_and_erased(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stdout", answer)
     monkeypatch.setattr(sys, "stderr", terminal)
     assert boundary.main(["sample", "-n", "2", "--max-len", "500"]) == 0
-    assert terminal.getvalue().startswith("loading the model ...\r\x1b[2K")
+    assert terminal.getvalue() == "loading PyTorch ...\r\x1b[2Kloading the model ...\r\x1b[2K"
     assert len(answer.getvalue().splitlines()) == 2
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display, eval_tables
+from seqvae_cli.cli import display, eval_tables, progress
 from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
@@ -76,7 +76,8 @@ def evaluate(
         seqvae eval --diagnose
         seqvae eval --samples-quality
     """
-    from seqvae_cli.evaluation.samples import check_split
+    with progress.working("loading PyTorch"):
+        from seqvae_cli.evaluation.samples import check_split
 
     if split not in ("train", "valid", "test"):
         raise UsageError(f"no split {split!r}", "known: train, valid, test")

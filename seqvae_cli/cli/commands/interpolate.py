@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import Cuts, open_model, warn_of
 from seqvae_cli.cli.options import (
     Device,
@@ -61,8 +61,9 @@ def interpolate(
         seqvae interpolate "stock prices rose" "the president resigned" --even
         seqvae interpolate "a b" "c d" --json | jq -r '.steps[].text'
     """
-    from seqvae_cli.latent import paths
-    from seqvae_cli.latent.streams import Tally
+    with progress.working("loading PyTorch"):
+        from seqvae_cli.latent import paths
+        from seqvae_cli.latent.streams import Tally
 
     if path is not None and path not in paths.PATHS:
         raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
