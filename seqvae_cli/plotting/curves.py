@@ -13,19 +13,53 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seqvae_cli.errors import DataError
+from seqvae_cli.errors import DataError, counted
 
-Runs = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Name of a run -> the lines of its `metrics.jsonl`."""
+Lines = Sequence[Mapping[str, Any]]
+"""The lines of a run's `metrics.jsonl`."""
 Point = tuple[float, float]
 Range = tuple[float, float]
 
+SIDES = {"^": "above", "v": "below", ">": "to the right", "<": "to the left"}
 FENCE = 10.0
 """Interquartile ranges beyond the quartiles at which a training mean counts as an outlier."""
 MIN_EPOCHS = 3
 """Epochs at the full KL weight that the earlier ones need to count as outliers."""
 MAX_VALUE = 1e15
 """Losses of this magnitude and beyond are gaps."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training whose losses do not compare with those after it."""
+
+    name: str
+    """A key of `PHASES`."""
+    start: float
+    """Epochs from the beginning of the training."""
+    end: float
+
+
+PHASES = {"pretraining": "autoencoder pretraining", "annealing": "KL annealing", "aggressive": "aggressive encoder"}
+"""Phase -> how a legend calls it."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What is drawn of a run."""
+
+    lines: Lines
+    best_epoch: int | None = None
+    """The epoch whose weights are the run's best; None before there is one."""
+    phases: tuple[Phase, ...] = ()
+    corpus: str = ""
+    """Its name."""
+    entropy: float | None = None
+    """Of the corpus, where it is known (toy): nats a sentence. No -ELBO lies below it on average."""
+
+
+Runs = Mapping[str, History]
+"""By name of the run."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +99,20 @@ def curve(lines: Iterable[Mapping[str, Any]], panel: Panel, split: str = "") -> 
     return points
 
 
-def best_line(lines: Sequence[Mapping[str, Any]]) -> int | None:
-    """Index of the line with the lowest validation -ELBO; None where no line has one."""
-    losses = [number(line.get("neg_elbo")) for line in lines]
-    return min((i for i, loss in enumerate(losses) if loss == loss), key=losses.__getitem__, default=None)
+def best_point(run: History, points: Sequence[Point]) -> Point | None:
+    """The point of a curve at the best epoch of its run; None where there is none that can be drawn."""
+    found = [point for line, point in zip(run.lines, points, strict=True) if line.get("epoch") == run.best_epoch]
+    return found[-1] if run.best_epoch is not None and found and is_drawable(found[-1]) else None
+
+
+def entropies(runs: Runs, panel: Panel) -> list[float]:
+    """The different entropies of the corpora, for the panel of the -ELBO; empty for the others."""
+    return sorted({run.entropy for run in runs.values() if run.entropy is not None}) if panel.y == "neg_elbo" else []
+
+
+def entropy_label(runs: Runs) -> str:
+    """What the lines of `entropies` are."""
+    return f"entropy of {', '.join(sorted({run.corpus for run in runs.values() if run.entropy is not None}))}"
 
 
 def is_drawable(point: Point) -> bool:
@@ -78,13 +122,13 @@ def is_drawable(point: Point) -> bool:
 
 def panel_curves(runs: Runs, panel: Panel) -> dict[str, list[list[Point]]]:
     """For each key of `SPLITS`, the curves of all runs. Raises `DataError` where no point can be drawn."""
-    curves = {split: [curve(lines, panel, split) for lines in runs.values()] for split in SPLITS}
+    curves = {split: [curve(run.lines, panel, split) for run in runs.values()] for split in SPLITS}
     if not any(is_drawable(point) for group in curves.values() for points in group for point in points):
         raise DataError(f"no epoch of {', '.join(runs)} has a number to draw for {panel.title}")
     return curves
 
 
-def at_full_kl_weight(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
+def at_full_kl_weight(lines: Lines) -> list[bool]:
     """Whether each epoch ended at the full KL weight; losses before it are not comparable with those after it.
 
     All True where fewer than `MIN_EPOCHS` did.
@@ -101,8 +145,8 @@ def axis_ranges(by_split: dict[str, list[list[Point]]], runs: Runs, panel: Panel
     for axis, key in enumerate((panel.x, panel.y)):
         parts: list[list[float]] = [[], [], []]
         for place, split in enumerate(SPLITS):
-            for lines, points in zip(runs.values(), by_split[split], strict=True):
-                for point, late in zip(points, at_full_kl_weight(lines), strict=True):
+            for run, points in zip(runs.values(), by_split[split], strict=True):
+                for point, late in zip(points, at_full_kl_weight(run.lines), strict=True):
                     if is_drawable(point):
                         parts[place if late else 2].append(point[axis])
         kept, other, early = parts
@@ -110,6 +154,8 @@ def axis_ranges(by_split: dict[str, list[list[Point]]], runs: Runs, panel: Panel
             kept, early = early, kept
         if key == "rate":
             kept.append(0.0)  # shows the distance from posterior collapse
+        if key == "neg_elbo":
+            kept += entropies(runs, panel)
         low, high = axis_range(kept, other, early)
         if key == "epoch":
             low, high = min(kept + other + early), max(kept + other + early)  # time has no outliers
@@ -146,11 +192,13 @@ def clamped(value: float, limits: Range) -> float:
 
 
 def off_scale_note(points: Sequence[Point], ranges: tuple[Range, Range]) -> str:
-    """A note on the points marked at the edge: their number and the most extreme value."""
+    """A note on the points marked at the edge: how many, where they lie, and the most extreme value."""
     if not points:
         return ""
+    sides = {edge_marker(point, ranges) for point in points}
     values = [y if not is_within(y, ranges[1]) else x for x, y in points]
-    return f"{len(points)} off the scale, to {max(values, key=abs):.3g}"
+    where = SIDES[sides.pop()] if len(sides) == 1 else "beyond the axes"
+    return f"{counted(len(points), 'point')} {where}, to {max(values, key=abs):z.3g} nats"
 
 
 def edge_marker(point: Point, ranges: tuple[Range, Range]) -> str:

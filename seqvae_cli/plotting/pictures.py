@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from seqvae_cli.errors import MachineError
 from seqvae_cli.plotting import curves
-from seqvae_cli.plotting.curves import Panel, Point, Runs
+from seqvae_cli.plotting.curves import Panel, Point, Range, Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 PICTURE_FORMATS = ("png", "svg", "pdf")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -25,6 +26,20 @@ MARKERS = "os^DvPXh"
 MAX_RUNS = len(COLORS)
 """Runs in one picture."""
 ARROWS = {"^": r"$\uparrow$", "v": r"$\downarrow$", "<": r"$\leftarrow$", ">": r"$\rightarrow$"}
+MARGIN = 0.06
+"""Room between the points and the ends of an axis, a fraction of its range."""
+ARROW_ROOM = 0.09
+"""Room for arrows beyond that, a fraction of the range."""
+ARROW_SIZE = 10
+BAR = 6
+"""Height of a row of bars with its gap, points."""
+PHASE_STYLES: dict[str, dict[str, Any]] = {
+    "pretraining": {"linewidth": 4, "solid_capstyle": "butt"},
+    "annealing": {"linewidth": 4, "solid_capstyle": "butt", "alpha": 0.4},
+    "aggressive": {"linewidth": 4, "linestyle": (0, (0.7, 0.5))},
+}
+"""How the bar of a phase is drawn; the keys are those of `curves.PHASES`."""
+ENTROPY_STYLE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (1, 1.5)), "linewidth": 1.6, "zorder": 1}
 MAX_MARKERS = 15
 """Markers at regular epochs on one curve."""
 
@@ -80,20 +95,19 @@ def figure(runs: Runs, panels: Sequence[str] = tuple(curves.PANELS)) -> Figure:
     many = len(panels) > 1
     fig = Figure(figsize=(10, 8) if many else (7, 5.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     axes = fig.subplots(math.ceil(len(panels) / 2), 2 if many else 1, squeeze=False).flatten()
-    for panel_axes, name in zip(axes, panels, strict=False):
-        _draw(panel_axes, runs, curves.PANELS[name])
+    drawn = [_draw(fig, place, runs, curves.PANELS[name]) for place, name in zip(axes, panels, strict=False)]
     for unused in axes[len(panels) :]:
         unused.remove()
-    _legend(fig, list(runs))
+    _legend(fig, runs, [curves.PANELS[name] for name in panels], arrows=any(drawn))
     return fig
 
 
-def _draw(axes: Axes, runs: Runs, panel: Panel) -> None:
+def _draw(figure: Figure, axes: Axes, runs: Runs, panel: Panel) -> bool:
+    """Draws a panel; returns whether points lie beyond its axes."""
     from matplotlib.ticker import MaxNLocator
 
     by_split = curves.panel_curves(runs, panel)
-    ranges = curves.axis_ranges(by_split, runs, panel, 0.06)
-    edges = [(low + 0.04 * (high - low), high - 0.04 * (high - low)) for low, high in ranges]  # room for the arrows
+    ranges = curves.axis_ranges(by_split, runs, panel, MARGIN)
     outside = []
     for split in reversed(curves.SPLITS):
         for index, points in enumerate(by_split[split]):
@@ -102,18 +116,55 @@ def _draw(axes: Axes, runs: Runs, panel: Panel) -> None:
             outside += off
             for point in off:
                 marker = ARROWS[curves.edge_marker(point, ranges)]
-                x, y = map(curves.clamped, point, edges)
-                axes.plot(x, y, color=COLORS[index], marker=marker, markersize=10, zorder=4)
-    for index, (lines, points) in enumerate(zip(runs.values(), by_split[""], strict=True)):
-        if (at := curves.best_line(lines)) is not None:
-            axes.plot(*points[at], **_star_style(COLORS[index]))
-    axes.set_title(panel.title.replace("-ELBO", "−ELBO"), loc="left")
-    axes.set_title(
-        curves.off_scale_note(outside, ranges), loc="right", fontsize=8, fontweight="normal", color="#555555"
-    )
-    axes.set(xlim=ranges[0], ylim=ranges[1], xlabel=_label(panel.x), ylabel=_label(panel.y))
+                x, y = (_arrow_place(value, limits) for value, limits in zip(point, ranges, strict=True))
+                axes.plot(x, y, color=COLORS[index], marker=marker, markersize=ARROW_SIZE, zorder=4)
+    for index, (run, points) in enumerate(zip(runs.values(), by_split[""], strict=True)):
+        if best := curves.best_point(run, points):
+            axes.plot(*best, **_star_style(COLORS[index]))
+    for entropy in curves.entropies(runs, panel):
+        axes.axhline(entropy, **ENTROPY_STYLE)
+    columns = list(zip(*outside, strict=True)) or [(), ()]
+    across, up = (_with_room(limits, values) for limits, values in zip(ranges, columns, strict=True))
+    bars = panel.x == "epoch" and any(run.phases for run in runs.values())
+    if bars:
+        _draw_phases(figure, axes, runs, across)
+    pad = 6 + (BAR * len(runs) + 2 if bars else 0)  # points
+    note = curves.off_scale_note(outside, ranges)
+    place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, pad), "textcoords": "offset points"}
+    axes.annotate(note, (1, 1), ha="right", va="bottom", fontsize=8, color="#555555", **place)
+    if note and panel.x != "epoch":
+        pad += 12  # its title and the note are too long for one line
+    axes.set_title(panel.title.replace("-ELBO", "−ELBO"), loc="left", pad=pad)
+    axes.set(xlim=across, ylim=up, xlabel=_label(panel.x), ylabel=_label(panel.y))
     if panel.x == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return bool(outside)
+
+
+def _with_room(limits: Range, values: Sequence[float]) -> Range:
+    """The limits of an axis, with room for arrows on the sides where `values` lie beyond them."""
+    low, high = limits
+    room = ARROW_ROOM * (high - low)
+    return low - room * any(value < low for value in values), high + room * any(value > high for value in values)
+
+
+def _arrow_place(value: float, limits: Range) -> float:
+    """`value`, or where the arrow to it stands: beyond the limits, where no point is."""
+    low, high = limits
+    room = ARROW_ROOM * (high - low) / 2
+    return high + room if value > high else low - room if value < low else value
+
+
+def _draw_phases(figure: Figure, axes: Axes, runs: Runs, limits: Range) -> None:
+    """A row of bars above the panel for each run: its phases, as far as the axis reaches."""
+    from matplotlib.transforms import offset_copy
+
+    for row, run in enumerate(runs.values()):
+        place = offset_copy(axes.get_xaxis_transform(), figure, y=BAR * (row + 0.5) + 1, units="points")
+        for phase in run.phases:
+            ends = [curves.clamped(end, limits) for end in (phase.start, phase.end)]
+            style = PHASE_STYLES[phase.name] | {"color": COLORS[row], "clip_on": False}
+            axes.plot(ends, [1, 1], transform=place, **style)
 
 
 def _label(key: str) -> str:
@@ -141,16 +192,32 @@ def _marker_indices(points: Sequence[Point]) -> list[int]:
     return sorted({*range(0, len(points), step), *isolated})
 
 
-def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """A legend of line styles above the panels, and one of runs below."""
+def _legend(figure: Figure, runs: Runs, panels: Sequence[Panel], arrows: bool) -> None:
+    """A legend of line styles, phases and the entropy above the panels, and one of runs below."""
     from matplotlib.lines import Line2D
 
-    styles = {label: _line_style(0, split) | {"color": "#555555"} for split, label in curves.SPLITS.items()}
-    kinds = [Line2D([], [], label=label, **style) for label, style in styles.items()]
-    kinds.append(Line2D([], [], label="best epoch", **_star_style("#bbbbbb")))
-    figure.legend(handles=kinds, loc="outside upper center", ncols=len(kinds), frameon=False)
-    runs = [Line2D([], [], label=name, **_line_style(index, "")) for index, name in enumerate(names)]
-    # A character is about 0.09 inches wide, the rest of an entry 0.7 inches.
-    widest = 0.7 + 0.09 * max(map(len, names))
-    columns = max(1, min(len(runs), int((figure.get_figwidth() - 0.5) / widest)))
-    figure.legend(handles=runs, loc="outside lower center", ncols=columns, frameon=False)
+    grey: dict[str, Any] = {"color": "#555555"}
+    kinds = [Line2D([], [], label=label, **_line_style(0, split) | grey) for split, label in curves.SPLITS.items()]
+    if any(run.best_epoch for run in runs.values()):
+        kinds.append(Line2D([], [], label="best epoch", **_star_style("#bbbbbb")))
+    if arrows:
+        style: dict[str, Any] = {"marker": ARROWS["^"], "markersize": ARROW_SIZE, "linestyle": ""}
+        kinds.append(Line2D([], [], label="point beyond the axis", **style | grey))
+    if any(panel.x == "epoch" for panel in panels):
+        drawn = {phase.name for run in runs.values() for phase in run.phases}
+        bars = [(PHASE_STYLES[name], label) for name, label in curves.PHASES.items() if name in drawn]
+        kinds += [Line2D([], [], label=label, **style | grey) for style, label in bars]
+    if any(curves.entropies(runs, panel) for panel in panels):
+        kinds.append(Line2D([], [], label=curves.entropy_label(runs), **ENTROPY_STYLE))
+    places: tuple[Any, Any] = ("outside upper center", "outside lower center")
+    for handles, place in zip((kinds, _run_handles(runs)), places, strict=True):
+        # A character is about 0.09 inches wide, the rest of an entry 0.7 inches.
+        widest = 0.7 + 0.09 * max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, min(len(handles), int((figure.get_figwidth() - 0.5) / widest)))
+        figure.legend(handles=handles, loc=place, ncols=columns, frameon=False)
+
+
+def _run_handles(runs: Runs) -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], label=name, **_line_style(index, "")) for index, name in enumerate(runs)]

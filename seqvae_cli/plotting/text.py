@@ -8,12 +8,12 @@ import textwrap
 from collections.abc import Sequence
 
 from seqvae_cli.plotting import curves
-from seqvae_cli.plotting.curves import Panel, Point, Runs
+from seqvae_cli.plotting.curves import History, Panel, Point, Runs
 
 LETTERS = "ABCDEFGH"
 SIDE_BY_SIDE = 70
 """Columns that two panels side by side need."""
-KEY = f"{curves.UNIT}; capital: validation; small: training; *: best; ^v<>: off scale"
+KEY = f"{curves.UNIT}; capital: validation; small: training; *: best; ^v<>: beyond"
 
 
 def draw_text(
@@ -28,7 +28,16 @@ def draw_text(
     """
     across = 2 if len(panels) > 1 and width >= SIDE_BY_SIDE else 1
     names = "   ".join(f"{letter}={name}" for letter, name in zip(LETTERS, runs, strict=False))
-    below = [line for part in (names, KEY) for line in textwrap.wrap(part, width, break_on_hyphens=False)]
+    phases = "; ".join(
+        f"{letter}: {_phases(run)}" for letter, run in zip(LETTERS, runs.values(), strict=False) if run.phases
+    )
+    key = KEY + (
+        f"; -: {curves.entropy_label(runs)}"
+        if any(curves.entropies(runs, curves.PANELS[name]) for name in panels)
+        else ""
+    )
+    parts = (names, phases, key)
+    below = [line for part in parts for line in textwrap.wrap(part, width, break_on_hyphens=False)]
     room = (height - len(below)) // math.ceil(len(panels) / across)
     if across == 1 < len(panels):
         room = 12
@@ -39,6 +48,14 @@ def draw_text(
         rows = zip(*blocks[start : start + across], strict=True)
         lines += ["   ".join(parts).rstrip() for parts in rows]
     return [*lines, *below]
+
+
+def _phases(run: History) -> str:
+    """The phases of a run in words: `autoencoder pretraining to epoch 3, KL annealing to epoch 9`."""
+    ends: dict[str, list[str]] = {}
+    for phase in run.phases:
+        ends.setdefault(curves.PHASES[phase.name], []).append(f"{round(phase.end, 2):g}")
+    return ", ".join(f"{name} to epoch {', '.join(found)}" for name, found in ends.items())
 
 
 def _block(runs: Runs, panel: Panel, width: int, height: int) -> list[str]:
@@ -57,21 +74,25 @@ def _block(runs: Runs, panel: Panel, width: int, height: int) -> list[str]:
         )
         cells[round((1 - y) * (rows - 1))][round(x * (columns - 1))] = mark
 
+    for entropy in curves.entropies(runs, panel):
+        for step in range(columns):
+            put((ranges[0][0] + (ranges[0][1] - ranges[0][0]) * step / (columns - 1), entropy), "-")
     for points in by_split[""]:
         for first, second in itertools.pairwise(points):
             for step in range(columns if curves.is_drawable(first) and curves.is_drawable(second) else 0):
                 x, y = (a + (b - a) * step / columns for a, b in zip(first, second, strict=True))
                 put((x, y), ".")
+    outside = [point for group in by_split.values() for points in group for point in curves.off_scale(points, ranges)]
+    for point in outside:  # before the points, which must not be covered
+        put(point, curves.edge_marker(point, ranges))
     for split in reversed(curves.SPLITS):
         for letter, points in zip(LETTERS, by_split[split], strict=False):
-            for point in filter(curves.is_drawable, points):
-                put(point, letter.lower() if split else letter)
-            for point in curves.off_scale(points, ranges):
-                put(point, curves.edge_marker(point, ranges))
-    for lines, points in zip(runs.values(), by_split[""], strict=True):
-        if (at := curves.best_line(lines)) is not None and curves.is_drawable(points[at]):
-            put(points[at], "*")
-    outside = [point for group in by_split.values() for points in group for point in curves.off_scale(points, ranges)]
+            for point in points:
+                if curves.is_drawable(point) and not curves.off_scale([point], ranges):
+                    put(point, letter.lower() if split else letter)
+    for run, points in zip(runs.values(), by_split[""], strict=True):
+        if best := curves.best_point(run, points):
+            put(best, "*")
     sides = {0: top, rows - 1: bottom}
     low, high = (f"{value:.4g}" for value in ranges[0])
     note = curves.off_scale_note(outside, ranges)

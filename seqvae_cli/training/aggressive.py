@@ -7,8 +7,9 @@ lag behind the true one. The phase ends when the mutual information stops rising
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -43,6 +44,12 @@ def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, numb
                 return count
             before, nats, tokens = now, zero, 0
     return MAX_ENCODER_STEPS
+
+
+def epochs(mutual_informations: Sequence[float]) -> int:
+    """The epochs that the phase took, from the mutual information after each epoch since its begin."""
+    pairs = itertools.pairwise(mutual_informations)
+    return next((epoch for epoch, (before, now) in enumerate(pairs, 2) if now <= before), len(mutual_informations))
 
 
 def update_phase(state: TrainingState, mutual_information: float) -> None:

@@ -126,6 +126,23 @@ def shortened_phases(settings: Settings) -> Settings:
     return settings.model_copy(update={"train": train, "objective": objective.model_copy(update=phases)})
 
 
+def phases(settings: Settings, epochs: float) -> list[tuple[str, float, float]]:
+    """Pretraining and each rise of the KL weight: name, begin and end in epochs from the beginning of the training.
+
+    `settings` are those that the run was started with, `epochs` those it has been given since.
+    """
+    settings = shortened_phases(settings)
+    objective, start = settings.objective, settings.train.pretrain
+    found = [("pretraining", 0.0, start)] if start else []
+    if objective.kl_schedule == "cyclical":
+        length = (epochs - start) / objective.kl_cycles
+        begins = [start + cycle * length for cycle in range(objective.kl_cycles)]
+        return found + [("annealing", begin, begin + objective.kl_ratio * length) for begin in begins]
+    if annealing := annealing_epochs(objective):
+        found.append(("annealing", start, start + annealing))
+    return found
+
+
 # --- learning-rate schedules
 
 KEPT_LEARNING_RATE = 0.1

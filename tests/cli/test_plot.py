@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,7 +14,9 @@ import pytest
 
 from seqvae_cli.cli import boundary
 from seqvae_cli.data import corpus as corpora
+from seqvae_cli.data import prepare
 from seqvae_cli.runs import registry
+from tests.trainings import new_run
 
 pytestmark = pytest.mark.usefixtures("trained_home")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -234,3 +237,41 @@ def test_help_has_examples(plot: Plot) -> None:
     code, out, _ = plot("--help")
     assert code == 0
     assert b"seqvae runs plot best --only kl" in out
+
+
+def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqvae_cli.cli.commands.runs import plot as command
+
+    monkeypatch.setattr(prepare, "HELD_OUT", 60)
+    toy = prepare.prepare_toy(sentences=100).corpus
+    run = new_run(toy, "on-toy", train__epochs=4, train__pretrain=1.5, objective__kl_warmup=2, train__aggressive=True)
+    lines = [{"epoch": epoch, "mutual_information": mi} for epoch, mi in enumerate((0, 1, 2, 2), 1)]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.update(best_epoch=3, epochs=4)
+    drawn = command._history(registry.find("on-toy"))
+    assert (drawn.best_epoch, drawn.corpus, drawn.entropy) == (3, "toy", toy.entropy)
+    scale = 0.5 * 4 / 3.5  # pretraining and annealing take half of the epochs
+    assert [dataclasses.astuple(phase) for phase in drawn.phases] == [
+        ("pretraining", 0.0, pytest.approx(1.5 * scale)),
+        ("annealing", pytest.approx(1.5 * scale), pytest.approx(3.5 * scale)),
+        ("aggressive", pytest.approx(1.5 * scale), 4),
+    ]
+    shutil.rmtree(toy.path)
+    (run.path / "config.yaml").write_text("train: {}\n")
+    bare = command._history(registry.find("on-toy"))
+    assert (bare.entropy, bare.phases, bare.best_epoch) == (None, (), 3)
+    assert trained_home.is_dir()
+
+
+def test_runs_of_two_corpora_on_one_axis_get_the_warning_of_compare(
+    plot: Plot, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    other = prepare.prepare_toy(sentences=100).corpus
+    run = new_run(other, "on-toy", train__epochs=1)
+    shutil.copy(registry.find("tiny-run").path / "metrics.jsonl", run.path)
+    code, _, err = plot("tiny-run", "on-toy", "--text")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("warning: these runs were trained on different corpora: ")
+    assert boundary.main(["runs", "compare", "tiny-run", "on-toy"]) == 0
+    assert capsysbinary.readouterr().err.decode().startswith(err.partition(": their")[0])
+    assert plot("tiny-run", "--text")[2] == ""

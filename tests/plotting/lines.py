@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from seqvae_cli.plotting.curves import History
+
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 """The first bytes of each kind of picture."""
 
@@ -18,3 +20,8 @@ def metrics(epochs: int, shift: float = 0.0, **changes: Any) -> list[dict[str, A
         line |= {f"train_{key}": value for key, value in train.items()}
         lines.append(line | {"train_neg_elbo": sum(train.values())} | changes)
     return lines
+
+
+def history(epochs: int, shift: float = 0.0, **changes: Any) -> History:
+    """A run of such metrics, whose last epoch is the best."""
+    return History(metrics(epochs, shift, **changes), best_epoch=epochs)

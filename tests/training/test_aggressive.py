@@ -99,3 +99,14 @@ def test_an_aggressive_phase_begins_after_pretraining_and_ends_when_the_mutual_i
     fit(run, tiny_corpus)
     steps = 10  # an epoch
     assert clocks == pytest.approx([step / steps for step in range(3 * steps)])
+
+
+@pytest.mark.parametrize("found", [[], [1.0], [0.0, 1.0, 2.0], [0.0, 1.0, 1.0, 5.0], [2.0, 1.0], [1.0, 3.0, 2.0, 4.0]])
+def test_the_epochs_of_the_phase_are_those_that_training_spends_in_it(found: list[float]) -> None:
+    state = TrainingState(learning_rate=1.0, aggressive=True)
+    spent = 0
+    for mutual_information in found:
+        spent += state.aggressive
+        if state.aggressive:
+            aggressive.update_phase(state, mutual_information)
+    assert aggressive.epochs(found) == spent

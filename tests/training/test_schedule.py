@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from seqvae_cli.config import layers
-from seqvae_cli.config.schema import ObjectiveSettings, TrainSettings
+from seqvae_cli.config.schema import ObjectiveSettings, Settings, TrainSettings
 from seqvae_cli.training import schedule
 from seqvae_cli.training.schedule import KL_SCHEDULES, LEARNING_RATES, Clock
 from seqvae_cli.training.state import TrainingState
@@ -204,3 +204,24 @@ def test_a_stopped_training_that_goes_on_has_new_patience_but_no_more_decays() -
     assert (state.done, state.stale, state.unimproved) == (False, 0, 0)
     assert not schedule.count_epoch(settings, state, improved=False, annealed=True)
     assert state.done
+
+
+def test_phases_are_where_the_kl_weight_is_not_full() -> None:
+    settings = Settings.model_validate(
+        {"train": {"epochs": 20, "pretrain": 3}, "objective": {"kl_schedule": "linear", "kl_hold": 1, "kl_warmup": 4}}
+    )
+    assert schedule.phases(settings, 20) == [("pretraining", 0, 3), ("annealing", 3, 8)]
+    assert schedule.phases(settings, 50) == [("pretraining", 0, 3), ("annealing", 3, 8)]
+    cyclical = Settings.model_validate(
+        {
+            "train": {"epochs": 20, "pretrain": 0},
+            "objective": {"kl_schedule": "cyclical", "kl_cycles": 2, "kl_ratio": 0.5},
+        }
+    )
+    found = schedule.phases(cyclical, 20)
+    assert found == [("annealing", 0, 5), ("annealing", 10, 15)]
+    for epoch in (2, 7, 12, 17):
+        rising = any(start <= epoch < end for _, start, end in found)
+        assert rising == (schedule.kl_share(cyclical.objective, schedule.Clock(epoch, 20)) < 1)
+    plain = Settings.model_validate({"train": {"pretrain": 0}, "objective": {"kl_schedule": "none"}})
+    assert schedule.phases(plain, 20) == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,10 @@ import typer
 from seqvae_cli.cli import display
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Json, run_argument
-from seqvae_cli.errors import NotFoundError, UsageError, nearest
+from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from seqvae_cli.plotting.curves import Runs
+    from seqvae_cli.plotting.curves import History, Lines, Phase, Runs
     from seqvae_cli.runs.run import Run
 
 
@@ -57,7 +58,8 @@ def plot(
 ) -> None:
     """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
 
-    Each point is an epoch, in nats a sentence. An existing file is replaced. Pictures need matplotlib
+    Each point is an epoch, in nats a sentence; a star marks the best. Bars above a panel show the phases of a run, a
+    line the entropy of the corpus where it is known (toy). An existing file is replaced. Pictures need matplotlib
     (pip install '.[plot]' in a clone of the repository); --text needs nothing.
 
     With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
@@ -174,11 +176,44 @@ def _metrics(names: list[str], max_runs: int) -> Runs:
     found = {run.name: run for run in map(registry.find, names)}
     if len(found) > max_runs:
         raise UsageError(f"{len(found)} runs are too many for one picture", f"name {max_runs} at most")
-    metrics = {name: run.metrics() for name, run in found.items()}
-    for name, lines in metrics.items():
-        if not lines:
-            raise NotFoundError(f"run {name} has no finished epoch yet", _advice(found[name]))
-    return metrics
+    if len({run.info["corpus"]["hash"] for run in found.values()}) > 1:
+        display.warn("these runs were trained on different corpora: their curves are not comparable")
+    return {name: _history(run) for name, run in found.items()}
+
+
+def _history(run: Run) -> History:
+    """What is drawn of a run; without phases or entropy where its settings or its corpus cannot be read.
+
+    Raises `NotFoundError` before its first epoch has ended.
+    """
+    from seqvae_cli.data import corpus
+    from seqvae_cli.plotting.curves import History
+
+    lines = run.metrics()
+    if not lines:
+        raise NotFoundError(f"run {run.name} has no finished epoch yet", _advice(run))
+    phases: tuple[Phase, ...] = ()
+    with suppress(DataError, MachineError):
+        phases = tuple(_phases(run, lines))
+    entropy = None
+    with suppress(NotFoundError, DataError, MachineError):
+        entropy = corpus.find(run.info["corpus"]["folder"]).entropy
+    return History(lines, run.info.get("best_epoch"), phases, str(run.info["corpus"]["name"]), entropy)
+
+
+def _phases(run: Run, lines: Lines) -> Iterator[Phase]:
+    from seqvae_cli.plotting.curves import Phase, number
+    from seqvae_cli.runs import loading
+    from seqvae_cli.training import aggressive, schedule
+
+    settings, _ = loading.load_settings_and_tokenizer(run)
+    found = schedule.phases(settings, run.info.get("epochs") or settings.train.epochs)
+    yield from (Phase(*phase) for phase in found)
+    if settings.train.aggressive:
+        start = next((end for name, _, end in found if name == "pretraining"), 0.0)
+        after = [line for line in lines if number(line.get("epoch")) > start]
+        lasted = aggressive.epochs([number(line.get("mutual_information")) for line in after])
+        yield from (Phase("aggressive", start, number(line["epoch"])) for line in after[lasted - 1 : lasted])
 
 
 def _advice(run: Run) -> str:
