@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from seqvae_cli.cli import display
+from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqvae_cli.latent.streams import Pause
 
 T = TypeVar("T")
 
 
-def open_lines(text: list[str], encoding: str) -> Iterable[str]:
-    """The sentences of stdin, of a file, or the arguments themselves; lazily. Raises `UsageError`."""
+def open_lines(text: list[str], encoding: str) -> Iterable[str | Pause]:
+    """The sentences of stdin, of a file, or the arguments themselves; lazily. Raises `UsageError`.
+
+    Stdin and other pipes have a `PAUSE` where no more comes for now.
+    """
     from seqvae_cli.data.text import check_encoding
 
     check_encoding(encoding)
     if text == ["-"]:
-        return _read_lines(sys.stdin.buffer, encoding)
+        return _read_lines(standard_input(), encoding)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences", "give - alone")
     if len(text) == 1 and names_a_file(text[0]):
@@ -40,7 +46,12 @@ def check_sentences(arguments: Iterable[str], hint: str) -> None:
             raise UsageError("a sentence is not UTF-8", "give text in UTF-8, or a FILE with --encoding")
 
 
-def _read_lines(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
+def _read_lines(source: Path | BinaryIO, encoding: str) -> Iterator[str | Pause]:
+    lines = _lines(source, encoding)
+    return with_pauses(lines) if may_pause(source) else lines
+
+
+def _lines(source: Path | BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of `source`. Lines over 1 MiB become empty, with a warning that counts them."""
     from seqvae_cli.data.text import read_lines
 

@@ -1,12 +1,13 @@
 """A network and its vocabulary as one object: sentences in and out as plain strings.
 
-Every answer depends on its arguments alone: noise comes from a seed and the place of the sentence or code, so neither
-batches, order of calls nor threads change it. Streams are processed as they arrive, in bounded memory.
+Every answer depends on its arguments alone: a draw takes its noise from the seed and its place, a score from the seed
+and the sentence, so neither batches, order of calls nor threads change it, but for the rounding of float32 (1e-5 of a
+value) or bfloat16 (1e-2). Streams are processed as they arrive, in bounded memory. A `PAUSE` in a stream (see
+`latent.streams`) has all before it answered.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
@@ -20,12 +21,15 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
-from seqvae_cli.latent.streams import Tally, map_lines
+from seqvae_cli.latent.streams import Pause, Tally, map_lines, windows
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime
 
 DECODED_AT_ONCE = 256
 """Codes of one decoding batch, which bounds the memory."""
+
+WINDOW = 8192
+"""Lines of a stream that are read ahead, to be encoded in batches of like length."""
 
 STEPS, RANDOM_STEPS = 11, 20
 """Default number of codes on a path between two sentences, and between two draws from the prior."""
@@ -104,23 +108,24 @@ class TextModel:
     def posterior(self, sentences: Sequence[str]) -> tuple[Code, Code]:
         """Posterior means and standard deviations of N sentences: two of [N, L]."""
         self.require_latent()
-        codes = list(generate.encode(self.network, self._ids(sentences), precision=self.precision))
-        empty = np.empty((0, self.latent_size), np.float32)
-        means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
+        means, scales = (np.empty((len(sentences), self.latent_size), np.float32) for _ in range(2))
+        codes = generate.encode(self.network, self._ids(sentences), precision=self.precision)
+        for i, (mean, scale) in enumerate(codes):
+            means[i], scales[i] = mean.numpy(), scale.numpy()
         return means, scales
 
     def encode_stream(
-        self, lines: Iterable[str], *, batch_size: int = 128, tally: Tally | None = None
+        self, lines: Iterable[str | Pause], *, batch_size: int = 128, tally: Tally | None = None
     ) -> Iterator[tuple[str, Encoding | None]]:
         """Each line with q(z|x), in order, as they come; None for a line without words, which `tally` counts."""
         self.require_latent()
         check_counts(batch_size=(batch_size, 1))
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Encoding]:
+        def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[Encoding]:
             codes = generate.encode(self.network, ids, batch_size=batch_size, precision=self.precision)
             return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
 
-        return map_lines(lines, self.tokenizer, process, tally)
+        return map_lines(lines, self.tokenizer, process, WINDOW, tally)
 
     def decode(
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
@@ -131,7 +136,7 @@ class TextModel:
 
     def decode_stream(
         self,
-        codes: Iterable[Code | None],
+        codes: Iterable[Code | Pause | None],
         strategy: Strategy = GREEDY,
         *,
         seed: int = 0,
@@ -144,18 +149,16 @@ class TextModel:
         return self._decode_rows(codes, strategy, seed, max_len, batch_size)
 
     def _decode_rows(
-        self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
+        self, codes: Iterable[Code | Pause | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
     ) -> Iterator[str | None]:
-        rows = iter(codes)
-        for first in itertools.count(step=batch_size):
-            batch = list(itertools.islice(rows, batch_size))
-            if not batch:
-                return
+        first = 0
+        for batch in windows(codes, batch_size):
             places = [i for i, code in enumerate(batch) if code is not None]
             present = [code for code in batch if code is not None]
             decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))
             for code in batch:
                 yield None if code is None else self.tokenizer.decode(next(decoded))
+            first += len(batch)
 
     def _decoded(
         self, codes: Sequence[Code], strategy: Strategy, seed: int, places: Sequence[int], max_len: int, start: str = ""
@@ -168,7 +171,7 @@ class TextModel:
             torch.from_numpy(np.stack(codes)),
             strategy,
             start=self._start(start),
-            uniforms=generate.uniforms([runtime.stream(seed, i) for i in places], max_len),
+            streams=[runtime.stream(seed, i) for i in places],
             max_len=max_len,
             precision=self.precision,
         )
@@ -181,7 +184,7 @@ class TextModel:
 
     def reconstruct_stream(
         self,
-        lines: Iterable[str],
+        lines: Iterable[str | Pause],
         strategy: Strategy = GREEDY,
         *,
         max_len: int = MAX_LEN,
@@ -191,11 +194,11 @@ class TextModel:
         self.require_latent()
         check_counts(max_len=(max_len, 1))
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[str]:
+        def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[str]:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
             return (self.tokenizer.decode(words) for words in decoded)
 
-        return map_lines(lines, self.tokenizer, process, tally)
+        return map_lines(lines, self.tokenizer, process, WINDOW, tally)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that the model reads as `<unk>`, in order."""
@@ -323,13 +326,15 @@ class TextModel:
             message = f"run {self.name} is a language model: it has no latent code"
             raise UsageError(message, "name a run with one: seqvae runs list")
 
-    def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
+    def _ids(self, sentences: Sequence[str]) -> Iterator[NDArray[np.int64]]:
+        """The token ids of each sentence, one at a time. Raises `UsageError` for one without words."""
         if isinstance(sentences, str):
             raise UsageError("one sentence is given where several are meant", "put it in a list")
-        ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in sentences]
-        if any(not len(words) for words in ids):
-            raise UsageError("an empty sentence has no code", "leave it out")
-        return ids
+        for sentence in sentences:
+            words = self.tokenizer.encode(sentence)
+            if not words:
+                raise UsageError("an empty sentence has no code", "leave it out")
+            yield np.array(words, dtype=np.int64)
 
     def _codes(self, codes: ArrayLike | Tensor) -> Code:
         """Codes as an array [N, L]. Raises `UsageError` for another shape and for numbers that are not finite."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from seqvae_cli.cli.options import (
     TopK,
     TopP,
 )
+from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
@@ -63,7 +63,9 @@ def decode(
 
     model = open_model(None, run_option, device, threads)
     model.require_latent()
-    rows = read_codes(sys.stdin.buffer if source == "-" else Path(source), model.latent_size)
+    file = standard_input() if source == "-" else Path(source)
+    codes = read_codes(file, model.latent_size)
+    rows = with_pauses(codes) if may_pause(file) else codes
     texts = model.decode_stream(rows, strategy, seed=seed, max_len=max_len, batch_size=batch_size)
     for index, text in enumerate(texts):
         if json:
