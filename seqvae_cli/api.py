@@ -30,12 +30,12 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import diagnosis, metrics, path_quality
 from seqvae_cli.evaluation.diagnosis import Diagnosis
 from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
-from seqvae_cli.evaluation.metrics import Score
+from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
 from seqvae_cli.latent.arguments import check_counts, check_sentences
 from seqvae_cli.latent.generate import Strategy
-from seqvae_cli.latent.streams import Tally, map_lines
+from seqvae_cli.latent.streams import Pause, Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import latent as latent_plots
@@ -67,18 +67,26 @@ class Model(TextModel):
     def __repr__(self) -> str:
         return f"<seqvae model {self.name}, step {self.step}, {self.latent_size} latent dimensions>"
 
-    def score(self, sentences: Sequence[str], *, samples: int = 1, seed: int = 0) -> list[Score]:
-        """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats."""
-        return list(self._scores(iter(self._ids(sentences)), samples, seed))
+    def score(self, sentences: Sequence[str], *, samples: int = SCORE_SAMPLES, seed: int = 0) -> list[Score]:
+        """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats.
+
+        Noise comes from the seed and the sentence: it has the same score in any order and company, but for rounding,
+        about 1e-5 of it in float32.
+        """
+        return list(self._scores(self._ids(sentences), samples, seed))
 
     def score_stream(
-        self, lines: Iterable[str], *, samples: int = 1, seed: int = 0, tally: Tally | None = None
+        self, lines: Iterable[str | Pause], *, samples: int = SCORE_SAMPLES, seed: int = 0, tally: Tally | None = None
     ) -> Iterator[tuple[str, Score | None]]:
         """Each line with its score, in order, as they come; None for a line without words."""
         check_counts(samples=(samples, 1), seed=(seed, 0))
-        return map_lines(check_sentences(lines), self.tokenizer, lambda ids: self._scores(ids, samples, seed), tally)
 
-    def _scores(self, ids: Iterator[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
+        def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[Score]:
+            return self._scores(ids, samples, seed)
+
+        return map_lines(check_sentences(lines), self.tokenizer, process, SCORE_WINDOW, tally)
+
+    def _scores(self, ids: Iterable[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
         check_counts(samples=(samples, 1), seed=(seed, 0))
         return metrics.score(self.network, ids, samples=samples, seed=seed, precision=self.precision)
 

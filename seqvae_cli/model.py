@@ -34,6 +34,9 @@ from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run
 from seqvae_cli.nn.rotary import rotate
 from seqvae_cli.nn.softmax import OutputSoftmax
 
+STEPS_AT_ONCE = 128
+"""Tokens of a sentence that the decoder reads at once where no gradient is asked for, which bounds the memory."""
+
 
 def linear(inputs: int, outputs: int, device: torch.device | str, *, bias: bool = True) -> nn.Linear:
     return nn.Linear(inputs, outputs, bias, device=device, dtype=torch.float32)
@@ -178,7 +181,20 @@ class RecurrentDecoder(RecurrentModule):
         return self.logits(self.states(inputs, z))
 
     def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
-        states = self.states(inputs, z)
+        length = inputs.size(1)
+        if torch.is_grad_enabled() or length <= STEPS_AT_ONCE:
+            return self._log_prob(self.states(inputs, z), batch)
+        state, total = self.start(z), z.new_zeros(len(z), dtype=torch.float32)
+        for first in range(0, length, STEPS_AT_ONCE):
+            columns = slice(first, first + STEPS_AT_ONCE)
+            ids = batch.ids[:, columns]
+            states, state = self.read(inputs[:, columns], state)
+            part = Batch(ids, (batch.lengths - first).clip(0, ids.shape[1]), batch.device)
+            total = total + self._log_prob(states, part)
+        return total
+
+    def _log_prob(self, states: Tensor, batch: Batch) -> Tensor:
+        """log p of the tokens of a batch, given the states that predict them [B, T, H]: [B] nats."""
         if not batch.ragged:
             losses = self.cross_entropy(states.flatten(0, 1), batch)
             return -losses.view_as(batch.tokens).sum(1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.cli import boundary
@@ -131,10 +132,10 @@ def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return Seqvae(capsys, monkeypatch)
 
 
-def normal_noise(seed: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise of `shape` for each sentence, from the beginning of its stream: [len(indices), *shape]."""
+def normal_noise(seed: int, sentences: Iterable[NDArray[np.int64]], shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise of `shape` for each sentence, from the beginning of its stream: [N, *shape]."""
     return torch.from_numpy(
-        np.stack([runtime.stream(seed, int(i)).standard_normal(shape, dtype=np.float32) for i in indices])
+        np.stack([runtime.sentence_stream(seed, ids).standard_normal(shape, dtype=np.float32) for ids in sentences])
     )
 
 

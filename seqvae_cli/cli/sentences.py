@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from seqvae_cli.cli import display
+from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqvae_cli.latent.streams import Pause
 
 ENDINGS = {
     *(".txt", ".text", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml", ".html"),
@@ -25,12 +28,13 @@ ENDINGS = {
 class Lines:
     """Sentences in order, read while they are iterated."""
 
-    lines: Iterable[str]
+    lines: Iterable[str | Pause]
+    """A `PAUSE` stands where stdin or a pipe gives no more for now."""
     encoding: str
     size: int | None
     """Their bytes in all; None where it is unknown: stdin, pipes."""
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str | Pause]:
         return iter(self.lines)
 
     def bytes_of(self, line: str) -> int:
@@ -47,7 +51,7 @@ def open_lines(text: Sequence[str], encoding: str) -> Lines:
 
     encoding = check_encoding(encoding)
     if list(text) == ["-"]:
-        return Lines(_read_lines([sys.stdin.buffer], encoding), encoding, None)
+        return Lines(_read_lines([standard_input()], encoding), encoding, None)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences or files", "give - alone")
     named = [names_a_file(one) for one in text]
@@ -95,7 +99,12 @@ def utf8(argument: str) -> str:
     return argument
 
 
-def _read_lines(sources: Sequence[Path | BinaryIO], encoding: str) -> Iterator[str]:
+def _read_lines(sources: Sequence[Path | BinaryIO], encoding: str) -> Iterator[str | Pause]:
+    lines = _lines(sources, encoding)
+    return with_pauses(lines) if any(map(may_pause, sources)) else lines
+
+
+def _lines(sources: Sequence[Path | BinaryIO], encoding: str) -> Iterator[str]:
     """The lines of `sources`. Lines over 1 MiB become empty, with a warning that counts them."""
     from seqvae_cli.data.text import read_lines
 

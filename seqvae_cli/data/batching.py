@@ -18,6 +18,12 @@ from seqvae_cli.data.tokenizer import EOS, PAD
 
 Indices = NDArray[np.int64]
 
+MOST_TOKENS = 2**16
+"""Padded tokens of a batch, at most, unless one sentence alone has more: a long line does not pad a batch of others."""
+
+WINDOW_TOKENS = 2**20
+"""Tokens of a stream that are read ahead, beside one sentence, at most."""
+
 
 CPU = torch.device("cpu")
 
@@ -99,8 +105,7 @@ def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
 def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, seed: int, epoch: int) -> list[Indices]:
     """Batches of an epoch as sentence indices: similar lengths together, ties and batches in seeded random order.
 
-    Every sentence occurs once. With `batch_tokens` > 0 a batch holds as many sentences as fit into `batch_tokens`
-    (padding and `<eos>` included, at least one sentence), else `batch_size` sentences.
+    Every sentence occurs once. See `by_length` for `batch_size` and `batch_tokens`.
     """
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(len(lengths))
@@ -109,11 +114,20 @@ def epoch_order(lengths: Indices, batch_size: int, batch_tokens: int = 0, *, see
 
 
 def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: Indices | None = None) -> list[Indices]:
-    """Sorts sentence indices by length (ties keep their place in `order`) and cuts them into batches."""
+    """Sorts sentence indices by length (ties keep their place in `order`) and cuts them into batches.
+
+    With `batch_tokens` > 0 a batch holds as many sentences as fit into `batch_tokens` (padding and `<eos>` included, at
+    least one sentence), else `batch_size` sentences; a batch of over `MOST_TOKENS` is cut into several.
+    """
     order = np.arange(len(lengths)) if order is None else order
     order = order[np.argsort(lengths[order], kind="stable")]
     if not batch_tokens:
-        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        batches = []
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            fits = len(rows) * (int(lengths[rows[-1]]) + 1) <= MOST_TOKENS
+            batches += [rows] if fits else by_length(lengths, 0, MOST_TOKENS, rows)
+        return batches
     batches, start = [], 0
     padded = lengths[order] + 1
     while start < len(order):
@@ -129,9 +143,12 @@ def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: I
 def length_sorted(
     sentences: Iterable[NDArray[np.int64]], batch_size: int, window: int = 8192
 ) -> Iterator[tuple[Indices, Batch]]:
-    """Batches of a stream, sorted by length within windows; each with the stream positions of its sentences."""
+    """Batches of a stream, sorted by length within windows; each with the stream positions of its sentences.
+
+    A window ends at `window` sentences or `WINDOW_TOKENS` tokens.
+    """
     held: list[NDArray[np.int64]] = []
-    offset = 0
+    offset = tokens = 0
 
     def flush() -> Iterator[tuple[Indices, Batch]]:
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
@@ -140,9 +157,10 @@ def length_sorted(
 
     for ids in sentences:
         held.append(ids)
-        if len(held) == window:
+        tokens += len(ids)
+        if len(held) == window or tokens >= WINDOW_TOKENS:
             yield from flush()
             offset += len(held)
-            held = []
+            held, tokens = [], 0
     if held:
         yield from flush()

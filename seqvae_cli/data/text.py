@@ -110,13 +110,13 @@ def _split_lines(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator
 
 @contextmanager
 def _open_reader(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
-    """A function that reads the next bytes of a file; of a stream, as soon as some arrive."""
+    """A function that reads the next bytes of a file or stream, as soon as some arrive."""
     with machine_errors(source if isinstance(source, Path) else Path(label)):
         if not isinstance(source, Path):
             yield getattr(source, "read1", source.read)
             return
         with open(source, "rb") as file:
-            yield file.read
+            yield file.read1
 
 
 def _decode_blocks(

@@ -16,10 +16,11 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
 from seqvae_cli.system.progress import Stages, silent
-from seqvae_cli.system.runtime import stream
+from seqvae_cli.system.runtime import sentence_stream, stream
 
 CEILING_MARGIN = 0.1
 """Nats below its ceiling, ln N, within which the estimate of the mutual information is only a lower bound."""
@@ -100,15 +101,16 @@ def diagnose(
         raise UsageError(
             f"{split} has {counted(len(data), 'sentence')}: a diagnosis exchanges the codes of two or more"
         )
-    watch = stage("posteriors", len(data))
+    tokens = int(data.lengths.sum()) + len(data)
+    watch = stage("posteriors", tokens)
     posterior, prior = metrics.posteriors(network, data, precision=precision, watch=watch), network.prior()
     latent = network.settings.latent_size
-    noise = [stream(seed, i).standard_normal(latent + prior.noise_size, dtype=np.float32) for i in range(len(data))]
-    first, second = torch.split(torch.from_numpy(np.stack(noise)), [latent, prior.noise_size], dim=1)
-    own, drawn = posterior.rsample(first), prior.sample(second.to(network.device)).cpu()
+    noise = [sentence_stream(seed, data[i]).standard_normal(latent, dtype=np.float32) for i in range(len(data))]
+    own = posterior.rsample(torch.from_numpy(np.stack(noise)))
+    drawn = generate.prior_codes(network, [stream(seed, i) for i in range(len(data))])
     codes = {"own": own, "shuffled": own[derangement(len(data), seed)], "prior": drawn}
     distortions = {
-        name: metrics.distortion(network, data, z, precision=precision, watch=stage(f"{name} codes", len(data)))
+        name: metrics.distortion(network, data, z, precision=precision, watch=stage(f"{name} codes", tokens))
         for name, z in codes.items()
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
@@ -133,7 +135,7 @@ def _probes(
         return {}
     other = "train" if split != "train" else "valid"
     data = corpus.split(other)
-    watch = stage(f"posteriors of {other}", len(data))
+    watch = stage(f"posteriors of {other}", int(data.lengths.sum()) + len(data))
     train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
     learned = corpus.factors(other)
     found = {}

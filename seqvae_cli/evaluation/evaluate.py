@@ -65,17 +65,21 @@ def evaluate(
     """
     corpus.verify()
     data = corpus.nonempty_split(split)
-    count = len(data)
+    count, lengths = len(data), data.lengths
+    tokens = int(lengths.sum()) + count
     if not network.settings.latent_size:
         samples = 1  # without a latent code the bound is exact
-    elbo = metrics.elbo(network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", count))
-    longest = int(data.lengths.max())
-    watch = stage("reconstruction", count)
-    inputs, outputs = [data[i].tolist() for i in range(count)], []
+    elbo = metrics.elbo(
+        network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", tokens)
+    )
+    longest = int(lengths.max())
+    watch = stage("reconstruction", tokens)
+    inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
+    outputs: list[list[int]] = []
     decoded = generate.reconstruct(network, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
     for words in decoded:
+        watch(int(lengths[len(outputs)]) + 1)
         outputs.append(words)
-        watch(1)
     measured = Measurements(
         elbo=elbo,
         bounds=metrics.iw_nll(
@@ -84,7 +88,7 @@ def evaluate(
             samples=samples,
             seed=seed,
             precision=precision,
-            watch=stage("importance-weighted bound", count * samples),
+            watch=stage("importance-weighted bound", tokens * samples),
         ),
         samples=samples,
         inputs=inputs,

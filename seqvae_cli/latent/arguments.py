@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from torch import Tensor
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.codes import LARGEST
 from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.streams import Pause
 
 T = TypeVar("T")
 
@@ -23,11 +24,16 @@ def check_text(text: object) -> str:
     return text
 
 
-def check_sentences(sentences: Iterable[str]) -> Iterator[str]:
-    """The sentences, each checked when it is read. Raises `UsageError` for what is not several of them."""
+@overload
+def check_sentences(sentences: Iterable[str]) -> Iterator[str]: ...
+@overload
+def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]: ...
+def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]:
+    """The sentences, each checked when it is read; a `PAUSE` stays. Raises `UsageError` for what is not a list of them."""
     if isinstance(sentences, str):
         raise UsageError("one sentence is given where several are meant", "put it in a list")
-    return map(check_text, check_iterable(sentences, "sentences"))
+    given = check_iterable(sentences, "sentences")
+    return (one if isinstance(one, Pause) else check_text(one) for one in given)
 
 
 def check_iterable(values: Iterable[T], name: str) -> Iterable[T]:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli.data.batching import Batch, collate, length_sorted
+from seqvae_cli.data.batching import Batch, by_length, collate, length_sorted
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
 from seqvae_cli.errors import UsageError
 from seqvae_cli.model import Decoder, SentenceVAE
@@ -32,6 +32,15 @@ SMALLEST = 1e-6
 
 BEAM_ROWS = 256
 """Hypotheses that are decoded at once."""
+
+MOST_ROWS = 4096
+"""Codes that are decoded at once, however many are given."""
+
+DRAWN = 32
+"""Random numbers that a sentence draws at once: many are never needed."""
+
+TOKENS_AT_ONCE = 2**14
+"""Padded tokens of one pass of `log_probs`."""
 
 
 @dataclass(frozen=True)
@@ -102,50 +111,68 @@ def decode(
     strategy: Strategy = GREEDY,
     *,
     start: Sequence[int] = (),
-    uniforms: Tensor | None = None,
+    streams: Sequence[np.random.Generator] | None = None,
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> list[list[int]]:
-    """Token ids of a sentence for each row of z [B, L], `start` first, without `<eos>`, at most `max_len` words.
+    """Token ids of a sentence for each row of z [N, L], `start` first, without `<eos>`, at most `max_len` words.
 
-    uniforms: random numbers in [0, 1) [B, max_len], one for each word that the strategy draws.
+    streams: the random stream of each row; word t of a row is drawn by number t of its stream, `start` counted.
+    Memory does not grow with `max_len`, nor, beside the result, with N.
 
-    Raises `UsageError` where a strategy that draws words lacks them, and for more start words than `max_len`.
+    Raises `UsageError` where a strategy that draws words lacks streams, and for more start words than `max_len`.
     """
     if len(start) > max_len:
         raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
     if strategy.beam:
         return beam_search(network, z, strategy, start=start, max_len=max_len, precision=precision)
+    if streams is None and not strategy.greedy:
+        raise UsageError("drawing words takes random numbers", "greedy, or a beam")
+    found: list[list[int]] = []
+    for first in range(0, len(z), MOST_ROWS):
+        rows = slice(first, first + MOST_ROWS)
+        drawn = None if streams is None or strategy.greedy else streams[rows]
+        found += _decode(network, z[rows], strategy, list(start), drawn, max_len, precision)
+    return found
+
+
+def _decode(
+    network: SentenceVAE,
+    z: Tensor,
+    strategy: Strategy,
+    start: list[int],
+    streams: Sequence[np.random.Generator] | None,
+    max_len: int,
+    precision: torch.dtype,
+) -> list[list[int]]:
+    """`decode` of one batch, word by word; without `streams` greedily."""
     decoder: Decoder = network.decoder
     device, count = network.device, len(z)
-    if uniforms is None:
-        if not strategy.greedy:
-            raise UsageError("drawing words takes random numbers", "greedy, or a beam")
-        uniforms = torch.zeros(count, max_len, dtype=torch.float32, device=device)
-    uniforms = uniforms.to(device)
-    words = torch.full((count, max_len), EOS, dtype=torch.long, device=device)
-    words[:, : len(start)] = torch.tensor(list(start), dtype=torch.long, device=device)
-    rows = torch.arange(count, device=device)
+    rows, uniforms = torch.arange(count, device=device), torch.zeros(count, DRAWN, dtype=torch.float32, device=device)
+    chosen: list[tuple[Tensor, Tensor]] = []  # by step: the rows that have not ended, and their words
     with autocast(device, precision):
         state = decoder.start(z.to(device))
         tokens = torch.full((count,), BOS, dtype=torch.long, device=device)
         for position in range(max_len):
+            if streams is not None and position % DRAWN == 0:
+                uniforms = draw([streams[row] for row in rows.tolist()], DRAWN).to(device)
             logits, state = decoder.step(tokens, state)
             if position < len(start):
-                tokens = words[rows, position]
+                tokens = torch.full_like(tokens, start[position])
                 continue
-            tokens = strategy.choose(strategy.allowed_logits(logits.float()), uniforms[rows, position])
-            words[rows, position] = tokens
+            tokens = strategy.choose(strategy.allowed_logits(logits.float()), uniforms[:, position % DRAWN])
             alive = (tokens != EOS).nonzero()[:, 0]
             if len(alive) < len(rows):
-                rows, tokens, state = rows[alive], tokens[alive], decoder.reorder(state, alive)
+                rows, tokens, uniforms = rows[alive], tokens[alive], uniforms[alive]
+                state = decoder.reorder(state, alive)
                 if not len(rows):
                     break
-    return [_cut(sentence) for sentence in words.tolist()]
-
-
-def _cut(words: list[int]) -> list[int]:
-    return words[: words.index(EOS)] if EOS in words else words
+            chosen.append((rows, tokens))
+    sentences = [list(start) for _ in range(count)]
+    for ended_later, words in chosen:
+        for row, word in zip(ended_later.tolist(), words.tolist(), strict=True):
+            sentences[row].append(word)
+    return sentences
 
 
 def is_cut(words: Sequence[int], max_len: int) -> bool:
@@ -229,11 +256,15 @@ def log_probs(
 
     `<eos>` is counted, except in sentences that were cut at `max_len`.
     """
-    batch = collate([np.array(words, dtype=np.int64) for words in sentences])
-    cut = np.array([is_cut(words, max_len) for words in sentences], dtype=np.int64)
-    batch = Batch(batch.ids, batch.lengths - cut, network.device)
-    log_p: Tensor = network.decoder.log_prob(network.inputs(batch), batch, z.to(network.device))
-    return log_p.cpu()
+    found = torch.empty(len(sentences), dtype=torch.float32, device="cpu")
+    for rows in by_length(np.array([len(words) for words in sentences], dtype=np.int64), 0, TOKENS_AT_ONCE):
+        batch = collate([np.array(sentences[row], dtype=np.int64) for row in rows])
+        cut = np.array([is_cut(sentences[row], max_len) for row in rows], dtype=np.int64)
+        batch = Batch(batch.ids, batch.lengths - cut, network.device)
+        places = torch.from_numpy(rows)
+        log_p = network.decoder.log_prob(network.inputs(batch), batch, z[places].to(network.device))
+        found[places] = log_p.float().cpu()
+    return found
 
 
 def sample(
@@ -267,13 +298,12 @@ def sample_batches(
     for first in range(0, count, batch_size):
         streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
         z = prior_codes(network, streams)
-        drawn = uniforms(streams, max_len)
-        yield z, decode(network, z, strategy, start=start, uniforms=drawn, max_len=max_len, precision=precision)
+        yield z, decode(network, z, strategy, start=start, streams=streams, max_len=max_len, precision=precision)
 
 
-def uniforms(streams: Sequence[np.random.Generator], max_len: int) -> Tensor:
-    """The random numbers in [0, 1) by which `decode` draws words, a row a stream: [B, max_len]."""
-    return torch.from_numpy(np.stack([random.random(max_len, dtype=np.float32) for random in streams]))
+def draw(streams: Sequence[np.random.Generator], count: int) -> Tensor:
+    """The next `count` random numbers in [0, 1) of each stream: [B, count]."""
+    return torch.from_numpy(np.stack([random.random(count, dtype=np.float32) for random in streams]))
 
 
 @torch.inference_mode()
@@ -295,7 +325,7 @@ def encode(
     """Code and scale of the posterior of each sentence (token ids), [L] each, in order (see `nn.distributions`).
 
     Computed in float32, since bfloat16 keeps only three digits of a code. Sentences are batched by length within a
-    window of the stream.
+    window of the stream; see `length_sorted`.
     """
     waiting: dict[int, tuple[Tensor, Tensor]] = {}
     following = 0

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seqvae_cli.data.batching import WINDOW_TOKENS
 from seqvae_cli.data.tokenizer import UNK, Tokenizer
 
 T = TypeVar("T")
 
 UNKNOWN_NAMED = 10
 """Different unknown words whose names a tally keeps, so that memory stays bounded."""
+
+
+class Pause:
+    """Stands in a stream where its source pauses: what came before is answered before more is read."""
+
+
+PAUSE = Pause()
 
 
 @dataclass
@@ -46,39 +52,50 @@ class Tally:
                 self.names[word] = self.names.get(word, 0) + 1
 
 
+def windows(items: Iterable[T | Pause], most: int, tokens: Callable[[T], int] = lambda _: 0) -> Iterator[list[T]]:
+    """The items of a stream in lists of at most `most`; a list ends early at `WINDOW_TOKENS` tokens and at a pause."""
+    held: list[T] = []
+    total = 0
+    for item in items:
+        if not isinstance(item, Pause):
+            held.append(item)
+            total += tokens(item)
+            if len(held) < most and total < WINDOW_TOKENS:
+                continue
+        if held:
+            yield held
+        held, total = [], 0
+    if held:
+        yield held
+
+
 def map_lines(
-    lines: Iterable[str],
+    lines: Iterable[str | Pause],
     tokenizer: Tokenizer,
-    process: Callable[[Iterator[NDArray[np.int64]]], Iterator[T]],
+    process: Callable[[Sequence[NDArray[np.int64]]], Iterable[T]],
+    window: int,
     tally: Tally | None = None,
 ) -> Iterator[tuple[str, T | None]]:
     """Every line with its result, in order; None where the line has no words.
 
-    `process` maps an iterator of token ids, the sentences that have words, to one result a sentence, in order. It may
-    read ahead as far as it likes.
+    `process` maps the sentences of a window that have words, as token ids, to one result a sentence, in order.
+    `window`: lines that are read ahead, at most; fewer where `lines` has a `PAUSE`.
     """
     tally = Tally() if tally is None else tally
-    waiting: deque[tuple[str, bool, int]] = deque()  # lines read but not given back: line, has words, times in a row
 
-    def ids() -> Iterator[NDArray[np.int64]]:
+    def encoded() -> Iterator[tuple[str, NDArray[np.int64]] | Pause]:
         for line in lines:
+            if isinstance(line, Pause):
+                yield line
+                continue
             words = tokenizer.encode(line)
             if not words:
                 tally.empty += 1
-                # Counted, not kept: a stream of empty lines must not fill the memory.
-                times = waiting.pop()[2] if waiting and waiting[-1][:2] == (line, False) else 0
-                waiting.append((line, False, times + 1))
-                continue
-            waiting.append((line, True, 1))
-            tally.add(tokenizer, line, words)
-            yield np.array(words, dtype=np.int64)
+            else:
+                tally.add(tokenizer, line, words)
+            yield line, np.array(words, dtype=np.int64)
 
-    def empty_lines() -> Iterator[tuple[str, None]]:
-        while waiting and not waiting[0][1]:
-            line, _, times = waiting.popleft()
-            yield from repeat((line, None), times)
-
-    for result in process(ids()):
-        yield from empty_lines()
-        yield waiting.popleft()[0], result
-    yield from empty_lines()
+    for held in windows(encoded(), window, lambda pair: len(pair[1])):
+        results = iter(process([ids for _, ids in held if len(ids)]))
+        for line, ids in held:
+            yield line, next(results) if len(ids) else None

@@ -1,12 +1,13 @@
 """A network and its vocabulary as one object: sentences in and out as plain strings.
 
-Every answer depends on its arguments alone: noise comes from a seed and the place of the sentence or code, so neither
-batches, order of calls nor threads change it. Streams are processed as they arrive, in bounded memory.
+Every answer depends on its arguments alone: a draw takes its noise from the seed and its place, a score from the seed
+and the sentence, so neither batches, order of calls nor threads change it, but for the rounding of float32 (1e-5 of a
+value) or bfloat16 (1e-2). Streams are processed as they arrive, in bounded memory. A `PAUSE` in a stream (see
+`latent.streams`) has all before it answered.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypedDict, Unpack
 
@@ -29,12 +30,15 @@ from seqvae_cli.latent.arguments import (
     check_text,
 )
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
-from seqvae_cli.latent.streams import Tally, map_lines
+from seqvae_cli.latent.streams import Pause, Tally, map_lines, windows
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime
 
 DECODED_AT_ONCE = 256
 """Codes of one decoding batch, which bounds the memory."""
+
+WINDOW = 8192
+"""Lines of a stream that are read ahead, to be encoded in batches of like length."""
 
 STEPS, RANDOM_STEPS = 11, 20
 """Default number of codes on a path between two sentences, and between two draws from the prior."""
@@ -85,18 +89,18 @@ class TextModel:
         return means, scales
 
     def encode_stream(
-        self, lines: Iterable[str], *, batch_size: int = 128, tally: Tally | None = None
+        self, lines: Iterable[str | Pause], *, batch_size: int = 128, tally: Tally | None = None
     ) -> Iterator[tuple[str, Encoding | None]]:
         """Each line with q(z|x), in order, as they come; None for a line without words, which `tally` counts."""
         self.require_latent()
         check_counts(batch_size=(batch_size, 1))
         texts = check_sentences(lines)
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Encoding]:
+        def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[Encoding]:
             codes = generate.encode(self.network, ids, batch_size=batch_size)
             return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
 
-        return map_lines(texts, self.tokenizer, process, tally)
+        return map_lines(texts, self.tokenizer, process, WINDOW, tally)
 
     def decode(
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
@@ -108,7 +112,7 @@ class TextModel:
 
     def decode_stream(
         self,
-        codes: Iterable[Code | None],
+        codes: Iterable[Code | Pause | None],
         strategy: Strategy = GREEDY,
         *,
         seed: int = 0,
@@ -119,22 +123,23 @@ class TextModel:
         self.require_latent()
         check_strategy(strategy)
         check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
-        rows = (None if code is None else check_code(code, self.latent_size) for code in check_iterable(codes, "codes"))
+        given = check_iterable(codes, "codes")
+        rows = (
+            code if code is None or isinstance(code, Pause) else check_code(code, self.latent_size) for code in given
+        )
         return self._decode_rows(rows, strategy, seed, max_len, batch_size)
 
     def _decode_rows(
-        self, codes: Iterable[Code | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
+        self, codes: Iterable[Code | Pause | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
     ) -> Iterator[Decoded | None]:
-        rows = iter(codes)
-        for first in itertools.count(step=batch_size):
-            batch = list(itertools.islice(rows, batch_size))
-            if not batch:
-                return
+        first = 0
+        for batch in windows(codes, batch_size):
             places = [i for i, code in enumerate(batch) if code is not None]
             present = [code for code in batch if code is not None]
             decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))
             for code in batch:
                 yield None if code is None else self._sentence(next(decoded), max_len)
+            first += len(batch)
 
     def _sentence(self, words: Sequence[int], max_len: int) -> Decoded:
         return Decoded(self.tokenizer.decode(words), generate.is_cut(words, max_len))
@@ -150,7 +155,7 @@ class TextModel:
             torch.from_numpy(np.stack(codes)),
             strategy,
             start=self._start(start),
-            uniforms=generate.uniforms([runtime.stream(seed, i) for i in places], max_len),
+            streams=[runtime.stream(seed, i) for i in places],
             max_len=max_len,
             precision=self.precision,
         )
@@ -163,7 +168,7 @@ class TextModel:
 
     def reconstruct_stream(
         self,
-        lines: Iterable[str],
+        lines: Iterable[str | Pause],
         strategy: Strategy = GREEDY,
         *,
         max_len: int = MAX_LEN,
@@ -175,11 +180,11 @@ class TextModel:
         check_counts(max_len=(max_len, 1))
         texts = check_sentences(lines)
 
-        def process(ids: Iterator[NDArray[np.int64]]) -> Iterator[Decoded]:
+        def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[Decoded]:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
             return (self._sentence(words, max_len) for words in decoded)
 
-        return map_lines(texts, self.tokenizer, process, tally)
+        return map_lines(texts, self.tokenizer, process, WINDOW, tally)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that the model reads as `<unk>`, in order."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from seqvae_cli.errors import CheckpointError, MachineError, UsageError
 
@@ -94,8 +96,18 @@ def precision_name(precision: torch.dtype) -> str:
 
 
 def stream(seed: int, index: int) -> np.random.Generator:
-    """The random stream of sentence `index`: it depends on `seed` and `index` alone, not on batch or device."""
+    """The random stream of draw `index`: it depends on `seed` and `index` alone, not on batch or device."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+
+
+def sentence_stream(seed: int, ids: NDArray[np.int64]) -> np.random.Generator:
+    """The random stream of a sentence: it depends on `seed` and the token ids alone.
+
+    The same sentence draws the same noise wherever it stands.
+    """
+    salt = np.array([seed], dtype="<u8").tobytes()
+    digest = hashlib.blake2b(ids.astype("<i8").tobytes(), digest_size=16, key=salt).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8").astype(np.uint64)))
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

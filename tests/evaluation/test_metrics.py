@@ -190,9 +190,24 @@ def test_iw_bound_with_one_sample_shares_its_z_with_the_elbo(kind: str) -> None:
     for i, ids in enumerate(split.sentences):
         with torch.no_grad():
             q = model.encoder(collate([ids]))
-            z = q.rsample(normal_noise(5, [i], (2,)))
+            z = q.rsample(normal_noise(5, [ids], (2,)))
             expected = -on_grid(model, ids, z) - model.prior().log_prob(z) + q.log_prob(z)
         assert bound[i] == pytest.approx(float(expected), abs=2e-5)
+
+
+@every_kind
+def test_a_long_sentence_read_in_parts_is_worth_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, split = tiny_model(3, **KINDS[kind]), Split([[4, 5, 6] * 9, [7] * 13, [8, 4, 5] * 4, [6]])
+    batch = collate(split.sentences)
+    z = normal(4, 3).float()
+    bound, value = iw_nll(model, split, samples=9), elbo(model, split, samples=2)
+    with torch.no_grad():
+        whole = model.decoder.log_prob(model.inputs(batch), batch, z)
+        monkeypatch.setattr("seqvae_cli.model.STEPS_AT_ONCE", 5)
+        monkeypatch.setattr(metrics, "STEPS_AT_ONCE", 5)
+        torch.testing.assert_close(model.decoder.log_prob(model.inputs(batch), batch, z), whole)
+    np.testing.assert_allclose(iw_nll(model, split, samples=9), bound, rtol=1e-5)
+    assert elbo(model, split, samples=2).distortion == pytest.approx(value.distortion, rel=1e-5)
 
 
 def test_iw_bound_of_a_very_long_sentence_is_finite() -> None:
@@ -218,13 +233,30 @@ def test_no_figure_depends_on_the_batches(kind: str, tokens: int, monkeypatch: p
 
 
 @every_kind
-def test_a_sentence_is_worth_the_same_whatever_stands_around_it(kind: str) -> None:
+def test_a_sentence_is_worth_the_same_wherever_it_stands_and_whatever_stands_around_it(kind: str) -> None:
     model, split, other = tiny_model(3, **KINDS[kind]), tiny_split(20), tiny_split(20, seed=1)
     bound = iw_nll(model, split, samples=9)
     for kept in (0, 7, 19):
         others = [ids.tolist() for ids in other.sentences]
-        others[kept] = split[kept].tolist()
-        assert iw_nll(model, Split(others), samples=9)[kept] == pytest.approx(bound[kept], abs=1e-4)
+        others[11] = split[kept].tolist()
+        assert iw_nll(model, Split(others), samples=9)[11] == pytest.approx(bound[kept], rel=1e-5)
+    others = np.random.default_rng(0).permutation(20)
+    shuffled = Split([split[int(i)].tolist() for i in others])
+    np.testing.assert_allclose(iw_nll(model, shuffled, samples=9), bound[others], rtol=1e-5)
+    one, again = elbo(model, split, seed=1), elbo(model, shuffled, seed=1)
+    assert again.distortion == pytest.approx(one.distortion, rel=1e-6)
+    assert again.mutual_information == pytest.approx(one.mutual_information, rel=1e-5)
+
+
+def test_copies_of_a_sentence_have_one_score() -> None:
+    model, name = tiny_model(2), np.array([4, 5, 6])
+    rest = tiny_split(49).sentences
+    scores = list(metrics.score(model, [each for other in rest for each in (name, other)], samples=3, window=16))
+    assert np.ptp([one.iw_nll for one in scores[::2]]) < 1e-5 * scores[0].iw_nll
+    assert np.ptp([one.neg_elbo for one in scores[::2]]) < 1e-5 * scores[0].neg_elbo
+    assert np.ptp([one.iw_nll for one in scores[1::2]]) > 1  # sentences differ
+    other_seed = next(iter(metrics.score(model, [name], samples=3, seed=1)))
+    assert abs(other_seed.iw_nll - scores[0].iw_nll) > 1e-3  # and so do seeds
 
 
 def test_results_stand_in_the_order_of_the_split() -> None:
@@ -262,15 +294,19 @@ def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPa
     assert max(sizes) <= 64
 
 
-def test_watch_hears_of_every_sentence_and_may_stop() -> None:
+def test_watch_hears_of_every_token_and_may_stop() -> None:
     model, split = tiny_model(2), tiny_split(10)
-    for samples, total in ((3, 30), (1000, 10_000)):
+    tokens = sum(len(ids) + 1 for ids in split.sentences)
+    for samples in (3, 1000):
         heard: list[int] = []
         iw_nll(model, split, samples=samples, watch=heard.append)
-        assert sum(heard) == total
+        assert sum(heard) == tokens * samples
     heard = []
     elbo(model, split, samples=3, watch=heard.append)
-    assert sum(heard) == 10
+    assert sum(heard) == tokens
+    heard = []
+    metrics.posteriors(model, split, watch=heard.append)
+    assert sum(heard) == tokens
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
@@ -290,8 +326,8 @@ def test_elbo_is_that_of_one_sentence_after_another(kind: str, samples: int) -> 
     model, split = tiny_model(3, **KINDS[kind]), tiny_split(15)
     value = elbo(model, split, seed=3, samples=samples)
     distortion, rate = 0.0, torch.zeros(())
-    for i, ids in enumerate(split.sentences):
-        noise = normal_noise(3, [i], (samples, 3))[0]
+    for ids in split.sentences:
+        noise = normal_noise(3, [ids], (samples, 3))[0]
         for one in noise:
             with torch.no_grad():
                 terms = model(collate([ids]), one[None])
@@ -351,7 +387,7 @@ def test_distortion_is_that_of_the_codes_given(kind: str) -> None:
     expected = -np.mean([float(on_grid(model, ids, z[i : i + 1])) for i, ids in enumerate(split.sentences)])
     heard: list[int] = []
     assert metrics.distortion(model, split, z, watch=heard.append) == pytest.approx(expected, abs=1e-4)
-    assert sum(heard) == 20
+    assert sum(heard) == sum(len(ids) + 1 for ids in split.sentences)
     assert metrics.distortion(model, split, z.flip(0)) != pytest.approx(expected, abs=1e-3)
 
 
@@ -477,7 +513,7 @@ def test_mutual_information_of_the_elbo_is_that_of_its_first_samples(kind: str) 
     value = elbo(model, split, seed=4, samples=3)
     with torch.no_grad():
         posterior = metrics.posteriors(model, split)
-        z = posterior.rsample(normal_noise(4, range(25), (1, 3))[:, 0])
+        z = posterior.rsample(normal_noise(4, split.sentences, (1, 3))[:, 0])
         assert value.mutual_information == pytest.approx(mutual_information(posterior, model.prior(), z), abs=1e-3)
     assert value.active_units == active_units(posterior)
 
@@ -592,8 +628,8 @@ def test_scores_do_not_depend_on_the_window() -> None:
 @every_kind
 def test_the_importance_weighted_score_of_one_sample_is_the_elbo_on_average(kind: str) -> None:
     model = tiny_model(2, **KINDS[kind])
-    sentences = [np.array([4, 5, 6])] * 2000
-    scores = list(metrics.score(model, sentences, samples=1))
+    random = np.random.default_rng(0)
+    scores = list(metrics.score(model, [random.integers(4, WORDS, 7) for _ in range(2000)], samples=1))
     gap = np.array([one.iw_nll - one.neg_elbo for one in scores])
     assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(len(gap)) + 1e-6  # nothing but rounding where both are sampled
 

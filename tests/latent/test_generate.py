@@ -76,6 +76,10 @@ def codes(count: int, seed: int = 3) -> Tensor:
     return torch.randn(count, LATENT, generator=torch.Generator().manual_seed(seed))
 
 
+def streams_of(count: int, seed: int = 0) -> list[np.random.Generator]:
+    return [stream(seed, i) for i in range(count)]
+
+
 def next_logits(model: SentenceVAE, z: Tensor, words: list[int]) -> Tensor:
     """Of the word after `words`, teacher-forced from the beginning: [V]."""
     with torch.no_grad():
@@ -231,6 +235,36 @@ def test_greedy_is_the_argmax_of_teacher_forcing(changed: dict[str, Any], start:
     assert generate.decode(model, z, start=start, max_len=LENGTH) == expected
 
 
+@pytest.mark.parametrize("strategy", [GREEDY, Strategy()], ids=str)
+def test_many_codes_are_decoded_some_at_a_time(
+    model: SentenceVAE, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = codes(20)
+    together = generate.decode(model, z, strategy, start=(5,), streams=streams_of(20), max_len=LENGTH)
+    sizes: list[int] = []
+    start = model.decoder.start
+
+    def watched(z: Tensor) -> Any:
+        sizes.append(len(z))
+        return start(z)
+
+    monkeypatch.setattr(model.decoder, "start", watched)
+    monkeypatch.setattr(generate, "MOST_ROWS", 6)
+    assert generate.decode(model, z, strategy, start=(5,), streams=streams_of(20), max_len=LENGTH) == together
+    assert sizes == [6, 6, 6, 2]
+
+
+@pytest.mark.parametrize("strategy", [GREEDY, Strategy(), Strategy(beam=2)], ids=str)
+def test_memory_is_what_sentences_take_not_what_they_may(strategy: Strategy) -> None:
+    """Room for 10^12 words would be terabytes."""
+    brief = build()
+    with torch.no_grad():
+        brief.decoder.vocabulary.bias[EOS] += 5
+    z = codes(30)
+    found = generate.decode(brief, z, strategy, streams=streams_of(30), max_len=10**12)
+    assert found == generate.decode(brief, z, strategy, streams=streams_of(30), max_len=1000)
+
+
 def test_the_greedy_test_sees_short_and_long_sentences(model: SentenceVAE) -> None:
     lengths = Counter(len(words) for words in generate.decode(model, codes(40), max_len=LENGTH))
     assert len(lengths) > 2
@@ -240,15 +274,19 @@ def test_the_greedy_test_sees_short_and_long_sentences(model: SentenceVAE) -> No
 
 @pytest.mark.parametrize("strategy", [Strategy(top_k=1), Strategy(top_p=1e-6), Strategy(temperature=1e-6)], ids=str)
 def test_limits_of_sampling_decode_greedily(model: SentenceVAE, strategy: Strategy) -> None:
-    z, uniforms = codes(30), torch.rand(30, LENGTH, generator=torch.Generator().manual_seed(0))
-    sampled = generate.decode(model, z, strategy, uniforms=uniforms, max_len=LENGTH)
+    z = codes(30)
+    sampled = generate.decode(model, z, strategy, streams=streams_of(30), max_len=LENGTH)
     assert sampled == generate.decode(model, z, max_len=LENGTH)
 
 
+@pytest.mark.parametrize("drawn_at_once", [1, 5, 100])
 @pytest.mark.parametrize("strategy", [Strategy(), Strategy(temperature=1.7, top_k=6, top_p=0.9)], ids=str)
-def test_sampling_is_choosing_from_teacher_forcing(model: SentenceVAE, strategy: Strategy) -> None:
-    z, uniforms = codes(15), torch.rand(15, LENGTH, generator=torch.Generator().manual_seed(0))
-    for i, words in enumerate(generate.decode(model, z, strategy, uniforms=uniforms, max_len=LENGTH)):
+def test_sampling_is_choosing_from_teacher_forcing(
+    model: SentenceVAE, strategy: Strategy, drawn_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "DRAWN", drawn_at_once)
+    z, uniforms = codes(15), generate.draw(streams_of(15), LENGTH)
+    for i, words in enumerate(generate.decode(model, z, strategy, streams=streams_of(15), max_len=LENGTH)):
         for position, word in enumerate([*words, EOS][:LENGTH]):
             logits = next_logits(model, z[i], words[:position])[None]
             assert int(strategy.choose(logits, uniforms[i, position : position + 1])) == word
@@ -440,18 +478,21 @@ def test_a_learned_sentence_is_reconstructed() -> None:
     "strategy", [GREEDY, Strategy(), Strategy(temperature=0.5, top_k=4), Strategy(top_p=0.7)], ids=str
 )
 def test_without_unk_the_rest_is_chosen_from(strategy: Strategy) -> None:
-    z, uniforms = codes(40), torch.rand(40, LENGTH, generator=torch.Generator().manual_seed(3))
+    z = codes(40)
     tempted = build()
     with torch.no_grad():
         tempted.decoder.vocabulary.bias[UNK] += 3
-    options: dict[str, Any] = {"start": (5, UNK), "uniforms": uniforms, "max_len": LENGTH}
-    said = generate.decode(tempted, z, strategy, **options)
+
+    def decode(strategy: Strategy) -> list[list[int]]:
+        return generate.decode(tempted, z, strategy, start=(5, UNK), streams=streams_of(40, seed=3), max_len=LENGTH)
+
+    said = decode(strategy)
     assert sum(words[2:].count(UNK) for words in said) > 20
-    known = generate.decode(tempted, z, replace(strategy, unk=False), **options)
+    known = decode(replace(strategy, unk=False))
     assert all(words[:2] == [5, UNK] and UNK not in words[2:] for words in known), "its start is the user's"
     with torch.no_grad():
         tempted.decoder.vocabulary.bias[UNK] = -1000.0
-    assert known == generate.decode(tempted, z, strategy, **options), "as if it had no probability"
+    assert known == decode(strategy), "as if it had no probability"
 
 
 # beam search, log-probabilities
@@ -548,6 +589,24 @@ def test_log_probs_are_those_of_the_words_and_their_end(shortlist: int) -> None:
     found = generate.log_probs(plain, z, sentences, max_len=LENGTH)
     expected = [log_p_by_hand(plain, c, w, ended=len(w) < LENGTH) for c, w in zip(z, sentences, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_log_probs_of_many_sentences_are_made_some_at_a_time(
+    model: SentenceVAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, sentences = codes(30), [ids.tolist() for ids in some_sentences(30)]
+    together = generate.log_probs(model, z, sentences, max_len=8)
+    sizes: list[int] = []
+    log_prob = model.decoder.log_prob
+
+    def watched(inputs: Tensor, *rest: Any) -> Tensor:
+        sizes.append(inputs.numel())
+        return log_prob(inputs, *rest)
+
+    monkeypatch.setattr(model.decoder, "log_prob", watched)
+    monkeypatch.setattr(generate, "TOKENS_AT_ONCE", 20)
+    torch.testing.assert_close(generate.log_probs(model, z, sentences, max_len=8), together)
+    assert max(sizes) <= 20
 
 
 def test_the_batches_of_a_sample_hold_their_codes(model: SentenceVAE) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from seqvae_cli.cli.options import (
     TopK,
     TopP,
 )
+from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.cli.strategy import strategy_from_options
 from seqvae_cli.errors import UsageError
 
@@ -68,13 +68,14 @@ def decode(
     names = source or ["-"]
     if "-" in names and len(names) > 1:
         raise UsageError("standard input (-) cannot be combined with files", "give - alone")
-    sources = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
+    sources = [standard_input() if name == "-" else Path(name) for name in names]
     for one in sources:
         if isinstance(one, Path):
             check_file(one)
     model = open_model(None, run_option, device, threads)
     model.require_latent()
-    rows = itertools.chain.from_iterable(read_codes(one, model.latent_size) for one in sources)
+    codes = itertools.chain.from_iterable(read_codes(one, model.latent_size) for one in sources)
+    rows = with_pauses(codes) if any(map(may_pause, sources)) else codes
     cuts = Cuts(max_len)
     with progress.late_progress("decoding", None, "sentences") as advance:
         found = model.decode_stream(rows, strategy, seed=seed, max_len=max_len, batch_size=batch_size)

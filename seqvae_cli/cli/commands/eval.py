@@ -14,8 +14,8 @@ from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, T
 from seqvae_cli.errors import MachineError, UsageError, counted
 from seqvae_cli.system.progress import Advance
 
-UNITS = {"importance-weighted bound": "samples", "paths": "paths", "n-gram models": "models"}
-"""What a stage counts, where it is not sentences."""
+UNITS = {"samples": "sentences", "paths": "paths", "n-gram models": "models"}
+"""What a stage counts, where it is not tokens."""
 
 app = typer.Typer()
 
@@ -88,7 +88,7 @@ def evaluate(
 
         def stage(name: str, total: int) -> Advance:
             stack.close()
-            return stack.enter_context(display.progress(name, total, UNITS.get(name, "sentences")))
+            return stack.enter_context(display.progress(name, total, UNITS.get(name, "tokens")))
 
         result = model.evaluate(split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
         try:

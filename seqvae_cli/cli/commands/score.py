@@ -20,7 +20,7 @@ def score(
     samples: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1_000_000, help="K of the importance-weighted bound; without it: -ELBO from one sample."
+            min=1, max=1_000_000, help="K of the importance-weighted bound, draws of z a sentence [default: 100]."
         ),
     ] = None,
     encoding: Encoding = "utf-8",
@@ -33,9 +33,9 @@ def score(
     """Score sentences, one a line, in order: an upper bound on -log p(x), in nats. Outliers score high.
 
     The columns, separated by tabs: the bound, the bound per token (<eos> counted), the rate (KL), the number of unknown
-    words, the sentence. The bound is the -ELBO, or with --samples K the tighter importance-weighted bound, whose noise
-    falls as K grows. An empty line keeps its row, without numbers; in JSON they are null. Off a terminal, a sentence
-    with a tab or a quote is quoted as Python's csv and pandas read it.
+    words, the sentence. The bound is the importance-weighted one: it tightens, and its noise falls, as --samples grows.
+    A sentence has the same score in any order and company. An empty line keeps its row, without numbers; in JSON they
+    are null. Off a terminal, a sentence with a tab or a quote is quoted as Python's csv and pandas read it.
 
     Examples:
 
@@ -45,11 +45,15 @@ def score(
     """
     lines = open_lines(text, encoding)
     model = open_model(None, run_option, device, threads)
+    from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
     from seqvae_cli.latent.streams import Tally
 
     tally = Tally()
+    samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
+    if not json and model.latent_size:
+        display.say(f"importance-weighted bounds, K = {samples}")
     with progress.of_lines("scoring", lines) as advance:
-        for line, found in model.score_stream(lines, samples=samples or 1, seed=seed, tally=tally):
+        for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
             advance(line)
             if found is None:
                 if json:
@@ -57,22 +61,22 @@ def score(
                 else:
                     display.out_row(["", "", "", "", line])
                 continue
-            nll = found.iw_nll if samples else found.neg_elbo
             unknown = len(model.unknown(line))
             if json:
                 answer = {
                     "text": line,
-                    "nll": nll,
-                    "nats_per_token": nll / found.tokens,
+                    "nll": found.iw_nll,
+                    "nats_per_token": found.iw_nll / found.tokens,
+                    "iw_nll": found.iw_nll,
                     "neg_elbo": found.neg_elbo,
                     "distortion": found.distortion,
                     "rate": found.rate,
                     "tokens": found.tokens,
                     "unknown": unknown,
-                    "samples": samples or 1,
+                    "samples": samples,
                 }
-                display.out_jsonl(answer | ({"iw_nll": found.iw_nll} if samples else {}))
+                display.out_jsonl(answer)
             else:
-                numbers = [f"{value:z.3f}" for value in (nll, nll / found.tokens, found.rate)]
+                numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
                 display.out_row([*numbers, str(unknown), line])
     warn_of(tally)

@@ -115,7 +115,7 @@ def _latent(names: list[str], color: str, split: str, output: Path | None, json:
     model = open_model(names[0], None, "cpu", 0)
     run = model.run
     output = _output(output, f"{run.name}-latent", json)
-    with display.progress("posteriors", None, "sentences") as advance:
+    with display.progress("posteriors", None, "tokens") as advance:
         means = model.project(split, color, watch=advance)
     lines = run.metrics()
     answer = {
