@@ -29,7 +29,7 @@ def check_sentences(sentences: Iterable[str]) -> Iterator[str]: ...
 @overload
 def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]: ...
 def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]:
-    """The sentences, each checked when it is read; a `PAUSE` stays. Raises `UsageError` for what is not a list of them."""
+    """The sentences, each checked when it is read; a `PAUSE` stays. Raises `UsageError` for one string or bytes."""
     if isinstance(sentences, str):
         raise UsageError("one sentence is given where several are meant", "put it in a list")
     given = check_iterable(sentences, "sentences")
