@@ -34,7 +34,7 @@ class RunningMean(nn.Module):
     def __init__(self, model: SentenceVAE, decay: float) -> None:
         super().__init__()
         self.decay = decay
-        self.module = deepcopy(model)
+        self.module = deepcopy(model).to(model.device)  # moving lays out recurrent weights as cuDNN wants them
         # Both names are part of checkpoint keys.
         self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long, device="cpu"))
 
