@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from seqvae_cli.config import presets
 from seqvae_cli.config.options import fields, flag_name, kind_of, range_of
 from seqvae_cli.config.schema import Settings
-from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, nearest
+from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, meant, nearest
 
 UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
 """What the YAML library raises besides its own errors, such as for `!!int ""` and `!!timestamp x`."""
@@ -201,6 +201,7 @@ def _add(values: dict[str, Any], layer: dict[str, Any], kind: type[SeqvaeError],
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] in ("extra_forbidden", "invalid_key"):
+            key = _first_key(key, layer)
             raise kind(f"{source}no setting {key!r}", _nearest_setting(key, known)) from error
         if key not in known:
             raise kind(f"{source}{key}: is a group of settings, such as {key}.{_first_of(key, known)}") from error
@@ -228,15 +229,30 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _first_key(key: str, layer: dict[str, Any]) -> str:
+    """The dotted key of the first setting in the unknown group `key`: of `trian`, `trian.epochs`."""
+    value: Any = layer.get(key)
+    while isinstance(value, dict) and value:
+        name, value = next(iter(value.items()))
+        key = f"{key}.{name}"
+    return key
+
+
 def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
-    """A hint for an unknown key; it also finds `train.lr` for `lr`."""
+    """A hint for an unknown key; it also finds `train.lr` for `lr`, and for `learning_rate` by its description."""
     if key in known:
         group, _, name = key.partition(".")
         return f"in a file groups are nested: `{group}: {{{name}: ...}}`"
     for full in known:
         if full.rpartition(".")[2] == key.rpartition(".")[2]:
             return f"did you mean {full!r}?"
-    group = key.partition(".")[0]
+    if close := meant(key, known):
+        return f"did you mean {close!r}?"
+    group, _, name = key.rpartition(".")
+    words = re.compile(rf"\b{re.escape(name.replace('_', ' '))}\b", re.IGNORECASE)
+    described = [full for full, field in known.items() if name and words.search(str(field.description))]
+    if described:
+        return f"perhaps {', '.join(described[:3])}"
     return nearest(key, [full for full in known if full.startswith(f"{group}.")] or known)
 
 
