@@ -152,6 +152,24 @@ def test_the_learning_rate_falls_along_a_cosine_from_the_end_of_pretraining_to_0
     assert factors((-2, 0, 2, 4, 6, 8), lr_schedule="cosine") == pytest.approx(expected)
 
 
+def test_kept_schedules_follow_the_old_ones_and_then_hold() -> None:
+    """20 epochs, 2 of them pretraining, then 20 more: the cosine as it was down to a tenth, the KL weight full."""
+    old = TrainSettings(epochs=20, pretrain=2)
+    longer = old.model_copy(update={"epochs": 40})
+    cycles = ObjectiveSettings(kl_schedule="cyclical")
+    for done in (2, 5.5, 11, 19, 19.9):
+        before, kept = Clock.at(old, done), Clock.at(longer, done, 20)
+        assert schedule.learning_rate_factor(longer, kept) == max(0.1, schedule.learning_rate_factor(old, before))
+        assert schedule.kl_share(cycles, kept) == schedule.kl_share(cycles, before)
+    for done in (20, 20.1, 33, 40):
+        kept = Clock.at(longer, done, 20)
+        assert schedule.learning_rate_factor(longer, kept) == schedule.KEPT_LEARNING_RATE == 0.1
+        assert schedule.kl_share(cycles, kept) == 1
+        assert schedule.is_annealed(cycles, kept)
+    shorter = old.model_copy(update={"epochs": 10})
+    assert Clock.at(shorter, 10, 20) == Clock.at(old, 10)
+
+
 def test_each_cycle_of_the_learning_rate_starts_high_again_and_the_last_ends_at_0() -> None:
     found = factors((0, 2, 3.9999999, 4, 6, 8, 9), lr_schedule="cosine", lr_cycles=2)
     assert found == pytest.approx([1.0, 0.5, 0.0, 1.0, 0.5, 0.0, 0.0], abs=1e-9)
