@@ -200,7 +200,9 @@ def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
     for full in known:
         if full.rpartition(".")[2] == key.rpartition(".")[2]:
             return f"did you mean {full!r}?"
-    group = key.partition(".")[0]
+    group, dot, _ = key.partition(".")
+    if not dot:
+        return nearest(key, {full.partition(".")[0] for full in known})
     return nearest(key, [full for full in known if full.startswith(f"{group}.")] or known)
 
 
