@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import tiny_text
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOK = json.loads((EXAMPLES / "play_with_model.ipynb").read_text(encoding="utf-8"))
-SMALL = {"SENTENCES = 10_000\n": "SENTENCES = 1500\n", "EPOCHS = 5\n": "EPOCHS = 4\n"}
+SETTINGS = {"train.epochs": 4, "train.lr": 0.005, "model.embed_size": 48, "model.hidden_size": 64, "runtime.threads": 1}
+SMALL = {"SENTENCES = 10_000\n": "SENTENCES = 600\n", '{"train.epochs": EPOCHS}': str(SETTINGS)}
 """What the test makes smaller, so that it takes seconds."""
 
 
@@ -34,32 +38,68 @@ def sources(kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == kind]
 
 
-def test_the_notebook_is_valid_and_stored_without_outputs() -> None:
+def test_the_notebook_is_valid_and_stored_with_its_outputs() -> None:
     assert (NOTEBOOK["nbformat"], NOTEBOOK["metadata"]["kernelspec"]["name"]) == (4, "python3")
     names = [cell["id"] for cell in NOTEBOOK["cells"]]
     assert len(set(names)) == len(names)
-    for cell in NOTEBOOK["cells"]:
-        assert cell["metadata"] == {}
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == []
-            assert cell["execution_count"] is None
+    assert all(cell["metadata"] == {} for cell in NOTEBOOK["cells"])
+    code = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    kinds = {output["output_type"] for output in outputs}
+    assert kinds == {"stream", "execute_result", "display_data"}  # and no error
+    assert {output["name"] for output in outputs if output["output_type"] == "stream"} == {"stdout"}
+    for cell in code:
+        text = "".join(cell["source"])
+        shows = "print(" in text.replace("def report", "") or "figure" in text
+        assert bool(cell["outputs"]) == (shows and "OWN_TEXT" not in text), text
+    stored = (EXAMPLES / "play_with_model.ipynb").stat().st_size
+    assert stored < 300_000
+    assert not re.search(r"/(tmp|home|root|work|Users)/", json.dumps([o for o in outputs if "text" in o]))
     kinds = [cell["cell_type"] for cell in NOTEBOOK["cells"]]
     explained = [before == "markdown" for before, kind in itertools.pairwise(kinds) if kind == "code"]
     assert all(explained)
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[str]) -> None:
-    from seqvae_cli import Model
+def test_the_notebook_trains_with_the_default_settings_and_says_so() -> None:
+    code = "".join(sources("code"))
+    assert set(re.findall(r"\"((?:model|objective|train|runtime)\.\w+)\"", code)) == {"train.epochs"}
+    assert "preset" not in code
+    assert "preset `default`" in "".join(sources("markdown"))
+
+
+def test_the_losses_that_the_notebook_shows_approach_the_entropy() -> None:
     from seqvae_cli.data.toy import language
 
+    shown = "".join(
+        "".join(output["text"]) for cell in NOTEBOOK["cells"] for output in cell.get("outputs", []) if "text" in output
+    )
+    found = [(float(elbo), float(kl)) for elbo, kl in re.findall(r"-ELBO +([\d.]+) = .* KL +([\d.]+),", shown)]
+    epochs = int(re.search(r"EPOCHS = (\d+)", "".join(sources("code")))[1])  # type: ignore[index]
+    assert len(found) == epochs
+    assert language.entropy() < found[-1][0] == min(elbo for elbo, _ in found) < 45
+    assert 5 < found[-1][1] < 9  # the 7 nats that are free
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_notebook_runs_and_its_results_hold(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqvae_cli import Model
+    from seqvae_cli.data import prepare
+    from seqvae_cli.data.toy import language
+
+    monkeypatch.setattr(prepare, "HELD_OUT", 100)
+    own_text = tmp_path / "own.txt"
+    own_text.write_text("\n".join(tiny_text()))
+    smaller_lines = SMALL | {'OWN_TEXT = ""': f'OWN_TEXT = "{own_text}"'}
     space: dict[str, Any] = {}
     figures = []
     *steps, clean_up = sources("code")
     text = "".join(steps)
-    assert all(text.count(line) == 1 for line in SMALL)
+    assert all(line in text for line in smaller_lines)
     for step in steps:
-        for line, smaller in SMALL.items():
+        for line, smaller in smaller_lines.items():
             step = step.replace(line, smaller)
         exec(compile(step, "play_with_model.ipynb", "exec"), space)
         if "figure" in space:
@@ -84,6 +124,7 @@ def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[st
     true = [language.infer_factors(sentence.split()) for sentence in space["known"]]
     assert [factors["form"] == "question" for factors in true if factors] == space["asked"].tolist()
     assert np.mean([good.neg_elbo for good in space["right"]]) < np.mean([bad.neg_elbo for bad in space["wrong"]])
+    assert space["own"].run.info["corpus"]["name"] == "own"
     assert len(figures) == 2
     for figure in figures:
         figure.draw_without_rendering()

@@ -11,8 +11,6 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from rich.cells import cell_len
-
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
 GAP = "  "
 
@@ -122,6 +120,15 @@ def _is_prose(value: str) -> bool:
 
 def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
+
+
+def cell_len(text: str) -> int:
+    """The columns of the terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len as measured
+
+    return measured(text)
 
 
 def _widths(lines: Cells) -> list[int]:

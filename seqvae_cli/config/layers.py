@@ -253,6 +253,8 @@ def _nearest_setting(key: str, known: Mapping[str, FieldInfo]) -> str:
     described = [full for full, field in known.items() if name and words.search(str(field.description))]
     if described:
         return f"perhaps {', '.join(described[:3])}"
+    if not group:
+        return nearest(key, {full.partition(".")[0] for full in known})
     return nearest(key, [full for full in known if full.startswith(f"{group}.")] or known)
 
 

@@ -82,7 +82,7 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["train", "--epochs", "many"], 2, "many"),
         (["train", "--preset", "defualt"], 2, "default"),
         (["train", "--set", "train.learning=1"], 2, "train.lr, train.lr_schedule"),
-        (["train", "--set", "trian.epoch=1"], 2, "did you mean 'train.epochs'"),
+        (["train", "--set", "trian.epoch=1"], 2, "did you mean 'train.epochs'?"),
         (["train", "--set", "lr=1"], 2, "train.lr"),
         (["train", "--set", "lr"], 2, "KEY=VALUE"),
         (["train", "--config", "nowhere.yaml"], 4, "nowhere.yaml"),
