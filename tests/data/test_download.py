@@ -160,7 +160,7 @@ def test_archives_with_a_missing_or_differing_file_are_errors(server: Server, ca
 
 @pytest.mark.parametrize("data", [b"", b"no archive", archive(*GOOD)[:500], archive(*GOOD, mode="w")], ids=len)
 def test_broken_archives_are_data_errors(server: Server, cache: Path, data: bytes) -> None:
-    with pytest.raises(DataError, match=r"unreadable archive: .*c\.tgz"):
+    with pytest.raises(DataError, match=r": .*c\.tgz\)"):
         from_archive(server, cache, data)
     assert set(names(cache)) <= set(DATA)
 
