@@ -89,10 +89,14 @@ class Encoder(RecurrentModule):
     def summary(self, inputs: Tensor, batch: Batch) -> Tensor:
         """The top layer's states at the tokens of a sentence, both directions joined, pooled to one vector: [B, S]."""
         if self.settings.bidirectional and batch.ragged:
-            # A backward network would read the padding first; packing leaves it out.
-            lengths = torch.from_numpy(batch.lengths)
-            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-            states, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=inputs.size(1))
+            # A backward network would read the padding first; packing leaves it out. It sorts by length: here, on the
+            # CPU, since torch would wait for the device.
+            order = np.argsort(-batch.lengths, kind="stable")
+            lengths = torch.from_numpy(batch.lengths[order])
+            packed = pack_padded_sequence(inputs[upload(order, inputs.device)], lengths, batch_first=True)
+            sorted_states, _ = self.recurrent(packed)
+            states, _ = pad_packed_sequence(sorted_states, batch_first=True, total_length=inputs.size(1))
+            states = states[upload(np.argsort(order), inputs.device)]
         else:
             states, _ = self.recurrent(inputs)
         if self.words is not None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
+from seqvae_cli.errors import counted
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.training.events import (
     CollapseEvent,
@@ -120,7 +121,7 @@ class TrainingView:
     ) -> None:
         if self._live is not None:
             with suppress(OSError):  # the terminal may be gone
-                self._live.update(self.table(None))
+                self._live.update(self.table(None) if self.rows or self.current else "")
                 self._live.stop()
             self._live = None
 
@@ -154,10 +155,10 @@ class TrainingView:
 
     def _start(self, event: StartEvent) -> None:
         self.steps, self._epochs = event.epochs * event.steps_per_epoch, event.epochs
-        epochs, steps = _count(event.epochs, "epoch"), _count(event.steps_per_epoch, "step")
+        epochs, steps = counted(event.epochs, "epoch"), counted(event.steps_per_epoch, "step")
         display.say(
             f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
-            f"{_count(event.threads, 'thread')}), {epochs} of {steps}"
+            f"{counted(event.threads, 'thread')}), {epochs} of {steps}"
             + _phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
@@ -263,8 +264,8 @@ def collapse_hint(event: CollapseEvent) -> str:
         "--aggressive": not train.aggressive,
     }
     absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
-    name = "the KL is held up but carries no information; a" if held else "a"
-    return f"{name} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
+    opening = "the KL is held up but carries no information; a" if held else "a"
+    return f"{opening} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
 
 
 def summary(event: EndEvent) -> str:
@@ -274,29 +275,25 @@ def summary(event: EndEvent) -> str:
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
     how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
-    return f"{how} after {_count(event.epoch, 'epoch')}, {_count(event.step, 'step')}, {took}{best}"
+    return f"{how} after {counted(event.epoch, 'epoch')}, {counted(event.step, 'step')}, {took}{best}"
 
 
 def nothing_left(run: str, epoch: int, epochs: int) -> str:
     """The line of a resume with nothing to do after `epoch` of `epochs`."""
     if epoch < epochs:
-        return f"run {run} stopped early, after {epoch} of its {_count(epochs, 'epoch')}; more --epochs train on"
-    return f"run {run} has all its {_count(epochs, 'epoch')}; --epochs {epochs + 10} trains on"
+        return f"run {run} stopped early, after {epoch} of its {counted(epochs, 'epoch')}; more --epochs train on"
+    return f"run {run} has all its {counted(epochs, 'epoch')}; --epochs {epochs + 10} trains on"
 
 
 def _say_schedule(event: ScheduleEvent) -> None:
     changes = ", ".join(f"{name} {before:.2g} -> {now:.2g}" for name, before, now in event.changes)
     if event.now != event.epochs:
-        display.say(f"the schedules keep their {_count(event.now, 'epoch')}; now {changes}")
+        display.say(f"the schedules keep their {counted(event.now, 'epoch')}; now {changes}")
         return
     display.warn(
-        f"the schedules now take {_count(event.now, 'epoch')}, not {event.before}: {changes}",
+        f"the schedules now take {counted(event.now, 'epoch')}, not {event.before}: {changes}",
         "--keep-schedule leaves them as they were",
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _phases(event: StartEvent) -> str:

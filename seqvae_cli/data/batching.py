@@ -33,7 +33,7 @@ def upload(values: NDArray[np.generic], device: torch.device) -> Tensor:
     tensor = torch.from_numpy(values)
     if device.type == "cuda":
         tensor = tensor.pin_memory()  # a copy from other memory waits
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=device.type != "mps")  # MPS would read memory that may be freed
 
 
 @dataclass(frozen=True)

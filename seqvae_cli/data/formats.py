@@ -14,7 +14,7 @@ COLUMN = "write its column of sentences to a text file, a sentence a line"
 
 
 def _unpack(command: str) -> str:
-    return f"unpack it into a command that reads from -: {command} | seqvae prepare -"
+    return f"unpack it into a command that reads from -: {command} | seqvae COMMAND -"
 
 
 class Format(NamedTuple):
@@ -56,7 +56,7 @@ SIGNATURES: tuple[tuple[str, Format], ...] = (
     (r"GIF8[79]a", Format("a GIF picture", TEXT)),
     (r"RIFF[\s\S]{4}WEBP", Format("a WebP picture", TEXT)),
     # tables
-    (r"PAR1[\x00-\x1f]", Format("a Parquet table", COLUMN)),
+    (r"PAR1\x15", Format("a Parquet table", COLUMN)),
     (r"ARROW1\0\0", Format("an Arrow table", COLUMN)),
     (r"SQLite format 3\0", Format("an SQLite database", COLUMN)),
     (r"\x89HDF\r\n\x1a\n", Format("an HDF5 file", COLUMN)),

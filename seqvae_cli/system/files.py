@@ -90,8 +90,9 @@ class DurableFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            if self.new and _linked(self._temporary, self.path):
-                self._temporary.unlink()
+            if self.new:
+                _link(self._temporary, self.path)
+                self._temporary.unlink(missing_ok=True)
             else:
                 self._temporary.replace(self.path)
             self._temporary = None
@@ -108,19 +109,22 @@ class DurableFile:
             self._temporary = None
 
 
-def _linked(temporary: Path, path: Path) -> bool:
-    """Makes `path` a link to `temporary`; an empty file, and False, where the disk has no hard links.
+def _link(temporary: Path, path: Path) -> None:
+    """Makes `path` a link to `temporary`, or renames it where the disk has no hard links. Raises `FileExistsError`.
 
-    Raises `FileExistsError`.
+    Without hard links an empty file holds the name for a moment; a kill in that moment leaves it.
     """
     try:
         os.link(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):  # FAT and some network disks have none
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):  # FAT and some network disks have none
             raise
         path.touch(exist_ok=False)
-        return False
-    return True
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
@@ -280,9 +284,10 @@ def claimed(folder: Path, stem: str) -> Iterator[Path]:
 
 
 def move(path: Path, target: Path) -> None:
-    """Renames a folder, file or link; between two disks, copies it. Raises `OSError`, also where `target` exists.
+    """Renames a folder, file or link to `target`, which must not exist; between two disks, copies it.
 
-    A crash in a copy leaves the old path; one at its end may leave both, each complete.
+    Raises `OSError`, and `MachineError` where the copy fails. A crash in a copy leaves the old path; one at its end may
+    leave both, each complete.
     """
     try:
         path.rename(target)

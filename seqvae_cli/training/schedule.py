@@ -50,6 +50,8 @@ class KLSchedule:
     """The share of the full weight at a moment, 0 to 1."""
     annealing: Callable[[ObjectiveSettings], float]
     """Epochs until the weight is full, where the settings count epochs; 0 where they count shares of the training."""
+    rises: Callable[[ObjectiveSettings, float], list[tuple[float, float]]]
+    """Begin and end of each rise in epochs, given the epochs after pretraining."""
     full_from: Callable[[ObjectiveSettings, float], float]
     """The epoch from which on the weight stays full, given the epochs after pretraining."""
 
@@ -83,11 +85,22 @@ def last_rise(settings: ObjectiveSettings, epochs: float) -> float:
     return epochs * (1 - (1 - settings.kl_ratio) / settings.kl_cycles)
 
 
+def one_rise(settings: ObjectiveSettings, _: float) -> list[tuple[float, float]]:
+    """The rise of `linear` and `logistic`, with the epochs before it at 0."""
+    return [(0.0, hold_and_warmup(settings))]
+
+
+def rises_of_cycles(settings: ObjectiveSettings, epochs: float) -> list[tuple[float, float]]:
+    """The rise at the beginning of each cycle of `cyclical`."""
+    length = epochs / settings.kl_cycles
+    return [(cycle * length, (cycle + settings.kl_ratio) * length) for cycle in range(settings.kl_cycles)]
+
+
 KL_SCHEDULES: dict[str, KLSchedule] = {
-    "none": KLSchedule(lambda *_: 1.0, annealing=lambda _: 0.0, full_from=lambda *_: 0.0),
-    "linear": KLSchedule(linear, annealing=hold_and_warmup, full_from=hold_and_warmup),
-    "logistic": KLSchedule(logistic, annealing=hold_and_warmup, full_from=hold_and_warmup),
-    "cyclical": KLSchedule(cyclical, annealing=lambda _: 0.0, full_from=last_rise),
+    "none": KLSchedule(lambda *_: 1.0, lambda _: 0.0, lambda *_: [], lambda *_: 0.0),
+    "linear": KLSchedule(linear, hold_and_warmup, one_rise, hold_and_warmup),
+    "logistic": KLSchedule(logistic, hold_and_warmup, one_rise, hold_and_warmup),
+    "cyclical": KLSchedule(cyclical, lambda _: 0.0, rises_of_cycles, last_rise),
 }
 
 
@@ -134,13 +147,8 @@ def phases(settings: Settings, epochs: float) -> list[tuple[str, float, float]]:
     settings = shortened_phases(settings)
     objective, start = settings.objective, settings.train.pretrain
     found = [("pretraining", 0.0, start)] if start else []
-    if objective.kl_schedule == "cyclical":
-        length = (epochs - start) / objective.kl_cycles
-        begins = [start + cycle * length for cycle in range(objective.kl_cycles)]
-        return found + [("annealing", begin, begin + objective.kl_ratio * length) for begin in begins]
-    if annealing := annealing_epochs(objective):
-        found.append(("annealing", start, start + annealing))
-    return found
+    rises = KL_SCHEDULES[objective.kl_schedule].rises(objective, epochs - start)
+    return found + [("annealing", start + begin, start + end) for begin, end in rises]
 
 
 # --- learning-rate schedules

@@ -82,8 +82,10 @@ def fit(
                 yield from restored.notices
                 restored.settle()
             if trainer.complete:
-                if run.status != "finished":  # killed just before it could say so
-                    run.update(status="finished", failure=None)
+                # Killed just before it could say so, or resumed with no more epochs than it has.
+                found = {"status": "finished", "failure": None, "epochs": trainer.epochs, **resolved.record}
+                if any(run.info.get(key) != value for key, value in found.items()):
+                    run.update(**found)
                 yield trainer.end("complete")
             else:
                 yield from trainer.train()

@@ -32,8 +32,9 @@ class Setup:
     schedule_epochs: int
     """Epochs of the schedules that count in shares of the training: all of them, unless the run keeps its schedule."""
     previous_epochs: int
+    """All epochs before this resume."""
     previous_schedule_epochs: int
-    """Likewise, and all epochs, before this resume."""
+    """Epochs of the schedules before this resume."""
     record: dict[str, Any]
     """What `run.json` keeps of this for later resumes."""
 
@@ -42,11 +43,13 @@ def resolve(run: Run, epochs: int | None = None, *, keep_schedule: bool = False,
     """The setup of `run`, for `epochs` in all (None: as before). Also sets the number of CPU threads of the process.
 
     keep_schedule: the schedules keep the length that they had before the number of epochs was last changed.
-    precision: in place of that of the settings; None: as before.
+    precision: float32 in place of that of the settings; None: as before.
 
     Raises `CheckpointError` for damaged files of the run, `MachineError` for an absent device or a precision that it
-    lacks, `UsageError` for fewer epochs than the run has, or where no schedule is to be kept.
+    lacks, `UsageError` for fewer epochs than the run has, another precision, or where no schedule is to be kept.
     """
+    if precision not in (None, "float32"):
+        raise UsageError(f"precision {precision!r} for a resumed run", "float32, or that of its settings")
     settings, tokenizer = loading.load_settings_and_tokenizer(run)
     asked = precision or run.info.get("asked_precision")
     runtime = settings.runtime.model_copy(update={"precision": asked} if asked else {})

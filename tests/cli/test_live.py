@@ -48,6 +48,13 @@ def test_a_terminal_says_what_is_done_before_the_first_step(monkeypatch: pytest.
         assert "building" not in screen.getvalue().rpartition("\x1b[2K")[2]
 
 
+def test_a_training_that_shows_nothing_leaves_no_empty_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch)
+    with live.TrainingView():
+        pass
+    assert "epoch" not in screen.getvalue()
+
+
 @pytest.mark.parametrize(
     ("pretrain", "annealing", "said"),
     [
@@ -161,7 +168,7 @@ def test_the_view_closes_when_training_fails(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_summary(seconds: float, took: str) -> None:
     text = live.summary(EndEvent("finished", 30, 3000, 12, 101.256, seconds))
-    assert text == f"finished after 30 epochs, 3000 steps, {took}; best epoch 12, validation -ELBO 101.26"
+    assert text == f"finished after 30 epochs, 3,000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
 def hinted(settings: Settings, *, held: bool) -> tuple[str, dict[str, Any]]:

@@ -256,6 +256,8 @@ def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, mo
         ("annealing", pytest.approx(1.5 * scale), pytest.approx(3.5 * scale)),
         ("aggressive", pytest.approx(1.5 * scale), 4),
     ]
+    run.update(epochs=9, schedule_epochs=4)  # resumed with --keep-schedule
+    assert command._history(registry.find("on-toy")).phases == drawn.phases
     shutil.rmtree(toy.path)
     (run.path / "config.yaml").write_text("train: {}\n")
     bare = command._history(registry.find("on-toy"))

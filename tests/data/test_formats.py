@@ -26,6 +26,7 @@ def test_every_signature_is_tried() -> None:
     [
         "",
         "PAR1 of the song",
+        "PAR1\nof the song",
         "PK is short for park",
         "BZhao wrote this",
         "Rar! said the cat",

@@ -42,7 +42,10 @@ QUICK = ("best", "vmf")
 CUDA = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
-    pytest.mark.filterwarnings("ignore:RNN module weights"),  # weights that are dropped anew in every step
+    pytest.mark.filterwarnings("ignore:RNN module weights"),
+    pytest.mark.filterwarnings(
+        "ignore:Synchronization debug mode"
+    ),  # a prototype, by its own words  # weights that are dropped anew in every step
 ]
 every_preset = pytest.mark.parametrize(
     ("preset", "device"),

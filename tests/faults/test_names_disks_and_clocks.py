@@ -127,6 +127,10 @@ def test_a_run_is_exported_to_a_disk_without_hard_links(
     with pytest.raises(MachineError, match="exists"):
         files.write(file, b"", new=True)
     assert file.stat().st_size > 1000
+    monkeypatch.setattr(Path, "replace", without)
+    with pytest.raises(MachineError):
+        files.write(file.with_name("other"), b"lost", new=True)
+    assert not file.with_name("other").exists()
     assert not list(file.parent.glob(f"{files.TEMPORARY}*"))
 
 

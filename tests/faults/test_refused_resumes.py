@@ -11,7 +11,7 @@ import pytest
 
 from seqvae_cli.config import layers
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import NotFoundError
+from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.runs import checkpoint, registry, trash
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files, places, runtime
@@ -163,6 +163,24 @@ def test_a_run_in_bfloat16_goes_on_in_float32_when_told_so_and_stays_there(
     assert "last trained in bfloat16, and goes on in float32" in told.err
     assert registry.find("tiny-run").info["precision"] == "float32"
     assert seqvae("train", "--resume", "tiny-run", "--epochs", "4").code == 0, "told once is enough"
+
+
+def test_a_resume_takes_no_other_precision_than_float32(tiny_corpus: Corpus) -> None:
+    run = registry.find("tiny-run")
+    before = snapshot(run.path)
+    with pytest.raises(UsageError, match="bfloat16"):
+        fit(run, tiny_corpus, resume=True, epochs=5, precision="bfloat16")
+    assert snapshot(run.path) == before
+
+
+def test_an_interrupted_run_that_gets_no_more_epochs_is_finished(tiny_corpus: Corpus, seqvae: Seqvae) -> None:
+    run = new_run(tiny_corpus, "short", train__epochs=5)
+    end = fit(run, tiny_corpus, stop=lambda: len(registry.find("short").metrics()) == 2)[-1]
+    assert (end.reason, end.epoch) == ("interrupted", 2)
+    answer = seqvae("train", "--resume", "short", "--epochs", "2")
+    assert answer.err == "run short has all its 2 epochs; --epochs 12 trains on\n"
+    found = registry.find("short").info
+    assert (found["status"], found["epochs"]) == ("finished", 2)
 
 
 SCHEDULED = {

@@ -207,7 +207,9 @@ def _phases(run: Run, lines: Lines) -> Iterator[Phase]:
     from seqvae_cli.training import aggressive, schedule
 
     settings, _ = loading.load_settings_and_tokenizer(run)
-    found = schedule.phases(settings, run.info.get("epochs") or settings.train.epochs)
+    found = schedule.phases(
+        settings, run.info.get("schedule_epochs") or run.info.get("epochs") or settings.train.epochs
+    )
     yield from (Phase(*phase) for phase in found)
     if settings.train.aggressive:
         start = next((end for name, _, end in found if name == "pretraining"), 0.0)
