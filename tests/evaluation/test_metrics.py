@@ -317,6 +317,13 @@ def test_watch_hears_of_every_token_and_may_stop() -> None:
         elbo(model, split, watch=stop)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "usual"), [([5, 9, 40], 40), ([10] * 300 + [40_000], 100), ([300] * 300 + [40_000], 300), ([0], 0)]
+)
+def test_the_usual_length_leaves_an_outlier_out(lengths: list[int], usual: int) -> None:
+    assert metrics.usual_length(np.array(lengths)) == usual
+
+
 # ELBO
 
 

@@ -54,6 +54,8 @@ ROWS: dict[int | str, tuple[str, int]] = {
     27: ("links in place of runs and temporary files", 4),
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
+    30: ("one line of 40,000 words among short ones", 6),
+    31: ("input that pauses", 8),
     "soak": ("30 minutes of training on toy, killed every few seconds", 200),
 }
 """Row -> the fault, and how often it must be survived in full."""
