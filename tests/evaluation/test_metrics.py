@@ -25,7 +25,7 @@ from seqvae_cli.evaluation.metrics import (
     mutual_information,
     perplexity,
 )
-from seqvae_cli.model import Encoder, SentenceVAE
+from seqvae_cli.model import DecoderState, Encoder, SentenceVAE
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,
@@ -292,6 +292,25 @@ def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPa
     sizes.clear()
     elbo(model, split, samples=100)
     assert max(sizes) <= 64
+
+
+def test_no_pass_over_a_long_sentence_is_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor smaller: many of its samples are read beside each other."""
+    model, split = tiny_model(2), Split([[4, 5, 6] * 30])
+    sizes: list[int] = []
+    read = model.decoder.read
+
+    def watched(inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        sizes.append(inputs.numel())
+        return read(inputs, state)
+
+    monkeypatch.setattr(model.decoder, "read", watched)
+    monkeypatch.setattr(metrics, "TOKENS_AT_ONCE", 64)
+    for module in ("seqvae_cli.model", "seqvae_cli.evaluation.metrics"):
+        monkeypatch.setattr(f"{module}.STEPS_AT_ONCE", 8)
+    iw_nll(model, split, samples=16)
+    assert max(sizes) == 64
+    assert len(sizes) == 2 * math.ceil(91 / 8)
 
 
 def test_watch_hears_of_every_token_and_may_stop() -> None:
