@@ -8,14 +8,18 @@ from typing import Any
 
 import torch
 
+from seqvae_cli.data.batching import by_length
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.figures import FIGURES, Measurements
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.system.progress import Stages, silent
+from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.system.runtime import precision_name
 from seqvae_cli.version import __version__
+
+BATCH_SIZE = 128
+"""Sentences that are reconstructed at once."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,25 @@ class Evaluation:
         return {**head, **metrics.finite_values(known), "signature": self.signature}
 
 
+def reconstructions(
+    network: SentenceVAE, split: metrics.SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance
+) -> list[list[int]]:
+    """Token ids that the posterior mean of each sentence is greedily decoded into, in the order of the split.
+
+    At most twice those of the sentence, or twice `usual_length` if that is more. watch: told tokens of the sentences.
+    """
+    lengths = split.lengths
+    limits = 2 * lengths.clip(min=metrics.usual_length(lengths))
+    found: list[list[int]] = [[] for _ in range(len(split))]
+    for rows in by_length(lengths, BATCH_SIZE):
+        sentences, longest = [split[int(i)] for i in rows], int(limits[rows].max())
+        decoded = generate.reconstruct(network, sentences, max_len=longest, precision=precision)
+        for i, words in zip(rows.tolist(), decoded, strict=True):
+            found[i] = words[: limits[i]]
+        watch(int(lengths[rows].sum()) + len(rows))
+    return found
+
+
 def evaluate(
     network: SentenceVAE,
     corpus: Corpus,
@@ -72,14 +95,8 @@ def evaluate(
     elbo = metrics.elbo(
         network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", tokens)
     )
-    longest = int(lengths.max())
-    watch = stage("reconstruction", tokens)
     inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
-    outputs: list[list[int]] = []
-    decoded = generate.reconstruct(network, (data[i] for i in range(count)), max_len=2 * longest, precision=precision)
-    for words in decoded:
-        watch(int(lengths[len(outputs)]) + 1)
-        outputs.append(words)
+    outputs = reconstructions(network, data, precision=precision, watch=stage("reconstruction", tokens))
     measured = Measurements(
         elbo=elbo,
         bounds=metrics.iw_nll(

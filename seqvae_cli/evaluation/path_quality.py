@@ -68,7 +68,7 @@ def paths(
         raise UsageError(f"split {split!r} of corpus {corpus.name} has fewer than two sentences: a path needs two")
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     end_sentences = [data[i] for pair in drawn for i in pair]
-    max_len = 2 * int(data.lengths.max())
+    max_len = 2 * metrics.usual_length(data.lengths)
     codes = [code for code, _ in generate.encode(network, end_sentences)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
     watch, equal, even = stage("paths", pairs), [], []

@@ -91,15 +91,16 @@ def quality(
 ) -> Quality:
     """The figures of `count` ancestral samples (z from the prior, tokens from the decoder) and of real sentences.
 
-    A sample that reaches twice the length of the split's longest sentence is cut there, and counted as complete.
+    A sample that reaches twice the `usual_length` of the split is cut there, and counted as complete.
 
     `corpus` is the one that the network was trained on. Raises `UsageError` for `train` and for an empty split.
     """
     check_split(split)
     train, real = corpus.nonempty_split("train"), corpus.nonempty_split(split)
     watch, samples = stage("samples", count), []
-    longest = int(real.lengths.max())
-    for words in generate.sample(network, count, seed=seed, max_len=2 * longest, precision=precision):
+    for words in generate.sample(
+        network, count, seed=seed, max_len=2 * metrics.usual_length(real.lengths), precision=precision
+    ):
         samples.append(words)
         watch(1)
     modelled, compared = min(count, len(train)), min(count, len(real))

@@ -1,9 +1,9 @@
 """A network and its vocabulary as one object: sentences in and out as plain strings.
 
 Every answer depends on its arguments alone: a draw takes its noise from the seed and its place, a score from the seed
-and the sentence, so neither batches, order of calls nor threads change it, but for the rounding of float32 (1e-5 of a
-value) or bfloat16 (1e-2). Streams are processed as they arrive, in bounded memory. A `PAUSE` in a stream (see
-`latent.streams`) has all before it answered.
+and the sentence. Neither batches, order of calls nor threads change it, but for rounding: about 1e-6 of a value in
+float32, 1e-3 in bfloat16. Streams are processed as they arrive, in bounded memory; at a `PAUSE` (`latent.streams`) all
+before it is answered.
 """
 
 from __future__ import annotations

@@ -15,9 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 CACHED_ROWS = 256
 """Tokens whose logits fit into a CPU's cache."""
+
+MOST_LOGITS = 2**29
+"""Logits that are kept for the gradient, at most; those of a very long sentence are computed a second time instead."""
 
 SMALL = 1e-30
 """Smallest probability that is read from the softmax; log p of a smaller one is computed from its logits."""
@@ -33,6 +37,10 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
 
     Differentiable once, in states, weight and bias.
     """
+    rows = max(1, MOST_LOGITS // len(weight))
+    if torch.is_grad_enabled() and len(states) > rows:
+        parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
+        return torch.cat([_computed_again(h, weight, bias, words) for h, words in parts])
     if states.device.type != "cpu":
         return reference(states, weight, bias, targets)
     if torch.is_autocast_enabled("cpu"):
@@ -44,6 +52,13 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
     # No gradient needs the logits later, so that they can stay in the cache.
     parts = zip(torch.split(states, CACHED_ROWS), torch.split(targets, CACHED_ROWS), strict=True)
     return torch.cat([_neg_log_prob(*_logits(h, weight, bias), words) for h, words in parts])
+
+
+def _computed_again(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """`cross_entropy` whose backward pass begins with its forward pass, so that no logits wait for it."""
+    options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    losses: Tensor = checkpoint(cross_entropy, states, weight, bias, targets, **options)
+    return losses
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -14,6 +14,7 @@ import pytest
 from seqvae_cli.cli import app
 from seqvae_cli.config import presets
 from seqvae_cli.data import corpus
+from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import registry
 from tests.conftest import SMALL, Seqvae, tiny_text
 
@@ -443,8 +444,10 @@ def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
         assert row["nats_per_token"] == pytest.approx(row["nll"] / row["tokens"])
     plain = [json.loads(line) for line in seqvae("score", *SENTENCES, "--json").lines]
     for row in plain:
-        assert row["nll"] == row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
-        assert "iw_nll" not in row
+        assert row["nll"] == row["iw_nll"]
+        assert row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
+        assert row["samples"] == metrics.SCORE_SAMPLES
+    assert f"K = {metrics.SCORE_SAMPLES}\n" in seqvae("score", *SENTENCES).err
 
 
 def test_score_counts_unknown_words(seqvae: Seqvae) -> None:

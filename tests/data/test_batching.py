@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from seqvae_cli.data import batching
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate, epoch_order, length_sorted
 from seqvae_cli.data.tokenizer import EOS, PAD
 
@@ -164,6 +165,26 @@ def test_seed_and_epoch_decide_the_order(batch_tokens: int) -> None:
     assert order(1, 2) != order(2, 1)
 
 
+def test_a_long_sentence_is_not_batched_with_short_ones() -> None:
+    lengths = np.array([10] * 300 + [40_000])
+    batches = epoch_order(lengths, 32, seed=0, epoch=1)
+    assert all(len(rows) * (int(lengths[rows].max()) + 1) <= batching.MOST_TOKENS for rows in batches)
+    assert sorted(i for rows in batches for i in rows.tolist()) == list(range(301))
+    assert [300] in [rows.tolist() for rows in batches]
+    (rows, _), *_ = length_sorted([np.arange(10)] * 3 + [np.arange(40_000)], 32)
+    assert rows.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 500])
+def test_batches_that_fit_are_those_of_batch_size_alone(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was begun before there was a bound goes on with the very same batches."""
+    lengths = some_lengths(1000)
+    bounded = epoch_order(lengths, batch_size, seed=3, epoch=2)
+    monkeypatch.setattr(batching, "MOST_TOKENS", 10**12)
+    unbounded = epoch_order(lengths, batch_size, seed=3, epoch=2)
+    assert [rows.tolist() for rows in bounded] == [rows.tolist() for rows in unbounded]
+
+
 def test_sentences_of_similar_length_share_a_batch() -> None:
     lengths = some_lengths(1000)
     batches = epoch_order(lengths, 25, seed=0, epoch=1)
@@ -233,6 +254,12 @@ def test_a_stream_is_read_a_window_at_a_time() -> None:
         assert read == expected
         assert isinstance(batch, Batch)
         assert len(rows) == 5
+
+
+def test_a_window_ends_at_its_tokens_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "WINDOW_TOKENS", 20)
+    seen = [rows.tolist() for rows, _ in length_sorted([np.arange(9)] * 3 + [np.arange(100), np.arange(5)], 10)]
+    assert seen == [[0, 1, 2], [3], [4]]
 
 
 def test_lengths_rise_within_a_window() -> None:

@@ -12,6 +12,7 @@ import torch
 from seqvae_cli import api
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.diagnosis import Diagnosis, derangement, diagnose, probe
 
 FOUND = Diagnosis(
@@ -55,6 +56,15 @@ def test_derangement_is_another_sentence_for_each_and_each_once() -> None:
         found = derangement(count, seed=1)
         assert sorted(found.tolist()) == list(range(count))
         assert not bool((found == torch.arange(count)).any())
+
+
+def test_the_codes_of_sentences_are_those_of_the_elbo(tiny_corpus: Corpus) -> None:
+    """Drawn by the seed and the sentence, whichever figure asks."""
+    model = api.load("tiny-run")
+    found = diagnose(model.network, tiny_corpus, "train", seed=3)
+    elbo = metrics.elbo(model.network, tiny_corpus.split("train"), seed=3)
+    assert found.own == pytest.approx(elbo.distortion, rel=1e-6)
+    assert found.mutual_information == pytest.approx(elbo.mutual_information, rel=1e-5)
 
 
 def test_a_probe_reads_what_is_linear_in_the_codes_and_nothing_of_what_is_not_there() -> None:

@@ -10,19 +10,23 @@ import math
 import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sacrebleu
+import torch
+from numpy.typing import NDArray
 
 from seqvae_cli import __version__, api
 from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
+from seqvae_cli.data.tokenizer import EOS
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.evaluate import Evaluation
+from seqvae_cli.evaluation.evaluate import Evaluation, reconstructions
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
 from tests.conftest import Stages, tiny_text
@@ -32,6 +36,23 @@ NAMES = (
     "split sentences tokens truncated neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples mutual_information"
     " active_units bleu exact_match signature"
 )
+
+
+class InMemory:
+    """A split of sentences in memory."""
+
+    def __init__(self, sentences: list[NDArray[np.int64]]) -> None:
+        self.sentences = sentences
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> NDArray[np.int64]:
+        return self.sentences[index]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
 
 
 @pytest.fixture
@@ -153,6 +174,31 @@ def test_a_lost_space_of_characters_is_no_exact_reconstruction(home: Path, monke
     result = api.load("letters").evaluate(samples=1)
     assert result.exact_match == 0
     assert 0 < result.bleu < 90
+
+
+def test_one_long_sentence_does_not_let_the_others_run_on(model: Model) -> None:
+    """Of a model that never ends a sentence."""
+    with torch.no_grad():
+        model.network.decoder.vocabulary.bias[EOS] = -1000
+    sentences = [np.array([4, 5, 6])] * 60 + [np.array([7] * 150)] + [np.array([5, 4])] * 60
+    split = InMemory(sentences)
+    steps, step = 0, model.network.decoder.step
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return step(*arguments)
+
+    model.network.decoder.step = counted
+    heard: list[int] = []
+    found = reconstructions(model.network, split, watch=heard.append)
+    assert [len(words) for words in found] == [200] * 60 + [300] + [200] * 60
+    assert found[1:60] == [found[0]] * 59
+    assert sum(heard) == sum(len(ids) + 1 for ids in sentences)
+    heard.clear()
+    steps = 0
+    reconstructions(model.network, InMemory(sentences * 2), watch=heard.append)
+    assert steps == 200 + 300, "two batches, the long sentences in the last"
 
 
 def test_a_model_that_gives_everything_back_reconstructs_exactly(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from seqvae_cli.evaluation.metrics import (
     mutual_information,
     perplexity,
 )
-from seqvae_cli.model import Encoder, SentenceVAE
+from seqvae_cli.model import DecoderState, Encoder, SentenceVAE
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,
@@ -294,6 +294,25 @@ def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPa
     assert max(sizes) <= 64
 
 
+def test_no_pass_over_a_long_sentence_is_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor smaller: many of its samples are read beside each other."""
+    model, split = tiny_model(2), Split([[4, 5, 6] * 30])
+    sizes: list[int] = []
+    read = model.decoder.read
+
+    def watched(inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        sizes.append(inputs.numel())
+        return read(inputs, state)
+
+    monkeypatch.setattr(model.decoder, "read", watched)
+    monkeypatch.setattr(metrics, "TOKENS_AT_ONCE", 64)
+    for module in ("seqvae_cli.model", "seqvae_cli.evaluation.metrics"):
+        monkeypatch.setattr(f"{module}.STEPS_AT_ONCE", 8)
+    iw_nll(model, split, samples=16)
+    assert max(sizes) == 64
+    assert len(sizes) == 2 * math.ceil(91 / 8)
+
+
 def test_watch_hears_of_every_token_and_may_stop() -> None:
     model, split = tiny_model(2), tiny_split(10)
     tokens = sum(len(ids) + 1 for ids in split.sentences)
@@ -315,6 +334,13 @@ def test_watch_hears_of_every_token_and_may_stop() -> None:
         iw_nll(model, split, samples=3, watch=stop)
     with pytest.raises(KeyboardInterrupt):
         elbo(model, split, watch=stop)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "usual"), [([5, 9, 40], 40), ([10] * 300 + [40_000], 100), ([300] * 300 + [40_000], 300), ([0], 0)]
+)
+def test_the_usual_length_leaves_an_outlier_out(lengths: list[int], usual: int) -> None:
+    assert metrics.usual_length(np.array(lengths)) == usual
 
 
 # ELBO

@@ -54,6 +54,8 @@ ROWS: dict[int | str, tuple[str, int]] = {
     27: ("links in place of runs and temporary files", 4),
     28: ("corpus changed since the training", 3),
     29: ("random settings, vocabularies, corpora, checkpoints", 40_000),
+    30: ("one line of 40,000 words among short ones", 6),
+    31: ("input that pauses", 8),
     32: ("torch's defaults, random streams or threads changed around calls", 30),
     33: ("wrong usage of resume, and runs read too early", 35),
     34: ("YAML and JSON bombs", 30),

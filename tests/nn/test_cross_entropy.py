@@ -55,6 +55,25 @@ def test_the_gradients_in_float64_with_a_weight_a_token(n: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("n", [37, 300])
+def test_many_logits_are_not_kept_for_the_gradient(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = torch.randn(n)
+    expected = gradients(cross_entropy, problem(n), upstream)
+    kept: list[int] = []
+    lease = module._Lease
+
+    def watched(count: int, dtype: torch.dtype) -> object:
+        kept.append(count)
+        return lease(count, dtype)
+
+    monkeypatch.setattr(module, "_Lease", watched)
+    monkeypatch.setattr(module, "MOST_LOGITS", 250)
+    torch.testing.assert_close(cross_entropy(*problem(n)), reference64(*problem(n)), rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(gradients(cross_entropy, problem(n), upstream), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    assert max(kept) <= 250
+
+
 @pytest.mark.parametrize("n", [1, 37, 300])
 def test_float32_is_as_near_to_float64_as_the_reference_is(n: int) -> None:
     upstream = torch.randn(n)

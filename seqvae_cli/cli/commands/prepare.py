@@ -142,6 +142,9 @@ def prepare(
     _report(prepared, json)
 
 
+FAR = 10, 200
+"""A longest line of over this many times the 99th percentile, and of at least so many tokens, is warned of."""
+
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
 """Flags whose name differs from that of the option in `data.prepare`."""
 
@@ -198,9 +201,17 @@ class _StageBar:
         self.done = done
 
 
+def _warn_of_long_lines(splits: dict[str, Any]) -> None:
+    """Warns where one line is far longer than those of train: it alone decides memory and time."""
+    longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p99"]
+    if longest > FAR[0] * usual and longest >= FAR[1]:
+        display.warn(f"the longest line has {longest:,} tokens, 99 % at most {usual:,}; --max-len cuts it")
+
+
 def _report(prepared: Any, json: bool) -> None:
     corpus = prepared.corpus
     info = corpus.info
+    _warn_of_long_lines(info["splits"])
     if json:
         display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
         return
