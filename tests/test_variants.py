@@ -227,7 +227,7 @@ def test_the_importance_weighted_bound_falls_from_the_elbo(posterior: str, prior
     model, split = evaluated(posterior, prior, 2, **changed), Split(6)
     neg_elbo = metrics.elbo(model, split, samples=100, seed=99).neg_elbo
     found = {
-        k: np.array([metrics.iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(8)])
+        k: np.array([metrics.iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(16)])
         for k in (1, 5, 40)
     }
     error = {k: float(values.std(ddof=1)) / math.sqrt(len(values)) for k, values in found.items()}

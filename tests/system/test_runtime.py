@@ -143,8 +143,21 @@ def test_a_stream_depends_on_seed_and_index_alone() -> None:
         assert tuple(runtime.stream(seed, index).random(4)) == draw
 
 
-def test_streams_of_neighbouring_sentences_are_uncorrelated() -> None:
-    noise = normal_noise(0, range(100), (200,)).double()
+def test_the_stream_of_a_sentence_depends_on_seed_and_words_alone() -> None:
+    """Order and length of the words count; the type of the array and its place in memory do not."""
+    sentences = [np.array(ids, dtype=np.int64) for ids in ([], [5], [5, 5], [5, 6], [6, 5], [5, 6, 0])]
+    draws = {
+        (seed, ids.tobytes()): tuple(runtime.sentence_stream(seed, ids).random(4))
+        for seed in (0, 1, 2**63 - 1)
+        for ids in sentences
+    }
+    assert len(set(draws.values())) == len(draws) == 18
+    every_second = np.array([5, 9, 6, 9], dtype=np.int32)[::2]
+    assert tuple(runtime.sentence_stream(1, every_second).random(4)) == draws[1, sentences[3].tobytes()]
+
+
+def test_streams_of_similar_sentences_are_uncorrelated() -> None:
+    noise = normal_noise(0, [np.array([4, 5, index]) for index in range(100)], (200,)).double()
     correlation = torch.corrcoef(noise).fill_diagonal_(0)
     assert float(correlation.abs().max()) < 0.4  # 5.7 standard deviations of 1 / sqrt(200)
     assert abs(float(noise.mean())) < 0.03
@@ -152,11 +165,12 @@ def test_streams_of_neighbouring_sentences_are_uncorrelated() -> None:
 
 
 def test_noise_of_a_sentence_does_not_depend_on_other_sentences_or_on_its_size() -> None:
-    noise = normal_noise(3, [5, 0, 9], (4, 2))
+    first, second, third = (np.array(ids) for ids in ([4, 5], [7], [4, 5, 6]))
+    noise = normal_noise(3, [first, second, third], (4, 2))
     assert noise.dtype == torch.float32
     assert noise.shape == (3, 4, 2)
-    assert torch.equal(normal_noise(3, np.array([9]), (4, 2))[0], noise[2])
-    assert torch.equal(normal_noise(3, [0], (400, 2))[0, :4], noise[1])
+    assert torch.equal(normal_noise(3, [third], (4, 2))[0], noise[2])
+    assert torch.equal(normal_noise(3, [second], (400, 2))[0, :4], noise[1])
 
 
 def test_the_random_state_is_restored() -> None:
