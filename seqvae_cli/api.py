@@ -26,6 +26,7 @@ from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.prepare import PrepareOptions
 from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import diagnosis, metrics, path_quality
 from seqvae_cli.evaluation.diagnosis import Diagnosis
@@ -35,7 +36,7 @@ from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
 from seqvae_cli.latent.arguments import check_counts, check_sentences
 from seqvae_cli.latent.generate import Strategy
-from seqvae_cli.latent.streams import Pause, Tally, map_lines
+from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import latent as latent_plots

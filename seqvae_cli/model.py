@@ -201,10 +201,10 @@ class RecurrentDecoder(RecurrentModule):
         """log p of the tokens of a batch, given the states that predict them [B, T, H]: [B] nats."""
         if not batch.ragged:
             losses = self.cross_entropy(states.flatten(0, 1), batch)
-            return -losses.view_as(batch.tokens).sum(1)
+            return -losses.view(batch.ids.shape).sum(1)
         losses = self.cross_entropy(states.flatten(0, 1).index_select(0, batch.places), batch)
-        padded = losses.new_zeros(batch.tokens.numel()).scatter(0, batch.places, losses)
-        return -padded.view_as(batch.tokens).sum(1)
+        padded = losses.new_zeros(batch.ids.size).scatter(0, batch.places, losses)
+        return -padded.view(batch.ids.shape).sum(1)
 
     def cross_entropy(self, states: Tensor, batch: Batch) -> Tensor:
         """-log p of each of the batch's words [N] given its state [N, H]: [N] nats."""

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-import queue
 import stat
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
-    from seqvae_cli.latent.streams import Pause
+    from seqvae_cli.data.windows import Pause
 
 T = TypeVar("T")
 
 SECONDS = 0.05
 """How long what has come waits for more before it is answered."""
 
-AHEAD = 128
+AHEAD = 1024
 """Items that are read ahead, at most."""
+
+FULL_SECONDS = 0.005
+"""How often reading looks for room after `AHEAD` items."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class _End:
 def standard_input() -> BinaryIO:
     """Standard input, unbuffered: a thread that waits in its buffer would abort the interpreter when that ends."""
     try:
-        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        number = sys.stdin.fileno()
+        with suppress(OSError, AttributeError):  # not everywhere; a program that shares it may have made reads not wait
+            os.set_blocking(number, True)
+        return open(number, "rb", buffering=0, closefd=False)
     except (OSError, ValueError):  # without a file descriptor, as in tests
         return sys.stdin.buffer
 
@@ -55,34 +62,47 @@ def with_pauses(items: Iterator[T]) -> Iterator[T | Pause]:
     A thread reads the items. Standard output is flushed before a pause is waited out; what reading raises is raised
     here, in its place.
     """
-    from seqvae_cli.latent.streams import PAUSE
+    from seqvae_cli.data.windows import PAUSE
 
-    waiting: queue.Queue[T | _End] = queue.Queue(AHEAD)
+    held: deque[T | _End] = deque()
+    filled, stopped = threading.Event(), threading.Event()
 
     def read() -> None:
+        end = _End()
         try:
             for item in items:
-                waiting.put(item)
+                held.append(item)
+                filled.set()
+                while len(held) >= AHEAD and not stopped.is_set():
+                    stopped.wait(FULL_SECONDS)
+                if stopped.is_set():
+                    return
         except BaseException as error:
-            waiting.put(_End(error))
-        else:
-            waiting.put(_End())
+            end = _End(error)
+        held.append(end)
+        filled.set()
 
     threading.Thread(target=read, daemon=True).start()
     deadline: float | None = None  # when what has come is to be answered
-    while True:
-        try:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            item = waiting.get(timeout=left)
-        except queue.Empty:
-            yield PAUSE
-            sys.stdout.flush()
-            deadline = None
-            continue
-        if isinstance(item, _End):
-            if item.error is not None:
-                raise item.error
-            return
-        if deadline is None:
-            deadline = time.monotonic() + SECONDS
-        yield item
+    try:
+        while True:
+            if not held:
+                filled.clear()
+            if not held and not filled.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                yield PAUSE
+                sys.stdout.flush()
+                deadline = None
+                continue
+            item = held.popleft()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            given = time.monotonic()
+            deadline = deadline or given + SECONDS
+            yield item
+            taken = time.monotonic()
+            if taken - given > SECONDS:  # a full window was answered meanwhile
+                deadline = taken + SECONDS
+    finally:
+        stopped.set()

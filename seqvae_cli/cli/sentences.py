@@ -15,7 +15,7 @@ from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqvae_cli.latent.streams import Pause
+    from seqvae_cli.data.windows import Pause
 
 ENDINGS = {
     *(".txt", ".text", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml", ".html"),
@@ -39,7 +39,9 @@ class Lines:
 
     def bytes_of(self, line: str) -> int:
         """The bytes of a line and its line end."""
-        return len(f"{line}\n".encode(self.encoding, "replace"))
+        return len(f"{line}\n".encode(self.encoding, "replace")) - len(
+            "".encode(self.encoding)
+        )  # without byte order mark
 
 
 def open_lines(text: Sequence[str], encoding: str) -> Lines:
@@ -66,7 +68,7 @@ def open_lines(text: Sequence[str], encoding: str) -> Lines:
         file, sentence = text[named.index(True)], text[named.index(False)]
         raise UsageError(f"{file!r} is a file, {sentence!r} is none", "give files alone, or sentences alone")
     sentences = [utf8(one) for one in text]
-    check_sentences(sentences, "give a sentence, FILE or -")
+    refuse_empty(sentences, "give a sentence, FILE or -")
     return Lines(sentences, "utf-8", sum(len(one.encode()) + 1 for one in sentences))
 
 
@@ -76,11 +78,11 @@ def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
     for one in sentences:
         if looks_like_a_file(one):
             raise UsageError(f"{one!r} looks like a file, not a sentence", hint)
-    check_sentences(sentences, hint)
+    refuse_empty(sentences, hint)
     return sentences
 
 
-def check_sentences(sentences: Iterable[str], hint: str) -> None:
+def refuse_empty(sentences: Iterable[str], hint: str) -> None:
     """Raises `UsageError` for an empty sentence, with `hint`, and for one that is not UTF-8."""
     for sentence in sentences:
         if not sentence.strip():

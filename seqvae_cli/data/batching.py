@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.tokenizer import EOS, PAD
+from seqvae_cli.data.windows import WINDOW, windows
 
 Indices = NDArray[np.int64]
 
 MOST_TOKENS = 2**16
 """Padded tokens of a batch, at most, unless one sentence alone has more: a long line does not pad a batch of others."""
-
-WINDOW_TOKENS = 2**20
-"""Tokens of a stream that are read ahead, beside one sentence, at most."""
 
 
 CPU = torch.device("cpu")
@@ -141,26 +139,12 @@ def by_length(lengths: Indices, batch_size: int, batch_tokens: int = 0, order: I
 
 
 def length_sorted(
-    sentences: Iterable[NDArray[np.int64]], batch_size: int, window: int = 8192
+    sentences: Iterable[NDArray[np.int64]], batch_size: int, window: int = WINDOW
 ) -> Iterator[tuple[Indices, Batch]]:
-    """Batches of a stream, sorted by length within windows; each with the stream positions of its sentences.
-
-    A window ends at `window` sentences or `WINDOW_TOKENS` tokens.
-    """
-    held: list[NDArray[np.int64]] = []
-    offset = tokens = 0
-
-    def flush() -> Iterator[tuple[Indices, Batch]]:
+    """Batches of a stream, sorted by length within its `windows`; each with the stream positions of its sentences."""
+    offset = 0
+    for held in windows(sentences, window, len):
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
         for rows in by_length(lengths, batch_size):
             yield rows + offset, collate([held[i] for i in rows])
-
-    for ids in sentences:
-        held.append(ids)
-        tokens += len(ids)
-        if len(held) == window or tokens >= WINDOW_TOKENS:
-            yield from flush()
-            offset += len(held)
-            held, tokens = [], 0
-    if held:
-        yield from flush()
+        offset += len(held)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate
+from seqvae_cli.data.windows import windows
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, Prior, VonMisesFisher, join, kl
@@ -258,8 +258,8 @@ def score(
     Sentences are read `window` at a time, and batched by length within a window.
     """
     samples = samples if network.settings.latent_size else 1  # without a latent code the bound is exact
-    remaining, prior = iter(sentences), network.prior()
-    while held := list(islice(remaining, window)):
+    prior = network.prior()
+    for held in windows(sentences, window, len):
         found: list[Score | None] = [None] * len(held)
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
         for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):

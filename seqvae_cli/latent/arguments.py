@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.codes import LARGEST
 from seqvae_cli.latent.generate import Strategy
-from seqvae_cli.latent.streams import Pause
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, by_length, collate, length_sorted
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
+from seqvae_cli.data.windows import WINDOW
 from seqvae_cli.errors import UsageError
 from seqvae_cli.model import Decoder, SentenceVAE
 from seqvae_cli.system.runtime import autocast, stream, sum_type
@@ -320,7 +321,7 @@ def encode(
     sentences: Iterable[NDArray[np.int64]],
     *,
     batch_size: int = 128,
-    window: int = 8192,
+    window: int = WINDOW,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Code and scale of the posterior of each sentence (token ids), [L] each, in order (see `nn.distributions`).
 

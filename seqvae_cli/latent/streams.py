@@ -9,20 +9,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli.data.batching import WINDOW_TOKENS
 from seqvae_cli.data.tokenizer import UNK, Tokenizer
+from seqvae_cli.data.windows import Pause, windows
 
 T = TypeVar("T")
 
 UNKNOWN_NAMED = 10
 """Different unknown words whose names a tally keeps, so that memory stays bounded."""
-
-
-class Pause:
-    """Stands in a stream where its source pauses: what came before is answered before more is read."""
-
-
-PAUSE = Pause()
 
 
 @dataclass
@@ -50,23 +43,6 @@ class Tally:
             self.unknown += 1
             if word in self.names or len(self.names) < UNKNOWN_NAMED:
                 self.names[word] = self.names.get(word, 0) + 1
-
-
-def windows(items: Iterable[T | Pause], most: int, tokens: Callable[[T], int] = lambda _: 0) -> Iterator[list[T]]:
-    """The items of a stream in lists of at most `most`; a list ends early at `WINDOW_TOKENS` tokens and at a pause."""
-    held: list[T] = []
-    total = 0
-    for item in items:
-        if not isinstance(item, Pause):
-            held.append(item)
-            total += tokens(item)
-            if len(held) < most and total < WINDOW_TOKENS:
-                continue
-        if held:
-            yield held
-        held, total = [], 0
-    if held:
-        yield held
 
 
 def map_lines(

@@ -2,7 +2,7 @@
 
 Every answer depends on its arguments alone: a draw takes its noise from the seed and its place, a score from the seed
 and the sentence. Neither batches, order of calls nor threads change it, but for rounding: about 1e-6 of a value in
-float32, 1e-3 in bfloat16. Streams are processed as they arrive, in bounded memory; at a `PAUSE` (`latent.streams`) all
+float32, 1e-3 in bfloat16. Streams are processed as they arrive, in bounded memory; at a `PAUSE` (`data.windows`) all
 before it is answered.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.data.windows import WINDOW, Pause, windows
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.answers import Decoded, Encoding, Interpolation, Sample
@@ -30,15 +31,12 @@ from seqvae_cli.latent.arguments import (
     check_text,
 )
 from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
-from seqvae_cli.latent.streams import Pause, Tally, map_lines, windows
+from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime
 
 DECODED_AT_ONCE = 256
 """Codes of one decoding batch, which bounds the memory."""
-
-WINDOW = 8192
-"""Lines of a stream that are read ahead, to be encoded in batches of like length."""
 
 STEPS, RANDOM_STEPS = 11, 20
 """Default number of codes on a path between two sentences, and between two draws from the prior."""

@@ -127,8 +127,8 @@ def test_every_stream_tells_all_of_its_work(seqvae: Seqvae, told: list[list[Any]
         assert seqvae(command, "-", stdin=b"the cat\n\na dog\n").code == 0
         assert told.pop()[1:] == [None, "sentences", False, 3]
     wide = tmp_path / "wide.txt"
-    wide.write_text("the cat\na dog\n", encoding="utf-16-le")
-    assert seqvae("encode", str(wide), "--encoding", "utf-16-le", "-o", str(tmp_path / "codes.npy")).code == 0
+    wide.write_text("the cat\na dog\n", encoding="utf-16")
+    assert seqvae("encode", str(wide), "--encoding", "utf-16", "-o", str(tmp_path / "codes.npy")).code == 0
     assert told.pop()[1:] == [28, "bytes", True, 28]
     assert seqvae("decode", str(tmp_path / "codes.npy")).code == 0
     assert told.pop()[1:] == [None, "sentences", False, 2]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from seqvae_cli.data import batching
+from seqvae_cli.data import batching, windows
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate, epoch_order, length_sorted
 from seqvae_cli.data.tokenizer import EOS, PAD
 
@@ -257,7 +257,7 @@ def test_a_stream_is_read_a_window_at_a_time() -> None:
 
 
 def test_a_window_ends_at_its_tokens_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "WINDOW_TOKENS", 20)
+    monkeypatch.setattr(windows, "WINDOW_TOKENS", 20)
     seen = [rows.tolist() for rows, _ in length_sorted([np.arange(9)] * 3 + [np.arange(100), np.arange(5)], 10)]
     assert seen == [[0, 1, 2], [3], [4]]
 

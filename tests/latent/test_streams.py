@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from seqvae_cli.data import windows as data_windows
 from seqvae_cli.data.tokenizer import SPECIALS, Tokenizer
-from seqvae_cli.latent import streams
-from seqvae_cli.latent.streams import PAUSE, UNKNOWN_NAMED, Pause, Tally, map_lines, windows
+from seqvae_cli.data.windows import PAUSE, Pause, windows
+from seqvae_cli.latent.streams import UNKNOWN_NAMED, Tally, map_lines
 
 WORDS = Tokenizer("whitespace", False, (*SPECIALS, "a", "b"))
 
@@ -80,5 +81,5 @@ def test_a_window_ends_at_its_items_its_tokens_and_a_pause(monkeypatch: pytest.M
     assert list(windows([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
     assert list(windows([PAUSE, 1, PAUSE, 2, 3, PAUSE], 9)) == [[1], [2, 3]]
     assert list(windows([1, None, PAUSE, None], 9)) == [[1, None], [None]]
-    monkeypatch.setattr(streams, "WINDOW_TOKENS", 10)
+    monkeypatch.setattr(data_windows, "WINDOW_TOKENS", 10)
     assert list(windows([3, 3, 3, 3, 50, 1], 9, lambda tokens: tokens)) == [[3, 3, 3, 3], [50], [1]]
