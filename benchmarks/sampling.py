@@ -13,13 +13,14 @@ from benchmarks import measure, reference
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli import api
     from seqvae_cli.latent import generate
+    from seqvae_cli.latent.strategy import GREEDY
     from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
     model = api.load(registry.find(arguments.run)).network
-    list(generate.sample(model, 256, generate.GREEDY))
+    list(generate.sample(model, 256, GREEDY))
     words: list[int] = []
-    took = measure.seconds(lambda: words.extend(map(len, generate.sample(model, arguments.sentences, generate.GREEDY))))
+    took = measure.seconds(lambda: words.extend(map(len, generate.sample(model, arguments.sentences, GREEDY))))
     return _result(words, took)
 
 

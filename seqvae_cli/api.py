@@ -35,7 +35,7 @@ from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
 from seqvae_cli.latent.arguments import check_counts, check_sentences
-from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE

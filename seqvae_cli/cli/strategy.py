@@ -8,7 +8,7 @@ from seqvae_cli.cli import progress
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqvae_cli.latent.generate import Strategy
+    from seqvae_cli.latent.strategy import Strategy
 
 
 def strategy_from_options(
@@ -28,9 +28,9 @@ def strategy_from_options(
     if greedy and beam:
         raise UsageError("--greedy does not go with --beam", "leave one out")
     with progress.working("loading PyTorch"):
-        from seqvae_cli.latent import generate
+        from seqvae_cli.latent import strategy
 
-    return generate.Strategy(
+    return strategy.Strategy(
         greedy=greedy,
         beam=beam or 0,
         temperature=1.0 if temperature is None else temperature,

@@ -16,6 +16,7 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -119,8 +120,8 @@ def diagnose(
         latent_size=latent,
         rate=float(rates.sum()),
         rate_by_dimension=tuple(rates.tolist()),
-        mutual_information=metrics.mutual_information(posterior, prior, own),
-        active_units=metrics.active_units(posterior),
+        mutual_information=mutual_information(posterior, prior, own),
+        active_units=active_units(posterior),
         **distortions,
         probes=_probes(network, corpus, split, posterior.mean, precision, stage),
     )

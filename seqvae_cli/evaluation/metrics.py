@@ -19,17 +19,15 @@ from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate
 from seqvae_cli.data.windows import windows
+from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
-from seqvae_cli.nn.distributions import Posterior, Prior, VonMisesFisher, join, kl
+from seqvae_cli.nn.distributions import Posterior, Prior, join, kl
 from seqvae_cli.system.progress import Advance
 from seqvae_cli.system.runtime import autocast, sentence_stream
 
 TOKENS_AT_ONCE = 2048
 """Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
-
-BLOCK = 2**21
-"""Pairs of a code and a posterior in one pass of `aggregate_log_prob`."""
 
 SCORE_SAMPLES = 2000
 """K of a score: on `toy` at the default preset, the bound's deviation between seeds is below 0.1 nats a sentence."""
@@ -320,48 +318,6 @@ def _decoded(
         with autocast(network.device, precision):
             log_p = network.decoder.log_prob(network.inputs(repeated), repeated, z)
         yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
-
-
-def mutual_information(posterior: Posterior, prior: Prior, z: Tensor, watch: Advance | None = None) -> float:
-    """I(x; z) under q: rate - KL(q(z) ‖ p(z)) in nats, by Monte Carlo with one z [N, L] a sentence.
-
-    q(z) is the aggregate posterior over all N sentences (Hoffman & Johnson 2016, "ELBO surgery"). Estimates outside
-    0 to ln N, the range of the true value, are clamped.
-
-    There are two estimates: with the rate in closed form, or with the rate sampled from the same z, whose noise then
-    cancels. The one with the smaller deviation between sentences is returned. The first wins where codes carry almost
-    no information.
-    """
-    posterior, z = posterior.apply(Tensor.double), z.double()
-    aggregate = aggregate_log_prob(posterior, z, watch=watch)
-    exact = kl(posterior, prior, z).sum(1) - (aggregate - prior.log_prob(z))
-    sampled = posterior.log_prob(z) - aggregate
-    best = min(exact, sampled, key=lambda estimate: float(estimate.std(correction=0)))
-    return min(max(float(best.mean()), 0.0), math.log(len(z)))
-
-
-def aggregate_log_prob(posterior: Posterior, z: Tensor, watch: Advance | None = None) -> Tensor:
-    """log q(z) = log (1/N) Σ_n q(z|x_n) of each z [M, L]: [M] nats. `watch` is called with 0 after each block."""
-    count = len(posterior.code)
-    blocks = []
-    for block in torch.split(z, max(1, BLOCK // count)):
-        blocks.append(posterior.log_probs(block).logsumexp(1))
-        if watch:
-            watch(0)
-    return torch.cat(blocks) - math.log(count)
-
-
-def active_units(posterior: Posterior) -> int:
-    """Dimensions whose posterior mean has a population variance above 0.01 (Burda et al. 2016, section 5.2).
-
-    That is a hundredth of the variance of the prior N(0, 1). A uniform prior on the sphere has the variance 1 / L a
-    dimension, so a von Mises-Fisher posterior is held to 0.01 / L.
-    """
-    means = posterior.mean
-    if not means.numel():  # a language model
-        return 0
-    prior_variance = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
-    return int((means.double().var(0, correction=0) > 0.01 * prior_variance).sum())
 
 
 def bleu(outputs: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:

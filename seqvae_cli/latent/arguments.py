@@ -12,7 +12,7 @@ from torch import Tensor
 from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.codes import LARGEST
-from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.strategy import Strategy
 
 T = TypeVar("T")
 

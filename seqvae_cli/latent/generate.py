@@ -7,9 +7,7 @@ Shapes: N or B sentences, L latent dimensions, V words.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -19,20 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, by_length, collate, length_sorted
-from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
+from seqvae_cli.data.tokenizer import BOS, EOS
 from seqvae_cli.data.windows import WINDOW
 from seqvae_cli.errors import UsageError
+from seqvae_cli.latent.beam import beam_search
+from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY, Strategy
 from seqvae_cli.model import Decoder, SentenceVAE
-from seqvae_cli.system.runtime import autocast, stream, sum_type
+from seqvae_cli.system.runtime import autocast, stream
 
 MAX_LEN = 100
 """Words at which a sentence without `<eos>` is cut."""
-
-SMALLEST = 1e-6
-"""Smallest temperature and top_p; below, float32 cannot tell the softmax from greedy choice."""
-
-BEAM_ROWS = 256
-"""Hypotheses that are decoded at once."""
 
 MOST_ROWS = 4096
 """Codes that are decoded at once, however many are given."""
@@ -42,67 +36,6 @@ DRAWN = 32
 
 TOKENS_AT_ONCE = 2**14
 """Padded tokens of one pass of `log_probs`."""
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How the next word is chosen."""
-
-    greedy: bool = False
-    temperature: float = 1.0
-    """Divides the logits; below 1 the likely words gain."""
-    top_k: int = 0
-    """Only the k likeliest words; 0: all."""
-    top_p: float = 1.0
-    """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
-    beam: int = 0
-    """Hypotheses of a beam search for the likeliest sentence; 0: words are chosen one at a time instead."""
-    unk: bool = True
-    """Whether `<unk>`, which stands for every word outside the vocabulary, may be chosen."""
-
-    def __post_init__(self) -> None:
-        """Raises `UsageError` for values out of range."""
-        counts: tuple[object, ...] = (self.top_k, self.beam)
-        numbers: tuple[object, ...] = (self.temperature, self.top_p)
-        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        real = all(isinstance(number, int | float | np.number) for number in numbers)
-        if not (real and SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
-            raise UsageError(
-                f"{self} is out of range",
-                f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
-            )
-
-    def allowed_logits(self, logits: Tensor) -> Tensor:
-        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` unless `unk`."""
-        masked = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
-        return logits.index_fill(-1, masked, -torch.inf)
-
-    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
-        if self.greedy:
-            return logits.argmax(-1)
-        logits = logits / self.temperature
-        if not self.top_k and self.top_p >= 1:
-            return _invert(logits.softmax(-1), uniform)
-        ranked, words = logits.sort(stable=True, dim=-1, descending=True)
-        if self.top_k:
-            ranked = ranked[:, : self.top_k]
-        probabilities = ranked.softmax(-1)
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
-        return words.gather(1, _invert(probabilities, uniform)[:, None])[:, 0]
-
-
-GREEDY = Strategy(greedy=True)
-ANCESTRAL = Strategy()
-"""Draws each word from the decoder's own distribution (ancestral sampling)."""
-
-
-def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """The first column at which the running sum of `probabilities` [B, V] exceeds `uniform` times their total."""
-    cumulated = probabilities.cumsum(-1, dtype=sum_type(probabilities.device))
-    target = uniform[:, None].to(cumulated.dtype) * cumulated[:, -1:]
-    return torch.searchsorted(cumulated, target, right=True)[:, 0]
 
 
 @torch.inference_mode()
@@ -179,70 +112,6 @@ def _decode(
 def is_cut(words: Sequence[int], max_len: int) -> bool:
     """Whether a sentence that was decoded with `max_len` ended there, without `<eos>`."""
     return len(words) >= max_len
-
-
-@torch.inference_mode()
-def beam_search(
-    network: SentenceVAE,
-    z: Tensor,
-    strategy: Strategy,
-    *,
-    start: Sequence[int] = (),
-    max_len: int = MAX_LEN,
-    precision: torch.dtype = torch.float32,
-) -> list[list[int]]:
-    """The likeliest sentence that a beam of `strategy.beam` hypotheses finds for each row of z [B, L].
-
-    Its arguments and its result are those of `decode`. Sentences are compared by log p a token, `<eos>` counted, so
-    that short ones gain nothing. The search of a row ends when `strategy.beam` hypotheses have ended, or at `max_len`
-    words.
-    """
-    found: list[list[int]] = []
-    for codes in torch.split(z, max(1, BEAM_ROWS // strategy.beam)) if len(z) else ():
-        found += _beam_search(network, codes.to(network.device), strategy, list(start)[:max_len], max_len, precision)
-    return found
-
-
-def _beam_search(
-    network: SentenceVAE, z: Tensor, strategy: Strategy, start: list[int], max_len: int, precision: torch.dtype
-) -> list[list[int]]:
-    decoder: Decoder = network.decoder
-    count, width = len(z), strategy.beam
-    first = torch.arange(count, device=z.device)[:, None] * width
-    scores = torch.full((count, width), -torch.inf, dtype=torch.float32, device=z.device)
-    scores[:, 0] = 0  # a row begins with one hypothesis
-    words = torch.tensor(start, dtype=torch.long, device=z.device).expand(count * width, -1)
-    ended: list[list[tuple[float, list[int]]]] = [[] for _ in range(count)]
-    with autocast(z.device, precision):
-        state = decoder.start(z.repeat_interleave(width, 0))
-        tokens = torch.full((count * width,), BOS, dtype=torch.long, device=z.device)
-        for word in start:
-            _, state = decoder.step(tokens, state)
-            tokens = torch.full_like(tokens, word)
-        for length in range(1, max_len - len(start) + 1):
-            logits, state = decoder.step(tokens, state)
-            log_p = strategy.allowed_logits(logits.float().log_softmax(-1)).view(count, width, -1)
-            # Twice the width: at most `width` of them end, one a hypothesis, and `width` remain.
-            best, index = (scores[:, :, None] + log_p).flatten(1).topk(min(2 * width, width * log_p.size(-1)))
-            parents, tokens = index // log_p.size(-1) + first, index % log_p.size(-1)
-            ends = tokens == EOS
-            ends[:, width:] = False  # an end counts only among the best `width`
-            for row, column in (ends & best.isfinite()).nonzero().tolist():
-                if len(ended[row]) < width:
-                    sentence = words[parents[row, column]].tolist()
-                    ended[row].append((float(best[row, column]) / length, sentence))
-            scores, order = best.masked_fill(tokens == EOS, -torch.inf).topk(width)
-            parents, tokens = parents.gather(1, order).flatten(), tokens.gather(1, order).flatten()
-            words = torch.cat([words[parents], tokens[:, None]], 1)
-            state = decoder.reorder(state, parents)
-            if all(len(hypotheses) >= width for hypotheses in ended):
-                break
-    length = max(1, max_len - len(start))
-    for row, hypotheses in enumerate(ended):
-        if len(hypotheses) < width:  # cut at `max_len`
-            cut = zip(scores[row].tolist(), words[row * width : (row + 1) * width].tolist(), strict=True)
-            hypotheses += [(score / length, sentence) for score, sentence in cut]
-    return [max(hypotheses, key=lambda one: one[0])[1] for hypotheses in ended]
 
 
 @torch.inference_mode()

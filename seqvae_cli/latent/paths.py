@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from seqvae_cli.errors import UsageError
-from seqvae_cli.latent.generate import GREEDY, MAX_LEN, Strategy, decode
+from seqvae_cli.latent.generate import MAX_LEN, decode
+from seqvae_cli.latent.strategy import GREEDY, Strategy
 from seqvae_cli.model import SentenceVAE
 
 BATCH = 256

@@ -30,7 +30,8 @@ from seqvae_cli.latent.arguments import (
     check_strategy,
     check_text,
 )
-from seqvae_cli.latent.generate import ANCESTRAL, GREEDY, MAX_LEN, Strategy
+from seqvae_cli.latent.generate import MAX_LEN
+from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY, Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime

@@ -16,7 +16,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate, paths
-from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.training import aggressive
 from seqvae_cli.training.learner import Learner

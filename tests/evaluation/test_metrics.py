@@ -15,16 +15,9 @@ from torch import Tensor
 
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.metrics import (
-    active_units,
-    aggregate_log_prob,
-    bleu,
-    elbo,
-    iw_nll,
-    mutual_information,
-    perplexity,
-)
+from seqvae_cli.evaluation import aggregate, metrics
+from seqvae_cli.evaluation.aggregate import active_units, aggregate_log_prob, mutual_information
+from seqvae_cli.evaluation.metrics import bleu, elbo, iw_nll, perplexity
 from seqvae_cli.model import DecoderState, Encoder, SentenceVAE
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
@@ -556,7 +549,7 @@ def test_aggregate_log_prob_is_the_mixture_whatever_the_blocks(monkeypatch: pyte
         slow.append(math.log(sum(map(math.exp, components)) / 37))
     expected = torch.tensor(slow, dtype=torch.float64)
     for rows in (1, 7, 20, 512):
-        monkeypatch.setattr(metrics, "BLOCK", 37 * rows)
+        monkeypatch.setattr(aggregate, "BLOCK", 37 * rows)
         seen: list[int] = []
         torch.testing.assert_close(aggregate_log_prob(posterior, z, seen.append), expected, atol=1e-9, rtol=0)
         assert len(seen) == math.ceil(20 / rows)

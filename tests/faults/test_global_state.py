@@ -15,7 +15,7 @@ from seqvae_cli.api import Model, load
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import diagnosis
-from seqvae_cli.latent.generate import Strategy
+from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.training import aggressive, session
 from seqvae_cli.training.events import StepEvent

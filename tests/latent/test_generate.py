@@ -19,8 +19,9 @@ from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
 from seqvae_cli.errors import UsageError
-from seqvae_cli.latent import generate
-from seqvae_cli.latent.generate import GREEDY, Strategy
+from seqvae_cli.latent import beam, generate
+from seqvae_cli.latent.beam import beam_search
+from seqvae_cli.latent.strategy import GREEDY, Strategy
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.runtime import stream
 
@@ -508,7 +509,7 @@ def log_p_by_hand(model: SentenceVAE, z: Tensor, words: list[int], *, ended: boo
 def test_a_beam_of_one_is_greedy(model: SentenceVAE) -> None:
     z = codes(20)
     expected = generate.decode(model, z, max_len=LENGTH)
-    assert generate.beam_search(model, z, Strategy(beam=1), max_len=LENGTH) == expected
+    assert beam_search(model, z, Strategy(beam=1), max_len=LENGTH) == expected
     assert generate.decode(model, z, Strategy(beam=1), max_len=LENGTH) == expected
 
 
@@ -529,14 +530,14 @@ def test_a_beam_that_prunes_nothing_finds_the_likeliest_sentence_of_all(unk: boo
         for a in allowed:
             worths |= {(a,): (first[a] + second[a][EOS]) / 2} | {(a, b): (first[a] + second[a][b]) / 2 for b in allowed}
         found.append(list(max(worths, key=lambda sentence: worths[sentence])))
-    assert generate.beam_search(model, z, Strategy(beam=200, unk=unk), max_len=2) == found
+    assert beam_search(model, z, Strategy(beam=200, unk=unk), max_len=2) == found
     assert len(set(map(tuple, found))) > 3
 
 
 @pytest.mark.parametrize("start", [(), (9,), (9, UNK, 4)])
 def test_a_wider_beam_rarely_finds_less(model: SentenceVAE, start: tuple[int, ...]) -> None:
     def worth(width: int) -> list[float]:
-        found = generate.beam_search(model, z, Strategy(beam=width), start=start, max_len=LENGTH)
+        found = beam_search(model, z, Strategy(beam=width), start=start, max_len=LENGTH)
         assert all(tuple(words[: len(start)]) == start for words in found)
         worths = []
         for code, words in zip(z, found, strict=True):
@@ -552,9 +553,9 @@ def test_a_wider_beam_rarely_finds_less(model: SentenceVAE, start: tuple[int, ..
 
 def test_a_beam_does_not_depend_on_what_else_is_decoded(model: SentenceVAE, monkeypatch: pytest.MonkeyPatch) -> None:
     z = codes(30)
-    together = generate.beam_search(model, z, Strategy(beam=4), max_len=LENGTH)
-    monkeypatch.setattr(generate, "BEAM_ROWS", 4)
-    assert generate.beam_search(model, z, Strategy(beam=4), max_len=LENGTH) == together
+    together = beam_search(model, z, Strategy(beam=4), max_len=LENGTH)
+    monkeypatch.setattr(beam, "BEAM_ROWS", 4)
+    assert beam_search(model, z, Strategy(beam=4), max_len=LENGTH) == together
 
 
 @pytest.mark.parametrize("max_len", [1, 2, 5])
@@ -562,14 +563,12 @@ def test_a_beam_is_cut_at_max_len(model: SentenceVAE, max_len: int) -> None:
     never = build()
     with torch.no_grad():
         never.decoder.vocabulary.bias[EOS] = -1000
-    assert {len(words) for words in generate.beam_search(never, codes(5), Strategy(beam=3), max_len=max_len)} == {
-        max_len
-    }
-    assert generate.beam_search(model, codes(2), Strategy(beam=3), start=[9, 4, 5], max_len=2) == [[9, 4]] * 2
+    assert {len(words) for words in beam_search(never, codes(5), Strategy(beam=3), max_len=max_len)} == {max_len}
+    assert beam_search(model, codes(2), Strategy(beam=3), start=[9, 4, 5], max_len=2) == [[9, 4]] * 2
 
 
 def test_a_beam_wider_than_the_vocabulary(model: SentenceVAE) -> None:
-    found = generate.beam_search(model, codes(3), Strategy(beam=10 * VOCABULARY), max_len=1)
+    found = beam_search(model, codes(3), Strategy(beam=10 * VOCABULARY), max_len=1)
     best = [
         max(
             [[], *([w] for w in range(UNK, VOCABULARY))],

@@ -16,8 +16,8 @@ from torch import Tensor
 from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
-from seqvae_cli.latent.generate import Strategy
 from seqvae_cli.latent.paths import edit_distance, even_steps, linear_path, spherical_path, walk
+from seqvae_cli.latent.strategy import Strategy
 from tests.latent.test_generate import build, codes
 
 VECTORS = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)

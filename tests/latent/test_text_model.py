@@ -14,7 +14,7 @@ import torch
 from seqvae_cli.api import Model, load
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate
-from seqvae_cli.latent.generate import ANCESTRAL, Strategy
+from seqvae_cli.latent.strategy import ANCESTRAL, Strategy
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.latent.text_model import TextModel
 

@@ -1,0 +1,81 @@
+"""How the next word is chosen: greedily, by chance, or by a beam.
+
+Shapes: B sentences, V words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqvae_cli.data.tokenizer import BOS, PAD, UNK
+from seqvae_cli.errors import UsageError
+from seqvae_cli.system.runtime import sum_type
+
+SMALLEST = 1e-6
+"""Smallest temperature and top_p; below, float32 cannot tell the softmax from greedy choice."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the next word is chosen."""
+
+    greedy: bool = False
+    temperature: float = 1.0
+    """Divides the logits; below 1 the likely words gain."""
+    top_k: int = 0
+    """Only the k likeliest words; 0: all."""
+    top_p: float = 1.0
+    """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
+    beam: int = 0
+    """Hypotheses of a beam search for the likeliest sentence; 0: words are chosen one at a time instead."""
+    unk: bool = True
+    """Whether `<unk>`, which stands for every word outside the vocabulary, may be chosen."""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for values out of range."""
+        counts: tuple[object, ...] = (self.top_k, self.beam)
+        numbers: tuple[object, ...] = (self.temperature, self.top_p)
+        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
+        real = all(isinstance(number, int | float | np.number) for number in numbers)
+        if not (real and SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
+            raise UsageError(
+                f"{self} is out of range",
+                f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
+            )
+
+    def allowed_logits(self, logits: Tensor) -> Tensor:
+        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` unless `unk`."""
+        masked = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
+        return logits.index_fill(-1, masked, -torch.inf)
+
+    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
+        if self.greedy:
+            return logits.argmax(-1)
+        logits = logits / self.temperature
+        if not self.top_k and self.top_p >= 1:
+            return _invert(logits.softmax(-1), uniform)
+        ranked, words = logits.sort(stable=True, dim=-1, descending=True)
+        if self.top_k:
+            ranked = ranked[:, : self.top_k]
+        probabilities = ranked.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
+        return words.gather(1, _invert(probabilities, uniform)[:, None])[:, 0]
+
+
+GREEDY = Strategy(greedy=True)
+ANCESTRAL = Strategy()
+"""Draws each word from the decoder's own distribution (ancestral sampling)."""
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The first column at which the running sum of `probabilities` [B, V] exceeds `uniform` times their total."""
+    cumulated = probabilities.cumsum(-1, dtype=sum_type(probabilities.device))
+    target = uniform[:, None].to(cumulated.dtype) * cumulated[:, -1:]
+    return torch.searchsorted(cumulated, target, right=True)[:, 0]
