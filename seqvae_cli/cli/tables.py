@@ -107,11 +107,21 @@ def _padded(value: str, width: int, right: bool) -> str:
 
 
 def _wrapped(value: str, width: int) -> list[str]:
-    """The lines of a value; broken at spaces alone."""
+    """The lines of a value, broken at spaces alone and each indented like the first."""
     if cell_len(value) <= width:
         return [value]
-    indent = " " * (len(value) - len(value.lstrip()))
-    return textwrap.wrap(value, width, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent) or [""]
+    indent = _indent(value)
+    lines: list[str] = []
+    for word in value.split():
+        if lines and cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(indent + word)
+    return lines or [""]
+
+
+def _indent(value: str) -> str:
+    return " " * (len(value) - len(value.lstrip()))
 
 
 def _is_prose(value: str) -> bool:
@@ -119,7 +129,7 @@ def _is_prose(value: str) -> bool:
 
 
 def _longest_word(text: str) -> int:
-    return max(map(cell_len, text.split()), default=0)
+    return max((cell_len(_indent(text) + word) for word in text.split()), default=0)
 
 
 def cell_len(text: str) -> int:
