@@ -9,6 +9,7 @@ before it is answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -82,9 +83,11 @@ class TextModel:
     def posterior(self, sentences: Sequence[str]) -> tuple[Code, Code]:
         """Posterior means and standard deviations of N sentences: two of [N, L]."""
         self.require_latent()
-        codes = list(generate.encode(self.network, self._ids(sentences)))
-        empty = np.empty((0, self.latent_size), np.float32)
-        means, scales = (np.stack([np.asarray(code[i]) for code in codes]) if codes else empty for i in (0, 1))
+        codes = generate.encode(self.network, self._ids(sentences))
+        parts = [np.empty((2, 0, self.latent_size), np.float32)]
+        while held := list(islice(codes, WINDOW)):  # not all at once: a tensor takes more memory than its numbers
+            parts.append(np.stack([[mean.numpy(), scale.numpy()] for mean, scale in held], axis=1))
+        means, scales = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         return means, scales
 
     def encode_stream(

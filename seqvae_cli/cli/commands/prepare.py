@@ -205,7 +205,7 @@ def _warn_of_long_lines(splits: dict[str, Any]) -> None:
     """Warns where one line is far longer than those of train: it alone decides memory and time."""
     longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p99"]
     if longest > FAR[0] * usual and longest >= FAR[1]:
-        display.warn(f"the longest line has {longest:,} tokens, 99 % at most {usual:,}; --max-len cuts it")
+        display.warn(f"the longest line has {longest:,} tokens, 99 % at most {usual:,}", "--max-len cuts it")
 
 
 def _report(prepared: Any, json: bool) -> None:

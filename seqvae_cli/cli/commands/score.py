@@ -20,7 +20,9 @@ def score(
     samples: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1_000_000, help="K of the importance-weighted bound, draws of z a sentence [default: 2000]."
+            min=1,
+            max=1_000_000,
+            help="K of the importance-weighted bound, draws of z a sentence; fewer are faster and noisier [default: 2000].",
         ),
     ] = None,
     encoding: Encoding = "utf-8",
