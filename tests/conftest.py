@@ -168,9 +168,9 @@ class Stages:
         return watch
 
 
-LONG = {"faults", "test_pipelines.py", "test_examples.py", "test_docs.py"}
-"""Folders and files of tests that take seconds each: first, so that no process of the tests ends with one of them."""
+LONG = ({"test_soak.py"}, {"faults", "test_pipelines.py", "test_examples.py", "test_docs.py"})
+"""Folders and files of tests that take half an hour, and seconds each: first, so that no process ends with one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not LONG.intersection(item.path.parts))
+    items.sort(key=lambda item: [names.isdisjoint(item.path.parts) for names in LONG])

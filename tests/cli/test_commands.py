@@ -450,6 +450,10 @@ def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
     assert f"K = {metrics.SCORE_SAMPLES}\n" in seqvae("score", *SENTENCES).err
 
 
+def test_the_help_of_score_names_its_default_number_of_samples(seqvae: Seqvae) -> None:
+    assert f"[default: {metrics.SCORE_SAMPLES}]" in " ".join(seqvae("score", "--help").out.split())
+
+
 def test_score_counts_unknown_words(seqvae: Seqvae) -> None:
     answer = seqvae("score", "-", stdin=b"the zebra sees the unicorn\n")
     assert answer.lines[0].split("\t")[3:] == ["2", "the zebra sees the unicorn"]
