@@ -451,7 +451,7 @@ def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
 
 
 def test_the_help_of_score_names_its_default_number_of_samples(seqvae: Seqvae) -> None:
-    assert f"[default: {metrics.SCORE_SAMPLES}]" in " ".join(seqvae("score", "--help").out.split())
+    assert f"default {metrics.SCORE_SAMPLES}]" in " ".join(seqvae("score", "--help").out.split())
 
 
 def test_score_counts_unknown_words(seqvae: Seqvae) -> None:

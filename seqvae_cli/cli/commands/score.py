@@ -22,7 +22,7 @@ def score(
         typer.Option(
             min=1,
             max=1_000_000,
-            help="K of the importance-weighted bound, draws of z a sentence; fewer are faster and noisier [default: 2000].",
+            help="K of the importance-weighted bound, draws of z a sentence; fewer are faster [default: 2000].",
         ),
     ] = None,
     encoding: Encoding = "utf-8",
