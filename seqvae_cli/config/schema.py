@@ -117,7 +117,9 @@ class TrainSettings(_Section):
     aggressive: bool = Field(
         False, description="the encoder is trained to its best before each step, while that raises mutual information"
     )
-    batch_size: int = Field(32, ge=1, le=1_000_000, description="sentences a step")
+    batch_size: int = Field(
+        32, ge=1, le=1_000_000, description="sentences a step; fewer where they are over 65,536 padded tokens"
+    )
     batch_tokens: int = Field(
         0, ge=0, le=100_000_000, description="tokens a step, padding counted; 0: batches by sentences"
     )

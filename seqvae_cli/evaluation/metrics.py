@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate
-from seqvae_cli.data.windows import windows
+from seqvae_cli.data.windows import WINDOW, windows
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
@@ -219,9 +219,14 @@ def iw_nll(
     K. watch: told tokens, K times those of the split.
     """
     result, prior = np.empty(len(split)), network.prior()
-    for rows, batch in _batches(split, TOKENS_AT_ONCE // 16):
+    for rows, batch in _batches(split, _tokens_of_bounds(samples)):
         _, _, result[rows] = _bounds(network, prior, batch, seed, samples, precision, watch)
     return result
+
+
+def _tokens_of_bounds(samples: int) -> int:
+    """Padded tokens of a batch whose bounds take `samples` z a sentence, so that some samples share a pass."""
+    return TOKENS_AT_ONCE // min(samples, 16)
 
 
 @dataclass(frozen=True)
@@ -247,20 +252,21 @@ def score(
     *,
     samples: int = SCORE_SAMPLES,
     seed: int = 0,
-    window: int = SCORE_WINDOW,
+    window: int = WINDOW,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[Score]:
     """Both bounds of each sentence (token ids) from the same `samples` z, in the order of the input.
 
     A sentence has the same score wherever it stands, but for rounding: 1e-6 of it in float32, 1e-3 in bfloat16.
-    Sentences are read `window` at a time, and batched by length within a window.
+    Sentences are read `window` at a time, and batched by length within a window: those of a split that fits into one
+    as in `iw_nll`, so that its scores add up to that figure to the last digits.
     """
     samples = samples if network.settings.latent_size else 1  # without a latent code the bound is exact
     prior = network.prior()
     for held in windows(sentences, window, len):
         found: list[Score | None] = [None] * len(held)
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
-        for rows in by_length(lengths, 0, batch_tokens=max(1, TOKENS_AT_ONCE // min(samples, 16))):
+        for rows in by_length(lengths, 0, batch_tokens=_tokens_of_bounds(samples)):
             bounds = _bounds(network, prior, collate([held[i] for i in rows]), seed, samples, precision, None)
             for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
                 found[i] = Score(int(lengths[i]) + 1, *map(float, values))

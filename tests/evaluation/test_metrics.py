@@ -627,7 +627,9 @@ def test_scores_are_the_bounds_of_the_split_in_its_order(kind: str) -> None:
     """The same noise, so the very figures that the evaluation averages."""
     model, split = tiny_model(2, **KINDS[kind]), tiny_split(25)
     scores = list(metrics.score(model, iter(split.sentences), samples=7, seed=3))
-    np.testing.assert_allclose([one.iw_nll for one in scores], iw_nll(model, split, samples=7, seed=3), rtol=2e-6)
+    bounds = iw_nll(model, split, samples=7, seed=3)
+    np.testing.assert_allclose([one.iw_nll for one in scores], bounds, rtol=2e-6)
+    assert sum(one.iw_nll for one in scores) == pytest.approx(len(split) * bounds.mean(), rel=1e-10)
     whole = elbo(model, split, samples=7, seed=3)
     assert np.mean([one.distortion for one in scores]) == pytest.approx(whole.distortion, rel=1e-6)
     assert np.mean([one.rate for one in scores]) == pytest.approx(whole.rate, rel=1e-6, abs=1e-6)
