@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display, progress
@@ -57,6 +59,20 @@ class Cuts:
         if self.cut:
             sentences = "sentence was" if self.sentences == 1 else "sentences were"
             display.warn(f"{self.cut} of {self.sentences} {sentences} cut at {self.max_len} tokens", "raise --max-len")
+
+
+@contextmanager
+def counting() -> Iterator[Tally]:
+    """The tally of a stream, which is told at its end, and at Ctrl-C, the only end that some streams have."""
+    from seqvae_cli.latent.streams import Tally
+
+    tally = Tally()
+    try:
+        yield tally
+    except KeyboardInterrupt:
+        warn_of(tally)
+        raise
+    warn_of(tally)
 
 
 def warn_of(tally: Tally) -> None:

@@ -128,11 +128,14 @@ def names_a_file(text: str) -> bool:
 
 
 def looks_like_a_file(text: str) -> bool:
-    """Whether `text`, without spaces, has a path separator or the ending of a text or data file."""
+    """Whether `text`, without spaces, names a folder, or has a path separator, a `*` or the ending of a data file."""
     if not text or any(character.isspace() for character in text):
         return False
-    separators = [separator for separator in (os.sep, os.altsep) if separator]
-    return any(separator in text for separator in separators) or Path(text).suffix.lower() in ENDINGS
+    with suppress(OSError, ValueError):
+        if Path(text).is_dir():
+            return True
+    signs = [sign for sign in (os.sep, os.altsep, "*") if sign]
+    return any(sign in text for sign in signs) or Path(text).suffix.lower() in ENDINGS
 
 
 def _no_file(name: str) -> UsageError:

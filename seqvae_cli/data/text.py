@@ -57,7 +57,8 @@ def read_lines(
     dropped: counts the dropped lines, under "empty" and "too_long".
     advance: called with the bytes of each block read.
 
-    Raises `DataError` with line and byte (counted from 0) for a NUL or a byte invalid in the encoding.
+    Raises `DataError` with line and byte (counted from 0) for a NUL or a byte invalid in the encoding, after the lines
+    before it.
     """
     dropped = Counter() if dropped is None else dropped
     rest, skipping = "", False
@@ -144,6 +145,8 @@ def _decode_blocks(
                 value = error.object[error.start]
                 hint = "name the encoding of the text with --encoding, for example latin-1 or cp1252"
                 binary = "it has NUL bytes, too: give a file of text, or --encoding utf-16 where it is that"
+                with suppress(UnicodeError):  # of an encoding with shifts
+                    yield _whole_lines(error.object[: error.start].decode(encoding))
                 raise DataError(
                     f"{label}, line {line}: byte {byte - pending + error.start} (0x{value:02x}) is not {encoding}",
                     binary if b"\0" in block else hint,
@@ -158,6 +161,7 @@ def _decode_blocks(
                 before = text[: text.index("\0")]
                 mark = 0 if at_start else len("".encode(encoding))
                 byte += len(before.encode(encoding)) - mark - pending
+                yield _whole_lines(before)
                 raise DataError(
                     f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, so this is not text",
                     "remove it, or name the encoding of the text with --encoding",
@@ -171,6 +175,11 @@ def _decode_blocks(
             byte += len(block) - (byte if at_start else 0)
             at_start = False
             block = read(_BLOCK)
+
+
+def _whole_lines(text: str) -> str:
+    """The lines of `text` that have ended: those before an error are good."""
+    return text[: text.rfind("\n") + 1]
 
 
 def _reject_other_encodings(start: bytes, label: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from seqvae_cli.errors import SeqvaeError
+
 T = TypeVar("T")
 
 WINDOW = 8192
@@ -19,6 +21,15 @@ class Pause:
 
 
 PAUSE = Pause()
+
+
+def with_errors_last(items: Iterable[T | Pause]) -> Iterator[T | Pause]:
+    """The items, and a `PAUSE` before an error that reading them raises: what came before it is answered."""
+    try:
+        yield from items
+    except SeqvaeError:
+        yield PAUSE
+        raise
 
 
 def windows(items: Iterable[T | Pause], most: int, tokens: Callable[[T], int] = lambda _: 0) -> Iterator[list[T]]:

@@ -97,7 +97,10 @@ def _code(line: str, size: int, where: str) -> Code | None:
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON", 'a line is a list of numbers, or {"mean": [...]}') from error
+        hint = 'a line is a list of numbers, or {"mean": [...]}'
+        if line.startswith("text\tmean_1\t"):
+            hint = "this is the TSV of seqvae encode: name its output .jsonl or .npy instead"
+        raise DataError(f"{where} is not JSON", hint) from error
     if isinstance(value, dict):
         keys = [key for key in ("z", "mean") if key in value]
         if not keys:

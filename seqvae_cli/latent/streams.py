@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.data.tokenizer import UNK, Tokenizer
-from seqvae_cli.data.windows import Pause, windows
+from seqvae_cli.data.windows import Pause, windows, with_errors_last
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def map_lines(
     tally = Tally() if tally is None else tally
 
     def encoded() -> Iterator[tuple[str, NDArray[np.int64]] | Pause]:
-        for line in lines:
+        for line in with_errors_last(lines):
             if isinstance(line, Pause):
                 yield line
                 continue

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from seqvae_cli.data.tokenizer import Tokenizer
-from seqvae_cli.data.windows import WINDOW, Pause, windows
+from seqvae_cli.data.windows import WINDOW, Pause, windows, with_errors_last
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.answers import Decoded, Encoding, Interpolation, Sample
@@ -135,7 +135,7 @@ class TextModel:
         self, codes: Iterable[Code | Pause | None], strategy: Strategy, seed: int, max_len: int, batch_size: int
     ) -> Iterator[Decoded | None]:
         first = 0
-        for batch in windows(codes, batch_size):
+        for batch in windows(with_errors_last(codes), batch_size):
             places = [i for i, code in enumerate(batch) if code is not None]
             present = [code for code in batch if code is not None]
             decoded = iter(self._decoded(present, strategy, seed, [first + i for i in places], max_len))

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import DivergedError, MachineError, UsageError
+from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
-from seqvae_cli.training.events import Event
+from seqvae_cli.training.events import Event, WarningEvent
 from seqvae_cli.training.loop import Trainer
 
 
@@ -86,6 +86,9 @@ def fit(
                 found = {"status": "finished", "failure": None, "epochs": trainer.epochs, **resolved.record}
                 if any(run.info.get(key) != value for key, value in found.items()):
                     run.update(**found)
+                if resolved.previous_epochs > trainer.epochs:
+                    planned = counted(resolved.previous_epochs, "epoch")
+                    yield WarningEvent(f"{planned} were planned; the run now ends after {trainer.epochs}")
                 yield trainer.end("complete")
             else:
                 yield from trainer.train()

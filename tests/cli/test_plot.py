@@ -256,8 +256,13 @@ def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, mo
         ("annealing", pytest.approx(1.5 * scale), pytest.approx(3.5 * scale)),
         ("aggressive", pytest.approx(1.5 * scale), 4),
     ]
-    run.update(epochs=9, schedule_epochs=4)  # resumed with --keep-schedule
+    run.update(epochs=9, schedule_epochs=4, stretched_from=4)  # resumed with --keep-schedule
     assert command._history(registry.find("on-toy")).phases == drawn.phases
+    cycles = new_run(toy, "cycles", train__epochs=4, train__pretrain=1, objective__kl_schedule="cyclical")
+    (cycles.path / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    assert len(command._history(cycles).phases) == 5
+    cycles.update(epochs=9, stretched_from=4)  # the cycles until the resume were shorter
+    assert [phase.name for phase in command._history(registry.find("cycles")).phases] == ["pretraining"]
     shutil.rmtree(toy.path)
     (run.path / "config.yaml").write_text("train: {}\n")
     bare = command._history(registry.find("on-toy"))

@@ -79,7 +79,7 @@ def test_a_long_line_is_warned_of_and_trained_on_and_evaluated_alone(
 ) -> None:
     text = str(with_a_long_line(tmp_path / "long.txt"))
     prepared = seqvae("prepare", text, "--valid", text, "--test", text)
-    assert f"warning: the longest line has {WORDS:,} tokens, 99 % at most 11\nhint: --max-len cuts it\n" in prepared.err
+    assert f"warning: the longest line has {WORDS:,} tokens, 90 % at most 9\nhint: --max-len cuts it\n" in prepared.err
     assert "--max-len" not in seqvae("prepare", text, "--name", "cut", "--max-len", "50").err
     trained = seqvae("train", "--data", "long", *SMALL, "--batch-size", "32", "--epochs", "1", "-q")
     assert trained.code == 0, trained.err
@@ -208,6 +208,16 @@ def test_a_named_pipe_is_answered_when_it_pauses(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.row(31)
 @pytest.mark.usefixtures("trained_home")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_comes_before_an_error_is_answered(seqvae: Seqvae, name: str) -> None:
+    first, second, _ = lines_for(name)
+    answer = seqvae(name, "-", "--json", stdin=b"\n".join([first, second, b"a \0"]))
+    assert (answer.code, len(answer.lines)) == (4, 2)
+    assert_one_line(answer.err, "standard input, line 3")
+
+
+@pytest.mark.row(31)
+@pytest.mark.usefixtures("trained_home")
 def test_an_error_after_a_pause_names_its_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,10 +264,11 @@ def test_ctrl_c_in_a_pause_ends_at_once() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         pipes = Pipes(process.stdin.fileno(), process.stdout.fileno())
-        pipes.say(b"the cat sees the sea")
+        pipes.say(b"the zebra sees the sea")
         pipes.hear(1)
         process.send_signal(signal.SIGINT)
         process.wait(20)
         assert process.stderr is not None
-        assert process.stderr.read() == b"error: interrupted\n"
+        told = b"warning: 1 of 5 words is unknown, read as <unk>: 'zebra'\n"
+        assert process.stderr.read() == told + b"error: interrupted\n"
     assert process.returncode == 130

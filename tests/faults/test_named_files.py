@@ -26,7 +26,9 @@ def nothing_is_harmed(trained_home: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.row(37)
-@pytest.mark.parametrize("name", ["missing.csv", "missing.JSONL", "codes.npy", "some/where", "./x", "a.txt.gz"])
+@pytest.mark.parametrize(
+    "name", ["missing.csv", "missing.JSONL", "codes.npy", "some/where", "./x", "a.txt.gz", "news*"]
+)
 @pytest.mark.parametrize("command", READERS)
 def test_what_looks_like_a_file_and_is_none_is_no_sentence(seqvae: Seqvae, command: str, name: str) -> None:
     Path("here.txt").write_text("the cat\n")
@@ -70,9 +72,10 @@ def test_files_and_sentences_do_not_mix(seqvae: Seqvae, command: str) -> None:
 @pytest.mark.row(37)
 def test_a_folder_is_no_file(seqvae: Seqvae) -> None:
     Path("texts").mkdir()
-    answer = seqvae("encode", "./texts")
-    assert answer.code == 2
-    assert_one_line(answer.err, "'./texts' is a folder")
+    for name in ("./texts", "texts"):
+        answer = seqvae("encode", name)
+        assert (answer.code, answer.out) == (2, "")
+        assert_one_line(answer.err, f"{name!r} is a folder")
 
 
 @pytest.mark.row(37)

@@ -107,6 +107,12 @@ def test_what_is_no_code_is_named(data: bytes, words: str) -> None:
     assert words in caught.value.message
 
 
+def test_the_tsv_of_encode_is_named() -> None:
+    with pytest.raises(DataError) as caught:
+        read(b"text\tmean_1\tmean_2\tmean_3\tscale_1\n")
+    assert "TSV of seqvae encode" in caught.value.hint
+
+
 def test_a_missing_file_is_named_and_a_folder_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file"):
         list(read_codes(tmp_path / "nowhere", 3))

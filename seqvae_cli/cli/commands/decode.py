@@ -51,9 +51,10 @@ def decode(
 ) -> None:
     """Decode codes into sentences, one for each row, in order.
 
-    The input is what `seqvae encode` writes. A row is a list of numbers, or an object that has one under "z" or "mean".
-    Decoding is greedy unless --beam, --temperature, --top-k or --top-p is given. A row without a code (null, NaN)
-    gives an empty line. Several files are read one after another. JSON tells whether a sentence was cut at --max-len.
+    The input is what `seqvae encode` writes as JSON Lines or .npy; several files are read one after another. A row is a
+    list of numbers, or an object that has one under "z" or "mean"; one without a code (null, NaN) gives an empty line.
+    Decoding is greedy unless --beam, --temperature, --top-k or --top-p is given. JSON tells whether a sentence was cut
+    at --max-len.
 
     Examples:
 

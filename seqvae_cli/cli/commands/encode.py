@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.options import BatchSize, Device, Encoding, Json, RunOption, Text, Threads
 from seqvae_cli.cli.sentences import names_a_file, open_lines
 from seqvae_cli.errors import UsageError
@@ -63,10 +63,8 @@ def encode(
         raise UsageError(f"{str(output)!r} is the input", "name another file")
     lines = open_lines(text, encoding)
     model = open_model(None, run_option, device, threads)
-    from seqvae_cli.latent.streams import Tally
 
-    tally = Tally()
-    with progress.of_lines("encoding", lines, to_file=output is not None) as advance:
+    with counting() as tally, progress.of_lines("encoding", lines, to_file=output is not None) as advance:
 
         def rows() -> Iterator[Row]:
             for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally):
@@ -80,7 +78,6 @@ def encode(
             from seqvae_cli.system import files
 
             files.write(output, WRITERS[output.suffix](rows(), model.latent_size))
-    warn_of(tally)
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def prepare(
 
 
 FAR = 10, 200
-"""A longest line of over this many times the 99th percentile, and of at least so many tokens, is warned of."""
+"""A longest line of over this many times the 90th percentile, and of at least so many tokens, is warned of."""
 
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
 """Flags whose name differs from that of the option in `data.prepare`."""
@@ -203,9 +203,9 @@ class _StageBar:
 
 def _warn_of_long_lines(splits: dict[str, Any]) -> None:
     """Warns where one line is far longer than those of train: it alone decides memory and time."""
-    longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p99"]
+    longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p90"]
     if longest > FAR[0] * usual and longest >= FAR[1]:
-        display.warn(f"the longest line has {longest:,} tokens, 99 % at most {usual:,}", "--max-len cuts it")
+        display.warn(f"the longest line has {longest:,} tokens, 90 % at most {usual:,}", "--max-len cuts it")
 
 
 def _report(prepared: Any, json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.models import Cuts, open_model, warn_of
+from seqvae_cli.cli.models import Cuts, counting, open_model
 from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads
 from seqvae_cli.cli.sentences import open_lines
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -39,11 +39,9 @@ def reconstruct(
     lines = open_lines(text, encoding)
     strategy = strategy_from_options(beam is None, beam, no_unk=no_unk)
     model = open_model(None, run_option, device, threads)
-    from seqvae_cli.latent.streams import Tally
 
-    tally = Tally()
     cuts = Cuts(max_len)
-    with progress.of_lines("reconstructing", lines) as advance:
+    with counting() as tally, progress.of_lines("reconstructing", lines) as advance:
         for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
             advance(line)
             if made is not None:
@@ -54,6 +52,5 @@ def reconstruct(
                 display.out_jsonl({"text": line, "reconstruction": None, "cut": False, "reason": "empty sentence"})
             else:
                 display.out_jsonl({"text": line, "reconstruction": made.text, "cut": made.cut})
-    warn_of(tally)
     if not json:
         cuts.warn()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.models import open_model, warn_of
+from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.options import Device, Encoding, Json, RunOption, Seed, Text, Threads
 from seqvae_cli.cli.sentences import open_lines
 
@@ -48,13 +48,11 @@ def score(
     lines = open_lines(text, encoding)
     model = open_model(None, run_option, device, threads)
     from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
-    from seqvae_cli.latent.streams import Tally
 
-    tally = Tally()
     samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
     if not json and model.latent_size:
         display.say(f"importance-weighted bounds, K = {samples}")
-    with progress.of_lines("scoring", lines) as advance:
+    with counting() as tally, progress.of_lines("scoring", lines) as advance:
         for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
             advance(line)
             if found is None:
@@ -81,4 +79,3 @@ def score(
             else:
                 numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
                 display.out_row([*numbers, str(unknown), line])
-    warn_of(tally)

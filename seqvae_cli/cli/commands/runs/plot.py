@@ -207,9 +207,11 @@ def _phases(run: Run, lines: Lines) -> Iterator[Phase]:
     from seqvae_cli.training import aggressive, schedule
 
     settings, _ = loading.load_settings_and_tokenizer(run)
-    found = schedule.phases(
-        settings, run.info.get("schedule_epochs") or run.info.get("epochs") or settings.train.epochs
-    )
+    epochs = run.info.get("schedule_epochs") or run.info.get("epochs") or settings.train.epochs
+    found = schedule.phases(settings, epochs)
+    if run.info.get("stretched_from") and not run.info.get("schedule_epochs"):
+        # Rises that are shares of the training were others before the number of epochs changed.
+        found = [phase for phase in found if phase in schedule.phases(settings, epochs + 1)]
     yield from (Phase(*phase) for phase in found)
     if settings.train.aggressive:
         start = next((end for name, _, end in found if name == "pretraining"), 0.0)
