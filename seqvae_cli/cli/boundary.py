@@ -204,7 +204,9 @@ def _out_of_memory(error: BaseException) -> bool:
     kind = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)  # torch is not imported for this
     if kind is not None and isinstance(error, kind):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    # What torch's allocator and oneDNN say on a CPU.
+    signs = ("DefaultCPUAllocator", "could not create a primitive")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
 def _open_streams() -> None:

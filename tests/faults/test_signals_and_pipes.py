@@ -151,7 +151,8 @@ def test_ctrl_c_at_any_moment_of_a_command_shows_no_traceback(since: str, delay:
         time.sleep(0.005 + delay / 1000)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
-    assert told in (b"", b"error: interrupted\n"), told.decode()
+    lines = [line for line in told.splitlines() if b"cut at 100 tokens" not in line and b"raise --max-len" not in line]
+    assert lines in ([], [b"error: interrupted"]), told.decode()
     assert process.returncode in (0, 130, -signal.SIGINT)
     still_loads(registry.find("tiny-run"))
 
