@@ -241,7 +241,7 @@ class Benchmark:
 
     def trained_run(self) -> str:
         if not self.run:
-            raise StageError("there is no trained run")
+            raise StageError("the training left no run")
         return self.run
 
     # --- the report

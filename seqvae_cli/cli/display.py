@@ -174,7 +174,7 @@ def table(
     """Rows under named columns: the answer on stdout, or commentary on stderr (`answer=False`).
 
     On a terminal: with `title` above and `note` below, in its width; `optional` columns are left out, in that order,
-    where there is no room (see `tables`). Elsewhere: aligned plain text with column names, all columns, no title.
+    if the table is too wide (see `tables`). Elsewhere: aligned plain text with column names, all columns, no title.
     Numbers are right-aligned, None is `-`, floats have two decimals. `sideways`: rows are shown as columns, on a
     terminal where there is room.
     """

@@ -144,7 +144,7 @@ def is_held(lock: Path) -> bool:
 def hold_lock(path: Path) -> Iterator[None]:
     """Holds the lock of the run folder `path`, damaged or not.
 
-    Raises `MachineError` where another process has it, `NotFoundError` where there is no such folder.
+    Raises `MachineError` where another process has it, `NotFoundError` if the folder is missing.
     """
     _check_present(path)
     lock = FileLock(path / "lock", timeout=2)  # another process's `is_held` takes it for a moment

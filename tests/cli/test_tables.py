@@ -59,7 +59,7 @@ class Shown:
         assert boundary.main([*arguments, "--no-color"]) == code
 
     def check(self, *names: str) -> list[str]:
-        """All that is no prose stands whole in a line of at most 80 characters, or in one of its own."""
+        """Each number and name stands in one line of at most 80 characters; a longer name has its own line."""
         assert self.cells
         lines = self.screen.getvalue().splitlines()
         words = {word for line in lines for word in line.split()}

@@ -31,7 +31,7 @@ def apart(request: pytest.FixtureRequest, trained_home: Path, monkeypatch: pytes
     if request.param == "another disk":
         other = Path("/dev/shm")
         if not os.access(other, os.W_OK) or other.stat().st_dev == trained_home.stat().st_dev:
-            pytest.skip("there is no other disk")
+            pytest.skip("needs a second disk")
         with tempfile.TemporaryDirectory(dir=other) as folder:
             shutil.move(trained_home / "runs", f"{folder}/runs")
             (trained_home / "runs").symlink_to(f"{folder}/runs")
