@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from seqvae_cli.cli import boundary
@@ -130,6 +130,23 @@ class Seqvae:
 @pytest.fixture
 def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
     return Seqvae(capsys, monkeypatch)
+
+
+class InMemory:
+    """A split of sentences in memory, given as token ids."""
+
+    def __init__(self, sentences: Iterable[ArrayLike]) -> None:
+        self.sentences = [np.asarray(ids, dtype=np.int64) for ids in sentences]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> NDArray[np.int64]:
+        return self.sentences[index]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
 
 
 def normal_noise(seed: int, sentences: Iterable[NDArray[np.int64]], shape: tuple[int, ...]) -> torch.Tensor:

@@ -33,7 +33,7 @@ from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import EvalEvent
 from tests import trainings
-from tests.conftest import TINY, Answer, Seqvae
+from tests.conftest import TINY, Answer, InMemory, Seqvae
 from tests.trainings import assert_same_run, fit
 
 WORDS = 13
@@ -90,22 +90,12 @@ def build(seed: int = 0, **changed: Any) -> SentenceVAE:
     return model
 
 
-class Split:
-    """Sentences in memory, as `metrics` wants them."""
+class Split(InMemory):
+    """Random sentences."""
 
     def __init__(self, count: int, seed: int = 0) -> None:
         random = np.random.default_rng(seed)
-        self.sentences = [random.integers(4, WORDS, random.integers(0, 7)) for _ in range(count)]
-
-    def __len__(self) -> int:
-        return len(self.sentences)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.sentences[index]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
+        super().__init__(random.integers(4, WORDS, random.integers(0, 7)) for _ in range(count))
 
 
 @pytest.mark.parametrize("setting", [*TABLES])

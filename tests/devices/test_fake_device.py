@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from seqvae_cli.config import layers, presets
 from seqvae_cli.config.schema import Settings
@@ -21,6 +20,7 @@ from seqvae_cli.model import SentenceVAE
 from seqvae_cli.training import aggressive
 from seqvae_cli.training.learner import Learner
 from seqvae_cli.training.schedule import Clock
+from tests.conftest import InMemory
 from tests.devices.fake import ACCELERATOR, Waits, pretended_accelerator
 
 WORDS = 64
@@ -46,23 +46,13 @@ def settings(name: str) -> Settings:
     return layers.resolve(preset, overrides=sizes | changes)
 
 
-class Split:
+class Split(InMemory):
     """Sentences of different lengths; of one length for networks that pack sequences."""
 
     def __init__(self, chosen: Settings) -> None:
         draw = np.random.default_rng(0)
         lengths = [1, 1] if chosen.model.bidirectional else [2, 1]
-        self.sentences: list[NDArray[np.int64]] = [draw.integers(4, WORDS, size=length) for length in lengths]
-
-    def __len__(self) -> int:
-        return len(self.sentences)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.sentences[index]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self.sentences])
+        super().__init__(draw.integers(4, WORDS, size=length) for length in lengths)
 
 
 @pytest.mark.parametrize("name", CASES)

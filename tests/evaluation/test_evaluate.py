@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import sacrebleu
 import torch
-from numpy.typing import NDArray
 
 from seqvae_cli import __version__, api
 from seqvae_cli.api import Model
@@ -29,30 +28,13 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.evaluate import Evaluation, reconstructions
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
-from tests.conftest import Stages, tiny_text
+from tests.conftest import InMemory, Stages, tiny_text
 from tests.trainings import fit, new_run
 
 NAMES = (
     "split sentences tokens truncated neg_elbo distortion rate elbo_ppl iw_nll iw_ppl iw_samples mutual_information"
     " active_units bleu exact_match signature"
 )
-
-
-class InMemory:
-    """A split of sentences in memory."""
-
-    def __init__(self, sentences: list[NDArray[np.int64]]) -> None:
-        self.sentences = sentences
-
-    def __len__(self) -> int:
-        return len(self.sentences)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.sentences[index]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
 
 
 @pytest.fixture

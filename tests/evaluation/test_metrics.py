@@ -29,33 +29,16 @@ from seqvae_cli.nn.distributions import (
     VonMisesFisher,
     kl,
 )
-from tests.conftest import normal_noise
+from tests.conftest import InMemory, normal_noise
 
 WORDS = 9
 """Ids of the tiny vocabulary, the four special ones counted."""
 
 
-class Split:
-    """Sentences in memory, as `metrics` wants them."""
-
-    def __init__(self, sentences: list[list[int]]) -> None:
-        self.sentences = [np.array(ids, dtype=np.int64) for ids in sentences]
-
-    def __len__(self) -> int:
-        return len(self.sentences)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.sentences[index]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self.sentences], dtype=np.int64)
-
-
-def tiny_split(count: int = 12, seed: int = 0) -> Split:
+def tiny_split(count: int = 12, seed: int = 0) -> InMemory:
     """Sentences of 1 to 9 words, in no order of length."""
     random = np.random.default_rng(seed)
-    return Split([random.integers(4, WORDS, random.integers(1, 10)).tolist() for _ in range(count)])
+    return InMemory([random.integers(4, WORDS, random.integers(1, 10)).tolist() for _ in range(count)])
 
 
 def tiny_model(latent_size: int = 1, *, uses_z: bool = True, seed: int = 0, **changed: Any) -> SentenceVAE:
@@ -120,7 +103,7 @@ def grid(latent_size: int) -> tuple[Tensor, float]:
     return torch.cartesian_prod(*[axis] * latent_size).view(-1, latent_size), float(axis[1] - axis[0]) ** latent_size
 
 
-def exact_nll(model: SentenceVAE, split: Split) -> NDArray[np.float64]:
+def exact_nll(model: SentenceVAE, split: InMemory) -> NDArray[np.float64]:
     """-log ∫ p(x|z) p(z) dz. The integrand is smooth and vanishes at the ends: the sum is exact to many digits."""
     z, cell = grid(model.settings.latent_size)
     prior = StandardNormal(z.size(1)).log_prob(z)
@@ -128,7 +111,7 @@ def exact_nll(model: SentenceVAE, split: Split) -> NDArray[np.float64]:
 
 
 @torch.no_grad()
-def exact_elbo(model: SentenceVAE, split: Split) -> tuple[float, float]:
+def exact_elbo(model: SentenceVAE, split: InMemory) -> tuple[float, float]:
     """Distortion and rate, the expectation over q integrated."""
     z, cell = grid(model.settings.latent_size)
     distortion = rate = 0.0
@@ -190,7 +173,7 @@ def test_iw_bound_with_one_sample_shares_its_z_with_the_elbo(kind: str) -> None:
 
 @every_kind
 def test_a_long_sentence_read_in_parts_is_worth_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, split = tiny_model(3, **KINDS[kind]), Split([[4, 5, 6] * 9, [7] * 13, [8, 4, 5] * 4, [6]])
+    model, split = tiny_model(3, **KINDS[kind]), InMemory([[4, 5, 6] * 9, [7] * 13, [8, 4, 5] * 4, [6]])
     batch = collate(split.sentences)
     z = normal(4, 3).float()
     bound, value = iw_nll(model, split, samples=9), elbo(model, split, samples=2)
@@ -204,7 +187,7 @@ def test_a_long_sentence_read_in_parts_is_worth_the_same(kind: str, monkeypatch:
 
 
 def test_iw_bound_of_a_very_long_sentence_is_finite() -> None:
-    bound = iw_nll(tiny_model(2), Split([[4, 5] * 1500, [6]]), samples=3)
+    bound = iw_nll(tiny_model(2), InMemory([[4, 5] * 1500, [6]]), samples=3)
     assert np.isfinite(bound).all()
     assert bound[0] > 750  # where exp(-x) is 0 in float64
 
@@ -232,9 +215,9 @@ def test_a_sentence_is_worth_the_same_wherever_it_stands_and_whatever_stands_aro
     for kept in (0, 7, 19):
         others = [ids.tolist() for ids in other.sentences]
         others[11] = split[kept].tolist()
-        assert iw_nll(model, Split(others), samples=9)[11] == pytest.approx(bound[kept], rel=1e-5)
+        assert iw_nll(model, InMemory(others), samples=9)[11] == pytest.approx(bound[kept], rel=1e-5)
     others = np.random.default_rng(0).permutation(20)
-    shuffled = Split([split[int(i)].tolist() for i in others])
+    shuffled = InMemory([split[int(i)].tolist() for i in others])
     np.testing.assert_allclose(iw_nll(model, shuffled, samples=9), bound[others], rtol=1e-5)
     one, again = elbo(model, split, seed=1), elbo(model, shuffled, seed=1)
     assert again.distortion == pytest.approx(one.distortion, rel=1e-6)
@@ -254,7 +237,7 @@ def test_copies_of_a_sentence_have_one_score() -> None:
 
 def test_results_stand_in_the_order_of_the_split() -> None:
     model, split = blind_model(), tiny_split(20)
-    backwards = Split([ids.tolist() for ids in reversed(split.sentences)])
+    backwards = InMemory([ids.tolist() for ids in reversed(split.sentences)])
     bound = iw_nll(model, split, samples=2)
     np.testing.assert_allclose(iw_nll(model, backwards, samples=2)[::-1], bound, atol=1e-4)
     assert np.ptp(bound) > 5  # else the order would not show
@@ -289,7 +272,7 @@ def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPa
 
 def test_no_pass_over_a_long_sentence_is_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor smaller: many of its samples are read beside each other."""
-    model, split = tiny_model(2), Split([[4, 5, 6] * 30])
+    model, split = tiny_model(2), InMemory([[4, 5, 6] * 30])
     sizes: list[int] = []
     read = model.decoder.read
 
