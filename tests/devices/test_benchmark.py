@@ -30,7 +30,7 @@ def test_a_failing_stage_is_written_down_and_the_next_ones_run(
     bench.stage("sample", lambda: {"sentences_per_second": 1234.4})
     report = json.loads(bench.arguments.output.read_text())
     assert "nothing" in report["stages"]["train"]["error"]
-    assert "no trained run" in report["stages"]["evaluate"]["error"]
+    assert "the training left no run" in report["stages"]["evaluate"]["error"]
     assert "error" not in report["stages"]["sample"]
     assert {"gpu", "torch", "python", "driver", "seqvae"} <= report["machine"].keys()
     assert {"date", "command", "device"} <= report.keys()
