@@ -49,8 +49,8 @@ def read_lines(
 ) -> Iterator[str]:
     """Yields the lines of a file or stream without their line ends; blank and over-long lines are dropped.
 
-    Lines end at LF or CRLF only; a lone CR becomes a space, a byte order mark is dropped. Text whose first MiB has CRs
-    and no LF ends its lines at CR, as on old Macs.
+    Lines end at LF or CRLF only; a lone CR becomes a space, or ends the text; a byte order mark is dropped. Text whose
+    first MiB has CRs and no LF ends its lines at CR, as on old Macs.
 
     keep_blank: yields an empty line for each one dropped, so that line numbers stay.
     label: the name of the text in messages; its path by default.

@@ -39,6 +39,12 @@ def test_only_lf_and_crlf_end_a_line(tmp_path: Path) -> None:
     assert corpus.info["splits"]["train"]["empty"] == 1
 
 
+def test_a_cr_at_the_end_of_the_text_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "cut within CRLF"
+    path.write_bytes(b"a\r\nb\r")
+    assert list(read_lines(path)) == ["a", "b"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_text_without_lf_ends_its_lines_at_cr(tmp_path: Path, encoding: str) -> None:
     text = CLEAN.decode()

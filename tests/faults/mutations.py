@@ -47,7 +47,8 @@ def survive(values: st.SearchStrategy[Any], attempt: Callable[[Any], None], part
     """Makes `attempt` with random values; returns how often it was, `TRIES` at least or a `part` of them."""
     made = 0
 
-    # Always the same in the quick run; in full others every time. Nothing is written to the repository.
+    # The same in every quick run of the same tests (hypothesis also draws constants of the modules that are loaded);
+    # in full others every time. Nothing is written to the repository.
     @settings(
         max_examples=TRIES // part,
         deadline=None,

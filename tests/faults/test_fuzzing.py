@@ -168,7 +168,7 @@ def read_as_python_does(path: Path) -> None:
         return
     text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     bare = "\n" not in text  # lines that end at CR, or one line
-    text = text.replace("\r", "\n" if bare else " ")
+    text = text.removesuffix("\r").replace("\r", "\n" if bare else " ")
     assert lines == [line for line in text.split("\n") if line.strip()]
 
 
