@@ -11,7 +11,7 @@ from pathlib import Path
 from seqvae_cli.errors import UsageError, nearest
 
 FOLDER = Path(__file__).parent / "presets"
-FIRST = ("default", "best")
+FIRST = ("default", "large")
 """The presets that a list begins with; the rest follow by name."""
 
 

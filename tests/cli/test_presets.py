@@ -14,7 +14,7 @@ def test_every_preset_is_listed_with_its_purpose_the_default_first(seqvae: Seqva
     assert (answer.code, answer.lines[0].split()) == (0, ["preset", "purpose"])
     rows = [tuple(line.split(maxsplit=1)) for line in answer.lines[1:]]
     assert rows == [(name, presets.purpose(name)) for name in presets.names()]
-    assert [name for name, _ in rows[:2]] == ["default", "best"]
+    assert [name for name, _ in rows[:2]] == ["default", "large"]
     assert "seqvae train --preset" in answer.err
     found = [json.loads(line) for line in seqvae("presets", "--json").lines]
     assert [(row["preset"], row["purpose"]) for row in found] == rows

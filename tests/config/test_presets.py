@@ -17,7 +17,7 @@ WIDTH = 57
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
-    assert presets.names()[:2] == ["default", "best"]
+    assert presets.names()[:2] == ["default", "large"]
     assert "seed" in presets.names()
     with pytest.raises(UsageError, match="no preset 'defalt'") as caught:
         layers.resolve("defalt")

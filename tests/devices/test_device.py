@@ -36,7 +36,7 @@ STEPS = 20
 
 SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
 
-QUICK = ("best", "vmf")
+QUICK = ("large", "vmf")
 """Presets that the default suite tries on the CPU."""
 
 CUDA = [
