@@ -30,8 +30,8 @@ def show(
 
         seqvae presets
         seqvae presets cyclical
-        seqvae presets best > mine.yaml
-        seqvae presets best --json | jq .settings.model
+        seqvae presets large > mine.yaml
+        seqvae presets large --json | jq .settings.model
     """
     if name is not None:
         text = presets.text(name)
