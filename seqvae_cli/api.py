@@ -213,11 +213,10 @@ def train_model(
     `callback` is told each event of the training (`training.events`); what it raises ends the training, saved as of the
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
     """
-    resolved = layers.resolve(preset, overrides=settings)
-    if data and resolved.data:
+    if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
-    named = data or resolved.data
-    chosen = named if isinstance(named, Corpus) else corpora.find(named) if named else corpora.latest()
+    given = corpora.find(data) if isinstance(data, str) and data else data or None
+    resolved, chosen = session.settle(preset, overrides=settings, corpus=given)
     run = session.start(resolved, chosen, preset=preset, name=name)
     for event in session.fit(run, chosen):
         callback(event)

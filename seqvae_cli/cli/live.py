@@ -26,6 +26,7 @@ from seqvae_cli.training.events import (
     StepEvent,
     WarningEvent,
 )
+from seqvae_cli.training.schedule import ANNEALING, AUTOENCODER
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -54,6 +55,12 @@ REMEDIES = 3
 """Remedies that a hint names, at most."""
 
 
+PHASES = {AUTOENCODER: "autoenc", ANNEALING: "↗ {:.2f}", "": "{:.2f}"}
+"""What the column of the KL weight shows in each phase."""
+
+LEGEND = "autoenc: without the KL yet · ↗: the KL weight rises · later bounds compare"
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the table: training losses in nats a sentence; `validation` is the -ELBO at KL weight 1."""
@@ -62,6 +69,7 @@ class Row:
     step: int
     tokens_per_second: float
     learning_rate: float
+    phase: str
     kl_weight: float
     distortion: float
     rate: float
@@ -73,7 +81,7 @@ class Row:
 
     @classmethod
     def of(cls, event: StepEvent | EvalEvent) -> Row:
-        head = (event.epoch, event.step, event.tokens_per_second, event.learning_rate, event.kl_weight)
+        head = event.epoch, event.step, event.tokens_per_second, event.learning_rate, event.phase, event.kl_weight
         if isinstance(event, StepEvent):
             return cls(*head, event.distortion, event.rate, event.neg_elbo)
         trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
@@ -86,10 +94,10 @@ class Row:
             str(self.step),
             _speed(self.tokens_per_second),
             f"{self.learning_rate:.2g}",
-            f"{self.kl_weight:.2f}",
+            PHASES[self.phase].format(self.kl_weight),
             *(f"{value:z.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
             "" if self.validation is None else f"{self.validation:.2f}",
-            "" if self.perplexity is None else _short(self.perplexity),
+            "" if self.perplexity is None else _shortest(self.perplexity),
             "" if self.mutual_information is None else f"{self.mutual_information:z.1f}",
             "" if self.active_units is None else str(self.active_units),
         ]
@@ -174,7 +182,7 @@ class TrainingView:
                 self._draw(event.step)
         elif self._pace.due():
             display.say(
-                f"epoch {self._of(event.epoch)}  step {event.step}/{event.steps}  "
+                f"epoch {self._of(event)}  step {event.step}/{event.steps}  "
                 f"-ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
                 f"KL weight {event.kl_weight:.2f}  {_speed(event.tokens_per_second)} tokens/s"
             )
@@ -190,14 +198,15 @@ class TrainingView:
         else:
             self._pace.due()
             display.say(
-                f"epoch {self._of(event.epoch)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
+                f"epoch {self._of(event)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
                 f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
                 f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:z.2f}  "
                 f"active units {event.active_units}" + ("  best" if event.best else "")
             )
 
-    def _of(self, epoch: int) -> str:
-        return f"{epoch}/{self._epochs}" if self._epochs else str(epoch)
+    def _of(self, event: StepEvent | EvalEvent) -> str:
+        number = f"{event.epoch}/{self._epochs}" if self._epochs else str(event.epoch)
+        return f"{number} ({event.phase})" if event.phase else number
 
     def _open(self) -> None:
         from rich import progress as bars
@@ -226,7 +235,7 @@ class TrainingView:
         if self._live is None or self._bar is None or self._task is None:
             return
         self._bar.update(self._task, completed=step, total=self.steps)
-        picture = Group(self.table(max(2, self._live.console.height - 6)), self._bar)
+        picture = Group(self.table(max(2, self._live.console.height - 7)), self._bar)
         with suppress(OSError):
             self._live.update(picture, refresh=True)
 
@@ -240,7 +249,8 @@ class TrainingView:
             best = [row for row in rows[:-height] if row.epoch == self.best_epoch]
             rows = best + rows[len(rows) - height + len(best) :]
         wide = self._live is not None and self._live.console.width >= WIDE
-        table = Table(box=box.SIMPLE_HEAD, padding=0)
+        legend = LEGEND if any(row.phase for row in rows) else None
+        table = Table(box=box.SIMPLE_HEAD, padding=0, caption=legend, caption_justify="left")
         for full, short in COLUMNS:
             table.add_column(full if wide else short, justify="right", no_wrap=True)
         for row in rows:
@@ -307,6 +317,10 @@ def _phases(event: StartEvent) -> str:
 
 def _speed(tokens_per_second: float) -> str:
     return f"{tokens_per_second / 1000:.1f}k" if tokens_per_second >= 1000 else f"{tokens_per_second:.0f}"
+
+
+def _shortest(value: float) -> str:
+    return f"{value:.2f}" if value < 1000 else f"{value:.0f}" if value < 1e5 else f"{value:.0e}"
 
 
 def _short(value: float) -> str:

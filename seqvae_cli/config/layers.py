@@ -1,4 +1,4 @@
-"""Settings in layers: defaults (those of preset default) < preset < YAML file < --set < flags; YAML in and out.
+"""Settings in layers: defaults (those of preset default) < preset < corpus < YAML file < --set < flags; YAML in and out.
 
 Every layer is checked when it is added, so that an error names the layer it came from; an unknown key fails and names
 the nearest one.
@@ -24,13 +24,22 @@ UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, RecursionError
 """What the YAML library raises besides its own errors, such as for `!!int ""` and `!!timestamp x`."""
 
 
-def resolve(preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Defaults < preset < YAML file < overrides (dotted keys, such as `{"train.lr": 0.01}`).
+def resolve(
+    preset: str = "default",
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    adapted: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Defaults < preset < adapted < YAML file < overrides (dotted keys, such as `{"train.lr": 0.01}`).
+
+    adapted: what the preset's settings become for a corpus of another size.
 
     Raises `DataError` for a bad file, `UsageError` for a bad preset name or override.
     """
     values: dict[str, Any] = {}
     values = _add(values, parse(presets.text(preset), f"preset {preset}"), DataError, f"preset {preset}: ")
+    for key, value in (adapted or {}).items():
+        values = _add(values, _nested(key, value), UsageError, "")
     if file is not None:
         values = _add(values, parse(_read(file), str(file)), DataError, f"{file}: ")
     for key, value in (overrides or {}).items():

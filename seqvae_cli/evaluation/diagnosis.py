@@ -26,6 +26,9 @@ from seqvae_cli.system.runtime import sentence_stream, stream
 CEILING_MARGIN = 0.1
 """Nats below its ceiling, ln N, within which the estimate of the mutual information is only a lower bound."""
 
+MOSTLY_UNUSED = 4
+"""A code is mostly unused where it costs more than this times what it says."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -67,7 +70,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """One line: no code, collapsed, used at a high price, or used; with the figures that show it."""
+        """One line: no code, collapsed, mostly unused, used at a high price, or used; with the figures that show it."""
         units = f"{self.active_units} of {self.latent_size} units are active"
         if not self.latent_size:
             return "no latent code: a language model"
@@ -76,6 +79,8 @@ class Diagnosis:
         said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats say something"
         if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
+        elif self.rate > MOSTLY_UNUSED * self.mutual_information:
+            return f"mostly unused: {said}; {units}"
         elif self.rate > 2 * self.mutual_information:
             return f"used, at a high price: {said}; {units}"
         return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"

@@ -35,6 +35,8 @@ class StepEvent:
     step: int
     steps: int
     """Steps in all epochs together."""
+    phase: str
+    """The phase of the training: see `schedule.phase`."""
     kl_weight: float
     learning_rate: float
     distortion: float
@@ -49,6 +51,8 @@ class EvalEvent:
 
     epoch: int
     step: int
+    phase: str
+    """The phase at the end of the epoch; `autoencoder` where that ends with it."""
     kl_weight: float
     learning_rate: float
     tokens_per_second: float

@@ -40,7 +40,8 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def update(self, model: SentenceVAE) -> None:
-        share = 1 - self.decay if self.n_averaged else 1.0
+        count = int(self.n_averaged)
+        share = 1 - min(self.decay, (1 + count) / (10 + count)) if count else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
         self.n_averaged += 1
 

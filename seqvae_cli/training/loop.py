@@ -167,6 +167,7 @@ class Trainer:
                     epoch=state.epoch,
                     step=state.step,
                     steps=self.steps_per_epoch * self.epochs,
+                    phase=schedule.phase(self.settings.objective, clock),
                     kl_weight=self.objective.kl_weight(clock),
                     learning_rate=self.learner.learning_rate(clock),
                     distortion=distortion,
@@ -232,6 +233,7 @@ class Trainer:
             epoch=state.epoch,
             step=state.step,
             # Where pretraining just ended, the clock says that annealing begins; the epoch had KL weight 0.
+            phase=schedule.phase(self.settings.objective, self.clock()) if state.pretrained else schedule.AUTOENCODER,
             kl_weight=self.objective.kl_weight(self.clock()) if state.pretrained else 0.0,
             learning_rate=self.learner.learning_rate(self.clock()),
             tokens_per_second=state.epoch_tokens / max(state.epoch_seconds, 1e-9),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqvae_cli.config.schema import ObjectiveSettings
 from seqvae_cli.model import Terms
-from seqvae_cli.training.schedule import Clock, kl_share
+from seqvae_cli.training.schedule import Clock, free_share, kl_share
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class Objective(nn.Module):
         groups = terms.kl.mean(0)
         rate = groups.sum()
         dimensions_a_group = terms.z.size(-1) / max(1, len(groups))
-        cost = groups.clamp(min=self.settings.free_bits * dimensions_a_group).sum()
-        cost = cost.clamp(min=self.settings.free_bits_total)
+        left = free_share(self.settings, clock)
+        cost = groups.clamp(min=left * self.settings.free_bits * dimensions_a_group).sum()
+        cost = cost.clamp(min=left * self.settings.free_bits_total)
         if self.settings.target_rate:
             cost = (rate - kl_share(self.settings, clock) * self.settings.target_rate).abs()
         kl_weight = self.kl_weight(clock)

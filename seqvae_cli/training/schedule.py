@@ -109,6 +109,14 @@ def kl_share(settings: ObjectiveSettings, clock: Clock) -> float:
     return KL_SCHEDULES[settings.kl_schedule].weight(settings, clock)
 
 
+def free_share(settings: ObjectiveSettings, clock: Clock) -> float:
+    """The share of the free bits that is left at a moment."""
+    if settings.free_bits_fade >= 1:
+        return 1.0
+    position = clock.epoch / clock.epochs
+    return min(1.0, max(0.0, (1 - position) / (1 - settings.free_bits_fade)))
+
+
 def annealing_epochs(settings: ObjectiveSettings) -> float:
     """Epochs of annealing after those of pretraining; 0 for a schedule in shares of the training."""
     return KL_SCHEDULES[settings.kl_schedule].annealing(settings)
@@ -121,6 +129,16 @@ def is_annealed(settings: ObjectiveSettings, clock: Clock) -> bool:
 
 
 # --- phases
+
+AUTOENCODER, ANNEALING = "autoencoder", "annealing"
+"""The phases whose bounds are not to be compared with those of later epochs."""
+
+
+def phase(settings: ObjectiveSettings, clock: Clock) -> str:
+    """`AUTOENCODER` without the KL, `ANNEALING` until its weight is full; after that none: an empty text."""
+    if clock.pretraining:
+        return AUTOENCODER
+    return "" if is_annealed(settings, clock) else ANNEALING
 
 
 def shortened_phases(settings: Settings) -> Settings:

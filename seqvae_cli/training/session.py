@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from seqvae_cli.config import layers
+from seqvae_cli.config.adapt import adapted
 from seqvae_cli.config.schema import Settings
+from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
@@ -15,6 +19,23 @@ from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event, WarningEvent
 from seqvae_cli.training.loop import Trainer
+
+
+def settle(
+    preset: str = "default",
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    corpus: Corpus | None = None,
+) -> tuple[Settings, Corpus]:
+    """The settings of a new run, adapted to its corpus, and the corpus: that given, that of the settings, or the last.
+
+    Raises what `layers.resolve` raises, and `NotFoundError` where no such corpus is prepared.
+    """
+    settings = layers.resolve(preset, file, overrides)
+    if corpus is None:
+        corpus = corpora.find(settings.data) if settings.data else corpora.latest()
+    sentences = int(corpus.info["splits"]["train"]["sentences"]) if "train" in corpus.splits else 0
+    return layers.resolve(preset, file, overrides, adapted(settings, sentences)), corpus
 
 
 def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: str | None = None) -> Run:

@@ -10,9 +10,9 @@ import pytest
 from seqvae_cli.training.events import EvalEvent, StartEvent, StepEvent
 
 START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 3, 6, 100, 0)
-STEP = StepEvent(1, 10, 4000, 0.5, 0.00025, 98.123, 17.25, 106.75, 123456.7)
+STEP = StepEvent(1, 10, 4000, "annealing", 0.5, 0.00025, 98.123, 17.25, 106.75, 123456.7)
 EVAL = EvalEvent(
-    *(1, 100, 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3),
+    *(1, 100, "", 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3),
     *(97.5, 16.5, 114.25, 123.456, 5.0, 32, (16.5 / 32,) * 32, True),
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from seqvae_cli.cli import display, live
 from seqvae_cli.config import layers, options, presets
@@ -87,7 +89,7 @@ def test_a_step_is_a_plain_line_when_it_is_due(
     monkeypatch.setattr(display, "PLAIN_SECONDS", 0.0)
     with live.TrainingView() as view:
         view.show(STEP)
-    assert capsys.readouterr().err.startswith("epoch 1  step 10/4000  -ELBO 106.75 = 98.12 + KL 17.25 ")
+    assert capsys.readouterr().err.startswith("epoch 1 (annealing)  step 10/4000  -ELBO 106.75 = 98.12 + KL 17.25 ")
 
 
 def test_quiet_training_shows_only_warnings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +133,23 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
     assert "3* " in last
     assert "2* " not in last
     assert all(name in terminal.getvalue() for _, name in live.COLUMNS)
+
+
+def test_the_table_names_the_phase_of_each_row_and_says_what_it_means() -> None:
+    view = live.TrainingView()
+    phases = ("autoencoder", "annealing", "")
+    for epoch, phase in enumerate(phases, 1):
+        view.show(replace(EVAL, epoch=epoch, phase=phase, kl_weight=(epoch - 1) / 2, elbo_ppl=8.78e5))
+    table = view.table(None)
+    column = [short for _, short in live.COLUMNS].index("KL wt")
+    assert list(table.columns[column].cells) == ["autoenc", "↗ 0.50", "1.00"]
+    assert "autoenc" in str(table.caption)
+    assert "↗" in str(table.caption)
+    view.rows = view.rows[2:]
+    assert view.table(None).caption is None
+    view.rows = [replace(view.rows[0], phase="autoencoder", step=123456, rate=140.56, neg_elbo=171.8)]
+    console = Console(width=80, file=io.StringIO())
+    assert console.measure(view.table(None)).minimum <= 80
 
 
 def test_the_best_epoch_stays_visible() -> None:

@@ -296,6 +296,7 @@ def test_after_pretraining_the_decoder_is_new_and_the_encoder_stays(
     events = [event for event in session.fit(run, tiny_corpus) if isinstance(event, EvalEvent)]
     assert [event.kl_weight for event in events[:2]] == [0, 0]
     assert [event.kl_weight for event in events[2:]] == [1, 1, 1]
+    assert [event.phase for event in events] == ["autoencoder", "autoencoder", "", "", ""]
     assert [event.best for event in events[:3]] == [False, False, True]
     assert len(resets) == 1
     before, after = resets[0]

@@ -134,6 +134,13 @@ def test_phases_that_are_parts_of_a_training_already_are_left_alone() -> None:
     assert schedule.shortened_phases(untrained) == untrained
 
 
+def test_the_phase_of_a_moment() -> None:
+    settings = objective(kl_schedule="linear", kl_warmup=6)
+    names = [schedule.phase(settings, Clock(time, EPOCHS)) for time in (-3, -0.1, 0, 5.9, 6, 40)]
+    assert names == ["autoencoder", "autoencoder", "annealing", "annealing", "", ""]
+    assert schedule.phase(objective(kl_schedule="none"), Clock(0, EPOCHS)) == ""
+
+
 def test_a_language_model_has_no_phases() -> None:
     settings = schedule.shortened_phases(layers.resolve(overrides={"model.latent_size": 0}))
     assert settings.train.pretrain == schedule.annealing_epochs(settings.objective) == 0

@@ -109,8 +109,7 @@ def train(
         if "runtime.device" in overrides:
             open_device(str(overrides["runtime.device"]))
         preset = "default" if preset is None else preset
-        settings = layers.resolve(preset, config, overrides)
-        corpus = corpora.find(settings.data) if settings.data else corpora.latest()
+        settings, corpus = session.settle(preset, config, overrides)
         run = session.start(settings, corpus, preset=preset, name=name)
     display.detail(f"run folder: {run.path}")
     end = None
