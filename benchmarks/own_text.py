@@ -107,7 +107,19 @@ def verdict(default: dict[str, Any], control: dict[str, Any]) -> str:
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown: the default beside `lm`, a line for each text, size and seed."""
     found = {(row["text"], row["size"], row["seed"], row["preset"]): row for row in rows}
-    head = ["text", "sentences", "seed", "`lm`: NLL", "default: IW NLL", "-ELBO", "KL", "MI", "epochs", "seconds", "missing"]
+    head = [
+        "text",
+        "sentences",
+        "seed",
+        "`lm`: NLL",
+        "default: IW NLL",
+        "-ELBO",
+        "KL",
+        "MI",
+        "epochs",
+        "seconds",
+        "missing",
+    ]
     body = []
     for text, size, seed, preset in sorted(found):
         default, control = found[text, size, seed, preset], found.get((text, size, seed, "lm"))

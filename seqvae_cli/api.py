@@ -46,6 +46,7 @@ from seqvae_cli.system import runtime
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.training import session
 from seqvae_cli.training.events import Event
+from seqvae_cli.training.initial import Initial
 
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 
@@ -206,18 +207,21 @@ def train_model(
     data: str | Corpus | None = None,
     preset: str = "default",
     name: str | None = None,
+    init: str | Run | None = None,
     callback: Callable[[Event], object] = lambda _: None,
 ) -> Model:
     """Trains a new run and gives its best model. `settings` have dotted names, such as {"train.epochs": 5}.
 
     `callback` is told each event of the training (`training.events`); what it raises ends the training, saved as of the
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
+    `init` is a run whose weights, model and tokenizer the new one begins with.
     """
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None
-    resolved, chosen = session.settle(preset, overrides=settings, corpus=given)
-    run = session.start(resolved, chosen, preset=preset, name=name)
+    begun = Initial(registry.find(init, trained=True) if isinstance(init, str) else init) if init else None
+    resolved, chosen = session.settle(preset, overrides=settings, corpus=given, initial=begun)
+    run = session.start(resolved, chosen, preset=preset, name=name, initial=begun)
     for event in session.fit(run, chosen):
         callback(event)
     return load(run.name, device=resolved.runtime.device)

@@ -8,7 +8,6 @@ docs/settings.md has the rule as a table, with what it was chosen by.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from seqvae_cli.config.schema import Settings

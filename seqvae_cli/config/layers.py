@@ -1,4 +1,4 @@
-"""Settings in layers: defaults (those of preset default) < preset < corpus < YAML file < --set < flags; YAML in and out.
+"""Settings in layers: defaults (of preset default) < preset < corpus < YAML file < --set < flags; YAML in and out.
 
 Every layer is checked when it is added, so that an error names the layer it came from; an unknown key fails and names
 the nearest one.

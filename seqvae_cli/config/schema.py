@@ -64,7 +64,9 @@ class ModelSettings(_Section):
         "rotary)",
     )
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder's recurrent layers")
-    encoder_dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the words that the encoder reads and of its summary")
+    encoder_dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout rate of the words that the encoder reads and of its summary"
+    )
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
         0.0, ge=0, lt=1, description="share of the decoder's recurrent weights dropped at each step"
@@ -99,7 +101,12 @@ class ObjectiveSettings(_Section):
     free_bits_total: float = Field(
         7.0, ge=0, le=100000, description="nats of KL in all dimensions together that cost nothing"
     )
-    free_bits_fade: float = Field(1.0, ge=0, le=1, description="share of the training after which the free bits fall to 0 in its last epoch; 1: never")
+    free_bits_fade: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the training after which the free bits fall to 0 in its last epoch; 1: never",
+    )
     target_rate: float = Field(
         0.0,
         ge=0,
@@ -113,7 +120,8 @@ class ObjectiveSettings(_Section):
 
 class TrainSettings(_Section):
     adapt: bool = Field(
-        True, description="batches, epochs, phases, dropout, free bits and early stop follow from the corpus, if not given"
+        True,
+        description="batches, epochs, phases, dropout, free bits and early stop follow from the corpus, if not given",
     )
     epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training split")
     pretrain: float = Field(

@@ -6,6 +6,7 @@ import errno
 import platform
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,18 @@ def check_name(name: str) -> str:
     return name
 
 
-def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any], name: str | None = None) -> Run:
+def create(
+    prefix: str,
+    *,
+    config: str,
+    tokenizer: bytes,
+    corpus: dict[str, Any],
+    name: str | None = None,
+    fill: Callable[[Path], dict[str, Any]] = lambda _: {},
+) -> Run:
     """A new run folder: `name`, else `prefix-N` with N after the highest. Safe beside other processes.
+
+    fill: writes more into the folder before it gets its name; returns more entries of run.json.
 
     Raises `UsageError` where `name` is taken or invalid.
     """
@@ -49,7 +60,7 @@ def create(prefix: str, *, config: str, tokenizer: bytes, corpus: dict[str, Any]
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
         }
-        files.write_json(draft / "run.json", info, sealed=True)
+        files.write_json(draft / "run.json", info | fill(draft), sealed=True)
         return Run(publish(draft, name, prefix))
 
 

@@ -26,7 +26,7 @@ from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name, sum_type
-from seqvae_cli.training import aggressive, schedule
+from seqvae_cli.training import aggressive, initial, schedule
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -88,6 +88,12 @@ class Trainer:
     def complete(self) -> bool:
         """Whether nothing is left to train."""
         return self.state.epoch > self.epochs or (self.state.done and not self.setup.extended)
+
+    def begin(self) -> None:
+        """Takes the initial weights of the run, if it has any, in place of random ones. Raises `CheckpointError`."""
+        if (path := initial.weights(self.run)) is not None:
+            checkpoint.load_weights(self.model, path)
+            self.learner.new_optimizer(self.state.learning_rate)
 
     # --- the loop
 

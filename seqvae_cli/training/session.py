@@ -18,6 +18,7 @@ from seqvae_cli.system import files
 from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event, WarningEvent
+from seqvae_cli.training.initial import Initial
 from seqvae_cli.training.loop import Trainer
 
 
@@ -26,27 +27,43 @@ def settle(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     corpus: Corpus | None = None,
+    initial: Initial | None = None,
 ) -> tuple[Settings, Corpus]:
-    """The settings of a new run, adapted to its corpus, and the corpus: that given, that of the settings, or the last.
+    """The settings of a new run, adapted to its corpus, and the corpus.
 
-    Raises what `layers.resolve` raises, and `NotFoundError` where no such corpus is prepared.
+    The corpus is the one given, that of the settings, that of the run with the `initial` weights, or the last one
+    prepared. Raises what `layers.resolve` raises, and `NotFoundError` where no such corpus is prepared.
     """
     settings = layers.resolve(preset, file, overrides)
     if corpus is None:
-        corpus = corpora.find(settings.data) if settings.data else corpora.latest()
+        folder = settings.data or (initial.run.info["corpus"]["folder"] if initial else "")
+        corpus = corpora.find(folder) if folder else corpora.latest()
     sentences = int(corpus.info["splits"]["train"]["sentences"]) if "train" in corpus.splits else 0
-    return layers.resolve(preset, file, overrides, adapted(settings, sentences)), corpus
+    layer = adapted(settings, sentences)
+    return layers.resolve(preset, file, overrides, initial.layer(layer) if initial else layer), corpus
 
 
-def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: str | None = None) -> Run:
+def start(
+    settings: Settings,
+    corpus: Corpus,
+    *,
+    preset: str = "default",
+    name: str | None = None,
+    initial: Initial | None = None,
+) -> Run:
     """Makes a run folder for `settings` on `corpus`, named `name` or CORPUS-PRESET-N.
 
+    initial: the weights that it begins with; None: random ones.
+
     Raises `MachineError` where the device or the precision is not available, `UsageError` for a corpus without training
-    or validation sentences or a taken name, `DataError` for a damaged corpus: before the folder is made.
+    or validation sentences, a taken name, or `initial` weights that do not fit, `DataError` for a damaged corpus:
+    before the folder is made.
     """
     setup.resolve_runtime(settings.runtime)
     _check_splits(corpus)
     corpus.verify()
+    if initial:
+        initial.check(settings, corpus)
     settings = settings.model_copy(update={"data": corpus.path.name})
     return registry.create(
         f"{corpus.name}-{preset}",
@@ -54,6 +71,7 @@ def start(settings: Settings, corpus: Corpus, *, preset: str = "default", name: 
         config=layers.dump(settings),
         tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
         corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
+        **({"fill": initial.fill} if initial else {}),
     )
 
 
@@ -93,6 +111,8 @@ def fit(
         try:
             trainer = Trainer(run, corpus, resolved, stop)
             restored = resuming.Restored(trainer) if resume else None
+            if restored is None or restored.last is None:
+                trainer.begin()
             if not trainer.complete:
                 run.start()
                 started = True

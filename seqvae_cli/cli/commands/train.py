@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from seqvae_cli.cli.options import Json, complete_preset, complete_run
 from seqvae_cli.cli.settings import SettingsCommand, given
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqvae_cli.data.corpus import Corpus
 
 app = typer.Typer()
 
@@ -61,6 +64,16 @@ def train(
             rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Begin a new run with the weights, the model and the tokenizer of RUN, without pretraining and "
+            "annealing; --data names another corpus, made by `seqvae prepare TEXT --tokenizer-of RUN`.",
+            autocompletion=complete_run,
+            rich_help_panel=DATA_AND_RUN,
+        ),
+    ] = None,
     keep_schedule: Annotated[
         bool,
         typer.Option(
@@ -90,13 +103,15 @@ def train(
         from seqvae_cli.runs import registry
         from seqvae_cli.training import session
         from seqvae_cli.training.events import EndEvent
+        from seqvae_cli.training.initial import Initial
 
     overrides = _assignments(set_ or []) | given(context)
     epochs = precision = None
     if resume is not None:
         other = set(overrides) - {"train.epochs", "runtime.precision"}
         precision = overrides.get("runtime.precision")
-        if other or precision not in (None, "float32") or config or name is not None or preset is not None:
+        changed = config or init or name is not None or preset is not None
+        if other or precision not in (None, "float32") or changed:
             hint = "only --epochs, --keep-schedule and --precision float32 may be given with --resume"
             raise UsageError("a resumed run keeps its settings", hint)
         run = registry.resumable() if resume == "auto" else registry.find(resume)
@@ -109,8 +124,11 @@ def train(
         if "runtime.device" in overrides:
             open_device(str(overrides["runtime.device"]))
         preset = "default" if preset is None else preset
-        settings, corpus = session.settle(preset, config, overrides)
-        run = session.start(settings, corpus, preset=preset, name=name)
+        initial = Initial(registry.find(init, trained=True)) if init is not None else None
+        settings, corpus = session.settle(preset, config, overrides, initial=initial)
+        run = session.start(settings, corpus, preset=preset, name=name, initial=initial)
+        if initial:
+            display.say(f"begins with the weights of {initial.run.name}, step {initial.step}; {_unknown(corpus)}")
     display.detail(f"run folder: {run.path}")
     end = None
     with _stop_on_signals() as stop, TrainingView() as view:
@@ -144,6 +162,12 @@ def train(
     if layers.load(run.path / "config.yaml").model.latent_size:
         follow.append(f"seqvae interpolate --random -r {run.name}")
     display.say(f"next: {' · '.join(follow)}")
+
+
+def _unknown(corpus: Corpus) -> str:
+    counts = corpus.info["splits"]["train"]
+    share = counts["unknown"] / max(1, counts["words"])
+    return f"{100 * share:.2f} % of the training words of {corpus.name} are unknown to it"
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
