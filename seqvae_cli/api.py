@@ -57,9 +57,8 @@ class Model(TextModel):
     def __init__(self, run: Run, settings: Settings, tokenizer: Tokenizer, network: SentenceVAE, step: int) -> None:
         # In the precision of the training; in float32 where this device is slow in that.
         fast = runtime.resolve_precision("auto", network.device)
-        super().__init__(
-            run.name, tokenizer, network, torch.float32 if run.info.get("precision") == "float32" else fast
-        )
+        precision = torch.float32 if run.info.get("precision") == "float32" else fast
+        super().__init__(run.name, tokenizer, network, precision, unk=not settings.train.unknown)
         self.run = run
         """The run it comes from: `run.metrics()` are its epochs, `run.path` its folder."""
         self.settings = settings

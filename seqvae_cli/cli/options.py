@@ -87,7 +87,15 @@ TopP = Annotated[
         rich_help_panel=DECODING,
     ),
 ]
-NoUnk = Annotated[bool, typer.Option("--no-unk", help="Never choose <unk>.", rich_help_panel=DECODING)]
+Unk = Annotated[
+    bool | None,
+    typer.Option(
+        "--unk/--no-unk",
+        help="Whether <unk> may be chosen [default: where the training text has it].",
+        show_default=False,
+        rich_help_panel=DECODING,
+    ),
+]
 MaxLen = Annotated[
     int,
     typer.Option(

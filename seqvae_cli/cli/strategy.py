@@ -17,7 +17,7 @@ def strategy_from_options(
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
-    no_unk: bool = False,
+    unk: bool | None = None,
 ) -> Strategy:
     """The strategy of these options; None: not given. Raises `UsageError` where two contradict each other."""
     choices = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
@@ -36,5 +36,5 @@ def strategy_from_options(
         temperature=1.0 if temperature is None else temperature,
         top_k=top_k or 0,
         top_p=1.0 if top_p is None else top_p,
-        unk=not no_unk,
+        unk=unk,
     )

@@ -136,6 +136,12 @@ class TrainSettings(_Section):
     batch_tokens: int = Field(
         0, ge=0, le=100_000_000, description="tokens a step, padding counted; 0: batches by sentences"
     )
+    unknown: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the words seen once that a step reads as <unk>, so that unknown words have a probability",
+    )
     lr: float = Field(2e-3, gt=0, le=10, description="learning rate of Adam")
     lr_schedule: Literal["plateau", "cosine"] = Field(
         "cosine", description="lower the learning rate on plateaus, or along a cosine down to 0 in the last epoch"

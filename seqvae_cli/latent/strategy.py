@@ -33,8 +33,9 @@ class Strategy:
     """Only the likeliest words that together reach probability p (Holtzman et al. 2020)."""
     beam: int = 0
     """Hypotheses of a beam search for the likeliest sentence; 0: words are chosen one at a time instead."""
-    unk: bool = True
-    """Whether `<unk>`, which stands for every word outside the vocabulary, may be chosen."""
+    unk: bool | None = None
+    """Whether `<unk>`, which stands for every word outside the vocabulary, may be chosen; None: where the training text
+    has it."""
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for values out of range."""
@@ -49,8 +50,8 @@ class Strategy:
             )
 
     def allowed_logits(self, logits: Tensor) -> Tensor:
-        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` unless `unk`."""
-        masked = torch.tensor([PAD, BOS] if self.unk else [PAD, BOS, UNK], device=logits.device)
+        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` where `unk` is False."""
+        masked = torch.tensor([PAD, BOS, UNK] if self.unk is False else [PAD, BOS], device=logits.device)
         return logits.index_fill(-1, masked, -torch.inf)
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:

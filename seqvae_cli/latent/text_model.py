@@ -9,6 +9,7 @@ before it is answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypedDict, Unpack
 
@@ -63,7 +64,9 @@ class TextModel:
     Its methods only read it: several threads may call them at once.
     """
 
-    def __init__(self, name: str, tokenizer: Tokenizer, network: SentenceVAE, precision: torch.dtype) -> None:
+    def __init__(
+        self, name: str, tokenizer: Tokenizer, network: SentenceVAE, precision: torch.dtype, *, unk: bool = True
+    ) -> None:
         self.name = name
         """Its name in messages."""
         self.tokenizer = tokenizer
@@ -71,10 +74,16 @@ class TextModel:
         """The weights, in eval mode on their device."""
         self.precision = precision
         """Precision of matrix products, but for codes and log p(x|z), which are computed in float32."""
+        self.unk = unk
+        """Whether the training text has `<unk>`; a `Strategy` that does not say chooses it there alone."""
 
     @property
     def latent_size(self) -> int:
         return self.network.settings.latent_size
+
+    def _complete(self, strategy: Strategy) -> Strategy:
+        check_strategy(strategy)
+        return replace(strategy, unk=self.unk) if strategy.unk is None else strategy
 
     def encode(self, sentences: Sequence[str]) -> Code:
         """Posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
@@ -123,7 +132,7 @@ class TextModel:
     ) -> Iterator[Decoded | None]:
         """A sentence for each code [L], in order; None where there is None instead of a code."""
         self.require_latent()
-        check_strategy(strategy)
+        strategy = self._complete(strategy)
         check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
         given = check_iterable(codes, "codes")
         rows = (
@@ -178,7 +187,7 @@ class TextModel:
     ) -> Iterator[tuple[str, Decoded | None]]:
         """Each line with its reconstruction, in order, as they come; None for a line without words."""
         self.require_latent()
-        check_strategy(strategy)
+        strategy = self._complete(strategy)
         check_counts(max_len=(max_len, 1))
         texts = check_sentences(lines)
 
@@ -225,7 +234,7 @@ class TextModel:
 
         The same for any `batch_size`. With `codes` there is one sentence a code, and `count` is ignored.
         """
-        check_strategy(strategy)
+        strategy = self._complete(strategy)
         check_counts(count=(count, 0), seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
         first = self._start(start)
         given = None if codes is None else self._codes(codes)
@@ -297,7 +306,7 @@ class TextModel:
         self.require_latent()
         if random == (first is not None or last is not None):
             raise UsageError("an interpolation is between two sentences, or random", "give one of the two")
-        check_strategy(strategy)
+        strategy = self._complete(strategy)
         if path is not None and path not in tuple(paths.PATHS):
             raise UsageError(f"no path {path!r}", f"known: {', '.join(paths.PATHS)}")
         steps = (RANDOM_STEPS if random else STEPS) if steps is None else steps

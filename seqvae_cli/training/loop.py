@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, collate, epoch_order
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import checkpoint
@@ -45,6 +47,11 @@ from seqvae_cli.training.state import TrainingState
 STEPS_PER_EVENT = 10
 
 
+def seen_once(tokens: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
+    """By token id: whether it occurs exactly once among `tokens`, the flat ids of a split."""
+    return np.bincount(tokens) == 1
+
+
 class StopRequested(Exception):  # noqa: N818 - no error: the user asked for it
     """Raised inside validation when `stop()` turns true."""
 
@@ -62,6 +69,7 @@ class Trainer:
         self.lengths = self.train_split.lengths
         if train.max_len:
             self.lengths = self.lengths.clip(max=train.max_len)
+        self.seen_once = seen_once(self.train_split.tokens) if train.unknown else np.zeros(0, dtype=np.bool_)
         self.state = TrainingState(learning_rate=train.lr, aggressive=train.aggressive, pretrained=not train.pretrain)
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
@@ -200,21 +208,28 @@ class Trainer:
         if self.state.aggressive and self.state.pretrained:
             aggressive.train_encoder(self.learner, self.random_batches(rows, number), clock, number)
             part = "decoder"
-        loss = self.learner.step(self.batch(rows), clock, number, part=part)
+        loss = self.learner.step(self.batch(rows, number), clock, number, part=part)
         self.state.batch += 1
         self.state.step += 1
         self.state.sentences += len(rows)
         return loss
 
-    def batch(self, rows: Any) -> Batch:
-        return collate([self.train_split[int(i)] for i in rows], self.settings.train.max_len)
+    def batch(self, rows: Any, number: int) -> Batch:
+        """The sentences `rows`, for step `number`: some of the words seen once are unknown in it."""
+        sentences = [self.train_split[int(i)] for i in rows]
+        if share := self.settings.train.unknown:
+            random = np.random.default_rng((self.settings.seed, number))
+            sentences = [
+                np.where(self.seen_once[ids] & (random.random(len(ids)) < share), UNK, ids) for ids in sentences
+            ]
+        return collate(sentences, self.settings.train.max_len)
 
     def random_batches(self, first: Any, number: int) -> Iterator[Batch]:
         """The batch of `first`, then batches of this epoch drawn at random, without end."""
-        yield self.batch(first)
+        yield self.batch(first, number)
         random = np.random.default_rng((self.settings.seed, number))
         while True:
-            yield self.batch(self.order[random.integers(len(self.order))])
+            yield self.batch(self.order[random.integers(len(self.order))], number)
 
     # --- after the steps of an epoch
 

@@ -423,6 +423,17 @@ def test_no_unk_keeps_unknown_words_out_of_every_answer(seqvae: Seqvae) -> None:
         assert "<unk>" not in known.out, arguments
 
 
+def test_unk_is_no_word_where_only_the_training_reads_it(seqvae: Seqvae) -> None:
+    """Words seen once are `<unk>` in some steps, so that it has a probability; the text has none."""
+    text = "\n".join(f"{sentence} w{number} v{number}" for number, sentence in enumerate(tiny_text())).encode()
+    assert seqvae("prepare", "-", "--name", "once", stdin=text).code == 0
+    assert seqvae("train", "--data", "once", *SMALL, "--epochs", "10", "--set", "train.unknown=1").code == 0
+    drawn = [seqvae("sample", "-n", "20", *more).out for more in ([], ["--no-unk"], ["--unk"])]
+    assert drawn[0] == drawn[1]
+    assert "<unk>" not in drawn[0]
+    assert "<unk>" in drawn[2]
+
+
 def test_sample_in_json_has_the_log_probability(seqvae: Seqvae) -> None:
     rows = [json.loads(line) for line in seqvae("sample", "-n", "5", "--json", "--batch-size", "2").lines]
     assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]

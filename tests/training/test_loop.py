@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from seqvae_cli import api
+from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import EOS, UNK
 from seqvae_cli.errors import UPGRADE, CheckpointError, DivergedError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.system import files
-from seqvae_cli.training import aggressive, session
+from seqvae_cli.training import aggressive, session, setup
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -26,7 +29,7 @@ from seqvae_cli.training.events import (
     StepEvent,
     WarningEvent,
 )
-from seqvae_cli.training.loop import Trainer
+from seqvae_cli.training.loop import Trainer, seen_once
 from tests.trainings import assert_same_run, copied, fit, new_run
 
 
@@ -266,6 +269,29 @@ def test_batches_by_tokens_and_a_short_max_len_train(tiny_corpus: Corpus) -> Non
     assert events[0].steps_per_epoch != 10
 
 
+# --- unknown words
+
+
+def test_words_seen_once_are_unknown_in_a_share_of_the_steps(tiny_corpus: Corpus) -> None:
+    split = tiny_corpus.split("train")
+    counts = np.bincount(split.tokens)
+    assert (seen_once(split.tokens) == (counts == 1)).all()
+    run = new_run(tiny_corpus, "unknown", train__unknown=0.25)
+    trainer = Trainer(run, tiny_corpus, setup.resolve(run), bool)
+    trainer.seen_once = np.ones(len(tiny_corpus.tokenizer), dtype=np.bool_)
+    rows = np.arange(len(split))
+    found = [trainer.batch(rows, number) for number in range(1, 41)]
+    plain = collate([split[i] for i in rows])
+    words = plain.ids > EOS
+    shares = [(batch.ids[words] == UNK).mean() for batch in found]
+    assert np.mean(shares) == pytest.approx(0.25, abs=0.01)
+    assert all((batch.ids == plain.ids)[batch.ids != UNK].all() for batch in found)
+    assert (found[0].ids == trainer.batch(rows, 1).ids).all()
+    assert (found[0].ids != found[1].ids).any()
+    trainer.seen_once[:] = False
+    assert (trainer.batch(rows, 1).ids == plain.ids).all()
+
+
 # --- phases
 
 
@@ -331,6 +357,7 @@ def test_a_language_model_does_not_begin_as_an_autoencoder(tiny_corpus: Corpus) 
         {"objective__min_rate": 3.0, "objective__free_bits_total": 0.0},
         {"model__latent_size": 0},
         {"train__average": 0.9, "train__pretrain": 0.7},
+        {"train__unknown": 0.5},
         {"model__weight_drop": 0.3, "model__locked_dropout": True, "train__lr_cycles": 2},
     ],
     ids=lambda settings: next(iter(settings)),

@@ -16,13 +16,13 @@ from seqvae_cli.cli.options import (
     Device,
     Json,
     MaxLen,
-    NoUnk,
     RunOption,
     Seed,
     Temperature,
     Threads,
     TopK,
     TopP,
+    Unk,
 )
 from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -40,7 +40,7 @@ def decode(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
-    no_unk: NoUnk = False,
+    unk: Unk = None,
     max_len: MaxLen = 100,
     batch_size: BatchSize = 256,
     seed: Seed = 0,
@@ -63,7 +63,7 @@ def decode(
         seqvae encode sentences.txt | seqvae decode --beam 5 --json | jq -r .text
     """
     greedy = beam is temperature is top_k is top_p is None
-    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
+    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, unk)
     from seqvae_cli.latent.codes import check_file, read_codes
 
     names = source or ["-"]

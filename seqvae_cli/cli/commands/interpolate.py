@@ -12,11 +12,11 @@ from seqvae_cli.cli.options import (
     Device,
     Json,
     MaxLen,
-    NoUnk,
     RunOption,
     Seed,
     Start,
     Threads,
+    Unk,
 )
 from seqvae_cli.cli.sentences import sentence_arguments, utf8
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -40,7 +40,7 @@ def interpolate(
     even: Annotated[
         bool, typer.Option("--even", help="Steps at which the sentence changes evenly, instead of the code.")
     ] = False,
-    no_unk: NoUnk = False,
+    unk: Unk = None,
     max_len: MaxLen = 100,
     run_option: RunOption = None,
     seed: Seed = 0,
@@ -84,7 +84,7 @@ def interpolate(
     found = model.interpolation(
         **ends,
         steps=steps,
-        strategy=strategy_from_options(True, no_unk=no_unk),
+        strategy=strategy_from_options(True, unk=unk),
         start=utf8(start),
         path=path,
         even=even,

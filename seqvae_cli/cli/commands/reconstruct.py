@@ -6,7 +6,7 @@ import typer
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import Cuts, counting, open_model
-from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, NoUnk, RunOption, Text, Threads
+from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, RunOption, Text, Threads, Unk
 from seqvae_cli.cli.sentences import open_lines
 from seqvae_cli.cli.strategy import strategy_from_options
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 def reconstruct(
     text: Text,
     beam: Beam = None,
-    no_unk: NoUnk = False,
+    unk: Unk = None,
     max_len: MaxLen = 100,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
@@ -37,7 +37,7 @@ def reconstruct(
         seqvae reconstruct sentences.txt --json | jq -r .reconstruction
     """
     lines = open_lines(text, encoding)
-    strategy = strategy_from_options(beam is None, beam, no_unk=no_unk)
+    strategy = strategy_from_options(beam is None, beam, unk=unk)
     model = open_model(None, run_option, device, threads)
 
     cuts = Cuts(max_len)

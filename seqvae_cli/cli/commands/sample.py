@@ -15,7 +15,6 @@ from seqvae_cli.cli.options import (
     Greedy,
     Json,
     MaxLen,
-    NoUnk,
     RunArgument,
     RunOption,
     Seed,
@@ -24,6 +23,7 @@ from seqvae_cli.cli.options import (
     Threads,
     TopK,
     TopP,
+    Unk,
 )
 from seqvae_cli.cli.sentences import utf8
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -42,7 +42,7 @@ def sample(
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
-    no_unk: NoUnk = False,
+    unk: Unk = None,
     max_len: MaxLen = 100,
     batch_size: BatchSize = 256,
     seed: Seed = 0,
@@ -63,7 +63,7 @@ def sample(
         seqvae sample -n 5 --beam 5
         seqvae sample -n 1000 --json | jq -r .text | sort | uniq -c
     """
-    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, no_unk)
+    strategy = strategy_from_options(greedy, beam, temperature, top_k, top_p, unk)
     model = open_model(run, run_option, device, threads)
     options: dict[str, Any] = {"start": utf8(start), "seed": seed, "max_len": max_len, "batch_size": batch_size}
     cuts = Cuts(max_len)
