@@ -51,6 +51,13 @@ COLUMNS = (
     *((FIGURES[key].label, FIGURES[key].short) for key in ("mutual_information", "active_units")),
 )
 
+OVERFIT = 0.01
+"""Share by which the last validation -ELBO is above the best one where a training overfits."""
+LITTLE = 0.5
+"""Nats of mutual information below which a code says little."""
+CODE_PAYS = 3_000
+"""Sentences from which on a code paid for itself on most texts: docs/results.md."""
+
 REMEDIES = 3
 """Remedies that a hint names, at most."""
 
@@ -78,6 +85,7 @@ class Row:
     perplexity: float | None = None
     mutual_information: float | None = None
     active_units: int | None = None
+    validation_rate: float | None = None
 
     @classmethod
     def of(cls, event: StepEvent | EvalEvent) -> Row:
@@ -86,7 +94,7 @@ class Row:
             return cls(*head, event.distortion, event.rate, event.neg_elbo)
         trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
         validated = event.neg_elbo, event.elbo_ppl, event.mutual_information
-        return cls(*head, *trained, *validated, event.active_units)
+        return cls(*head, *trained, *validated, event.active_units, event.rate)
 
     def cells(self, best: bool) -> list[str]:
         return [
@@ -112,6 +120,7 @@ class TrainingView:
         self.best_epoch: int | None = None
         self.collapses = 0
         self.steps: int | None = None
+        self.started: StartEvent | None = None
         self._epochs: int | None = None
         self._live: Live | None = None
         self._bar: Progress | None = None
@@ -162,6 +171,7 @@ class TrainingView:
                 self.current = None
 
     def _start(self, event: StartEvent) -> None:
+        self.started = event
         self.steps, self._epochs = event.epochs * event.steps_per_epoch, event.epochs
         epochs, steps = counted(event.epochs, "epoch"), counted(event.steps_per_epoch, "step")
         display.say(
@@ -170,6 +180,8 @@ class TrainingView:
             + _phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
+        if event.settings.train.adapt and not event.step:
+            display.say(_sizes(event))
         if self._bar is not None and self._task is not None:
             self._bar.reset(self._task, total=self.steps, completed=event.step)
             self._draw(event.step)
@@ -259,6 +271,29 @@ class TrainingView:
         return table
 
 
+def lessons(view: TrainingView) -> list[str]:
+    """What the epochs of a finished training say about the corpus: overfitting, and a code that says little."""
+    best = next((row for row in view.rows if row.epoch == view.best_epoch), None)
+    if best is None or view.started is None or best.validation is None:
+        return []
+    last, found = view.rows[-1], []
+    if last.validation is not None and last.validation > best.validation * (1 + OVERFIT) > last.neg_elbo:
+        found.append(
+            f"it overfits: after epoch {best.epoch}, whose weights are kept, the training -ELBO fell to "
+            f"{last.neg_elbo:.2f} and that of validation rose to {last.validation:.2f}"
+        )
+    said, cost = best.mutual_information or 0.0, best.validation_rate or 0.0
+    if view.started.settings.model.latent_size and said < LITTLE:
+        few, preset = view.started.sentences, "seqvae train --preset lm"
+        more = f"{counted(few, 'sentence')} may be too few: {CODE_PAYS:,} of the same kind would help"
+        advice = more if few < CODE_PAYS else "its sentences may have little in common that one code could say"
+        found.append(
+            f"its code says {said:z.2f} nats and costs {cost:z.2f}: {advice}. Without a code, `{preset}` is as good; "
+            "`--preset autoencoder-like` gives sentences back, at a worse bound"
+        )
+    return found
+
+
 def collapse_hint(event: CollapseEvent) -> str:
     """What keeps the latent code in use and is not among the settings of the run already."""
     model, objective, train = event.settings.model, event.settings.objective, event.settings.train
@@ -313,6 +348,20 @@ def _phases(event: StartEvent) -> str:
     lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}
     parts = [f"{round(length, 2):g} {name}" for name, length in lengths.items() if length]
     return f" (the first {', the next '.join(parts)})"
+
+
+def _sizes(event: StartEvent) -> str:
+    """What follows from the size of the corpus, in one line."""
+    model, train, free = event.settings.model, event.settings.train, event.settings.objective.free_bits_total
+    batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
+    parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
+    if model.latent_size and free:
+        parts.append(f"{free:.2g} free nats")
+    if train.unknown:
+        parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
+    if train.early_stop:
+        parts.append(f"an end after {counted(train.early_stop, 'epoch')} without progress")
+    return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
 
 
 def _speed(tokens_per_second: float) -> str:

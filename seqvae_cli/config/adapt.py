@@ -1,6 +1,6 @@
-"""The rule by which the sizes of a preset follow from the number of training sentences.
+"""The rule by which the sizes of a preset follow from the training split.
 
-A preset gives batches, epochs, phases, dropout and free bits for `FULL` sentences and more, the size of `toy` and the
+A preset gives batches, epochs, phases, dropout and free bits for `FULL` sentences and more, the sizes of `toy` and the
 Penn Treebank. A smaller corpus gets smaller batches and more epochs, so that it has enough steps; more dropout, since
 it is read more often; and fewer free bits, which fall to 0 towards the end: nats that say nothing are given back.
 docs/settings.md has the rule as a table, with what it was chosen by.
@@ -8,17 +8,62 @@ docs/settings.md has the rule as a table, with what it was chosen by.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from seqvae_cli.config.schema import Settings
 
-FULL = 20_000
-"""Training sentences from which on a preset's own sizes hold."""
+FULL, FEW = 20_000, 300
+"""Training sentences from which on, and up to which, a setting is at its one end and at its other."""
 
 
-def adapted(settings: Settings, sentences: int) -> dict[str, Any]:
-    """The settings, by dotted key, that differ from those of the preset for a corpus of so many training sentences.
+@dataclass(frozen=True)
+class Facts:
+    """What the rule reads of a training split."""
 
-    Empty where `train.adapt` is off.
+    sentences: int
+    seen_once: int
+    """Words that occur once; 0 where an unknown word cannot occur, or the text itself has `<unk>`."""
+    seen_twice: int
+
+
+def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
+    """The settings, by dotted key, that a preset's give way to on a training split; none where `train.adapt` is off."""
+    train, model, objective = settings.train, settings.model, settings.objective
+    if not train.adapt:
+        return {}
+    found: dict[str, Any] = {"train.unknown": unknown_share(facts)}
+    small = smallness(facts.sentences)
+    if not small:
+        return found
+    scale = facts.sentences / FULL
+    epochs = round(train.epochs * scale**-0.15)
+    longer = epochs / train.epochs
+    return found | {
+        "train.batch_size": max(4, 2 ** round(math.log2(train.batch_size * scale**0.35))),
+        "train.epochs": epochs,
+        "train.pretrain": train.pretrain * longer,
+        "objective.kl_hold": objective.kl_hold * longer,
+        "objective.kl_warmup": objective.kl_warmup * longer,
+        "objective.free_bits_total": objective.free_bits_total * (1 - small * 4 / 7),
+        "objective.free_bits_fade": 0.3,
+        "model.dropout": max(model.dropout, 0.35 + 0.3 * small),
+        "train.early_stop": train.early_stop or max(5, epochs // 4),
+    }
+
+
+def smallness(sentences: int) -> float:
+    """Where a corpus stands between `FULL` sentences, 0, and `FEW`, 1, on a logarithmic scale."""
+    return min(1.0, max(0.0, math.log(FULL / max(1, sentences)) / math.log(FULL / FEW)))
+
+
+def unknown_share(facts: Facts) -> float:
+    """The share of the words seen once that training reads as unknown.
+
+    By Good's estimates (1953, equation 9), of T tokens n1 / T of new text are words not seen, and 2 n2 / T are words
+    seen once, with n1 words seen once and n2 seen twice. This share gives `<unk>` and the others these proportions.
     """
-    return {}
+    if not facts.seen_once:
+        return 0.0
+    return facts.seen_once / (facts.seen_once + 2 * facts.seen_twice)

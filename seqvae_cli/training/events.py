@@ -25,6 +25,10 @@ class StartEvent:
     steps_per_epoch: int
     step: int
     """Steps already done: 0, unless the run was resumed."""
+    sentences: int
+    """Of the training split."""
+    settings: Settings
+    """Those of the run, phases shortened."""
 
 
 @dataclass(frozen=True)

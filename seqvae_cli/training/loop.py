@@ -123,6 +123,8 @@ class Trainer:
             annealing=schedule.annealing_epochs(self.settings.objective),
             steps_per_epoch=self.steps_per_epoch,
             step=state.step,
+            sentences=len(self.train_split),
+            settings=self.settings,
         )
         reason = "finished"
         while not state.done and state.epoch <= self.epochs:

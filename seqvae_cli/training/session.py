@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqvae_cli.config import layers
-from seqvae_cli.config.adapt import adapted
+from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
@@ -38,9 +41,16 @@ def settle(
     if corpus is None:
         folder = settings.data or (initial.run.info["corpus"]["folder"] if initial else "")
         corpus = corpora.find(folder) if folder else corpora.latest()
-    sentences = int(corpus.info["splits"]["train"]["sentences"]) if "train" in corpus.splits else 0
-    layer = adapted(settings, sentences)
+    layer = adapted(settings, facts(corpus))
     return layers.resolve(preset, file, overrides, initial.layer(layer) if initial else layer), corpus
+
+
+def facts(corpus: Corpus) -> Facts:
+    """What the settings of a run on this corpus follow from."""
+    train = corpus.split("train")
+    counts = np.bincount(train.tokens, minlength=UNK + 1)
+    once, twice = (0, 0) if counts[UNK] else (int((counts == number).sum()) for number in (1, 2))
+    return Facts(len(train), once, twice)
 
 
 def start(

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from seqvae_cli.cli import display, live
 from seqvae_cli.config import layers, options, presets
+from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.training.events import (
     CollapseEvent,
@@ -72,6 +73,54 @@ def test_the_first_line_names_the_phases(
     with live.TrainingView() as view:
         view.show(replace(START, pretrain=pretrain, annealing=annealing))
     assert capsys.readouterr().err.rstrip().endswith(said)
+
+
+def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    small = adapted(Settings(), Facts(sentences=300, seen_once=60, seen_twice=20))
+    settings = layers.resolve(adapted=small)
+    view = live.TrainingView()
+    view.show(replace(START, sentences=300, settings=settings, epochs=settings.train.epochs))
+    view.show(replace(START, sentences=300, settings=settings, step=5))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3, "a resumed run has said it"
+    train, model = settings.train, settings.model
+    said = f"300 sentences: batches of {train.batch_size}, {train.epochs} epochs, dropout {model.dropout:.2g}, "
+    assert lines[1].startswith(said)
+    assert "60 % of the words seen once read as unknown" in lines[1]
+    assert lines[1].endswith(f"an end after {train.early_stop} epochs without progress")
+
+
+@pytest.mark.parametrize(
+    ("validation", "train", "said"), [(102.0, 90.0, True), (100.5, 90.0, False), (102.0, 101.5, False)]
+)
+def test_an_overfitting_run_says_so(validation: float, train: float, said: bool) -> None:
+    view = live.TrainingView()
+    view.show(START)
+    view.show(replace(EVAL, epoch=1, neg_elbo=100.0, train_neg_elbo=101.0))
+    view.show(replace(EVAL, epoch=2, neg_elbo=validation, train_neg_elbo=train, best=False))
+    lessons = [lesson for lesson in live.lessons(view) if lesson.startswith("it overfits: after epoch 1")]
+    assert len(lessons) == said
+
+
+@pytest.mark.parametrize(
+    ("sentences", "information", "latent", "said"),
+    [
+        (300, 0.1, 32, "300 sentences may be too few: 3,000 of the same kind would help"),
+        (30_000, 0.1, 32, "little in common"),
+        (300, 2.0, 32, ""),
+        (300, 0.0, 0, ""),
+    ],
+)
+def test_a_code_that_says_little_is_told_with_what_helps(
+    sentences: int, information: float, latent: int, said: str
+) -> None:
+    view = live.TrainingView()
+    settings = layers.resolve(overrides={"model.latent_size": latent})
+    view.show(replace(START, sentences=sentences, settings=settings))
+    view.show(replace(EVAL, mutual_information=information))
+    lessons = live.lessons(view)
+    assert len(lessons) == bool(said)
+    assert said in "".join(lessons)
 
 
 def test_a_resumed_training_names_the_phases_until_they_are_over(capsys: pytest.CaptureFixture[str]) -> None:

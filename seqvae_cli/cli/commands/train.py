@@ -97,7 +97,7 @@ def train(
         seqvae train --resume auto
     """
     with progress.working("loading PyTorch"):
-        from seqvae_cli.cli.live import TrainingView, nothing_left, summary
+        from seqvae_cli.cli.live import TrainingView, lessons, nothing_left, summary
         from seqvae_cli.config import layers
         from seqvae_cli.data import corpus as corpora
         from seqvae_cli.runs import registry
@@ -154,6 +154,8 @@ def train(
         display.say(nothing_left(run.name, end.epoch, int(run.info["epochs"])))
         return
     display.say(f"{run.name}: {summary(end)}")
+    for lesson in lessons(view):
+        display.say(lesson)
     display.say(f"run folder: {run.path}")
     if stop:
         display.comment(f"saved; to go on: seqvae train --resume {run.name}")
