@@ -49,7 +49,8 @@ STEPS_PER_EVENT = 10
 
 def seen_once(tokens: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
     """By token id: whether it occurs exactly once among `tokens`, the flat ids of a split."""
-    return np.bincount(tokens) == 1
+    found: NDArray[np.bool_] = np.bincount(tokens) == 1
+    return found
 
 
 class StopRequested(Exception):  # noqa: N818 - no error: the user asked for it
