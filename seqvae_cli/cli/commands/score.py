@@ -50,8 +50,7 @@ def score(
     from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
 
     samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
-    if not json and model.latent_size:
-        display.say(f"importance-weighted bounds, K = {samples}")
+    told = json or not model.latent_size
     with counting() as tally, progress.of_lines("scoring", lines) as advance:
         for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
             advance(line)
@@ -62,6 +61,9 @@ def score(
                     display.out_row(["", "", "", "", line])
                 continue
             unknown = len(model.unknown(line))
+            if not told:  # with the first answer: bad input gets its error alone
+                display.say(f"importance-weighted bounds, K = {samples}")
+                told = True
             if json:
                 answer = {
                     "text": line,
