@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import DataError, UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
@@ -34,6 +35,10 @@ Lines = Sequence[Mapping[str, Any]]
 
 LENGTH = "length"
 """The default colouring: by sentence length."""
+OTHER = "other"
+"""In place of the rarest values of a label with more values than there are colours."""
+NO_VALUE = "none"
+"""In place of the empty value of sentences without the label."""
 POINTS = 5000
 """Sentences in one picture, at most."""
 RATE_RANGE = (0.01, 10.0)
@@ -52,11 +57,11 @@ class Means:
     variance: tuple[float, float]
     """Fraction of the variance along each component, 0 to 1."""
     color: str
-    """`length`, or a factor of the corpus."""
+    """`length`, or a label of the corpus."""
     labels: Indices
-    """[N]: the length in tokens (`<eos>` not counted), or the index of the factor's value."""
+    """[N]: the length in tokens (`<eos>` not counted), or the index of the label's value."""
     values: tuple[str, ...]
-    """The values of the factor; empty for the length."""
+    """The values of the label; empty for the length."""
     split: str
     step: int
     """The training step of the weights."""
@@ -81,13 +86,8 @@ class _Subset:
 
 
 def colors(corpus: Corpus) -> tuple[str, ...]:
-    """The colourings of a corpus: `length`, and the names of its hidden factors."""
-    return LENGTH, *_factors(corpus)
-
-
-def _factors(corpus: Corpus) -> dict[str, list[str]]:
-    """Name of a factor -> its values, in order."""
-    return dict(corpus.info.get("toy", {}).get("factors", {}))
+    """The colourings of a corpus: `length`, and the names of its labels, such as the hidden factors of toy."""
+    return LENGTH, *corpus.label_names()
 
 
 def project(
@@ -106,7 +106,7 @@ def project(
     unknown colour, an unknown or empty split; `DataError` for a damaged corpus or a mean that is not finite.
     """
     if color not in colors(corpus):
-        raise UsageError(f"corpus {corpus.name} has no factor {color!r}", f"known colours: {', '.join(colors(corpus))}")
+        raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
     corpus.verify()
     data = corpus.nonempty_split(split)
     rows = spread_indices(len(data), most)
@@ -114,9 +114,22 @@ def project(
     if not np.isfinite(means).all():
         raise DataError("the posterior means are not finite", "name another run")
     points, variance = principal(means)
-    labels = data.lengths if color == LENGTH else corpus.factors(split)[color]
-    values = tuple(_factors(corpus).get(color, ()))
+    if color == LENGTH:
+        return Means(points, variance, color, data.lengths[rows], (), split, step)
+    labels, values = _commonest(corpus.labels(split)[color], len(pictures.COLORS))
     return Means(points, variance, color, labels[rows], values, split, step)
+
+
+def _commonest(label: Label, most: int) -> tuple[Indices, tuple[str, ...]]:
+    """A label of at most `most` values, the empty one by the name `none`: beyond that, the rarest are `other`."""
+    names = tuple(value or NO_VALUE for value in label.values)
+    if len(names) <= most:
+        return label.indices, names
+    counts = np.bincount(label.indices, minlength=len(names))
+    kept = sorted(np.argsort(-counts, kind="stable")[: most - 1].tolist())
+    places = np.full(len(names), most - 1, np.int64)
+    places[kept] = np.arange(most - 1)
+    return places[label.indices], (*(names[index] for index in kept), OTHER)
 
 
 def spread_indices(count: int, most: int) -> Indices:

@@ -26,6 +26,7 @@ FOUND = Diagnosis(
     shuffled=110.0,
     prior=111.0,
     probes={},
+    left_out={},
 )
 
 

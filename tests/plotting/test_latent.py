@@ -135,17 +135,17 @@ def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Co
     assert latent.colors(corpus) == ("length", *corpus.info["toy"]["factors"])
     found = model.project("test", "tense", most=30)
     assert found.values == tuple(corpus.info["toy"]["factors"]["tense"])
-    assert found.labels.tolist() == corpus.factors("test")["tense"][::2].tolist()
+    assert found.labels.tolist() == corpus.labels("test")["tense"].indices[::2].tolist()
     by_length = model.project("test", most=30)
     assert (by_length.points == found.points).all()
     assert by_length.labels.tolist() == corpus.split("test").lengths[::2].tolist()
-    with pytest.raises(UsageError, match="no factor 'tens'") as caught:
+    with pytest.raises(UsageError, match="no label 'tens'") as caught:
         model.project(color="tens")
     assert "length, topic, sentiment, tense, number, form, polarity" in caught.value.hint
 
 
 def test_a_text_corpus_is_coloured_only_by_length(model: Model) -> None:
-    with pytest.raises(UsageError, match="corpus tiny has no factor 'topic'") as caught:
+    with pytest.raises(UsageError, match="corpus tiny has no label 'topic'") as caught:
         model.project(color="topic")
     assert caught.value.hint.endswith(": length")
 
