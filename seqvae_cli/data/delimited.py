@@ -20,6 +20,8 @@ Row = tuple[int, dict[str, Any]]
 
 MAX_ROW = 16 * MAX_LINE
 """Characters of a line of a table, at most."""
+SAMPLE = 1 << 16
+"""Characters at the beginning of a table that tell its dialect."""
 MAX_HEADER = 200
 """Characters of the name of a column, at most."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -54,9 +56,10 @@ def dialect_of(start: str, delimiters: tuple[str, ...] = DELIMITERS) -> Dialect:
     delimiters the one that gives most fields. Where none fits, the delimiter that the first line has most of, so that
     the first row that differs is told.
     """
+    start = start[:SAMPLE]
     fitting: list[tuple[int, Dialect]] = []
     for delimiter in delimiters:
-        dialects = [Dialect(delimiter, quotes) for quotes in QUOTES]
+        dialects = [Dialect(delimiter, quotes) for quotes in QUOTES if quotes.get("escapechar", "") in start]
         shapes = [(shape, dialect) for dialect in dialects if (shape := _shape(start, dialect))]
         if shapes:
             (fields, _), dialect = max(shapes, key=lambda found: found[0][1])
@@ -78,6 +81,7 @@ def _shape(start: str, dialect: csv.Dialect) -> tuple[int, int] | None:
 
 def table_of(start: str, delimiter: str) -> list[list[str]]:
     """The rows that a text begins with, if they have as many fields each, at least two; else none."""
+    start = start[:SAMPLE]
     rows = _whole_rows(start, dialect_of(start, (delimiter,))) if delimiter in start.partition("\n")[0] else []
     return rows if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 else []
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -94,8 +95,8 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
     first = None
     for path, label in named:
         if reading.is_table(label):
-            rows = _rows(path, reading, label, Counter(), None)
-            sample = [row for _, row in itertools.islice(rows, SAMPLE)]
+            with closing(_rows(path, reading, label, Counter(), None)) as rows:
+                sample = [row for _, row in itertools.islice(rows, SAMPLE)]
             return replace(reading, columns=reading.columns.chosen(sample, label))
         first = first or label
     if reading.columns.named() and first is not None:
