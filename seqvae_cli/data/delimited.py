@@ -11,12 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqvae_cli.data.records import is_number
+from seqvae_cli.data.records import Rows, is_number
 from seqvae_cli.data.text import MAX_LINE, decoded_blocks, line_feeds, read_lines
 from seqvae_cli.errors import DataError, counted
-
-Row = tuple[int, dict[str, Any]]
-"""The number of the first line of a row, from 1, and its value for each column."""
 
 MAX_ROW = 16 * MAX_LINE
 """Characters of a line of a table, at most."""
@@ -133,7 +130,7 @@ def csv_rows(
     advance: Callable[[int], None] | None = None,
     *,
     delimiters: tuple[str, ...] = DELIMITERS,
-) -> Iterator[Row]:
+) -> Rows:
     """The rows of a CSV file with a header, whose dialect follows from its first block. Blank lines are dropped.
 
     Raises `DataError` with the line for a missing header, a row with another number of fields than the header, a
@@ -197,7 +194,7 @@ def json_rows(
     label: str,
     dropped: Counter[str],
     advance: Callable[[int], None] | None = None,
-) -> Iterator[Row]:
+) -> Rows:
     """The objects of JSON Lines. Blank lines, and lines over 1 MiB, are dropped.
 
     Raises `DataError` with the line for anything but an object; else what `text.read_lines` raises.

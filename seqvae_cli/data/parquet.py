@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from seqvae_cli.data.records import Rows
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.system.files import machine_errors
 
@@ -23,7 +24,7 @@ def parquet_rows(
     advance: Callable[[int], None] | None = None,
     *,
     only: Collection[str] | None = None,
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Rows:
     """The rows of a Parquet file with their numbers from 1; `only`: of these columns, else of all that are not nested.
 
     advance: called with the share of the file's bytes of each batch read.

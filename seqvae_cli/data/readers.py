@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import BinaryIO, NamedTuple
 
 from seqvae_cli.data import lookalikes
 from seqvae_cli.data.compression import COMPRESSIONS
-from seqvae_cli.data.delimited import Row, csv_rows, json_rows
+from seqvae_cli.data.delimited import csv_rows, json_rows
 from seqvae_cli.data.parquet import parquet_rows
-from seqvae_cli.data.records import Cells, Columns, Record, cell, split_of
+from seqvae_cli.data.records import Cells, Columns, Record, Rows, cell, split_of
 from seqvae_cli.data.text import MAX_LINE, read_lines
 from seqvae_cli.errors import DataError, UsageError, nearest
 
@@ -30,7 +29,7 @@ class Format(NamedTuple):
 
     endings: tuple[str, ...]
     """Of their names."""
-    rows: Callable[..., Iterator[Row]] | None
+    rows: Callable[..., Rows] | None
     """Reads the rows of a table; None where each line is a sentence."""
     unit: str = "line"
     """What the numbers of its rows count."""
@@ -95,8 +94,9 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
     first = None
     for path, label in named:
         if reading.is_table(label):
-            with closing(_rows(path, reading, label, Counter(), None)) as rows:
-                sample = [row for _, row in itertools.islice(rows, SAMPLE)]
+            rows = _rows(path, reading, label, Counter(), None)
+            sample = [row for _, row in itertools.islice(rows, SAMPLE)]
+            rows.close()  # and with it the file
             return replace(reading, columns=reading.columns.chosen(sample, label))
         first = first or label
     if reading.columns.named() and first is not None:
@@ -158,17 +158,20 @@ def read_records(
     unit = FORMATS[reading.format_of(label)].unit
     seen: set[str] = set()
     for number, row in itertools.chain(first, rows):
-        record = _record(row, columns, f"{label}, {unit} {number}", seen, dropped)
+        try:
+            record = _record(row, columns, seen, dropped)
+        except DataError as error:
+            raise DataError(f"{label}, {unit} {number}: {error.message}", error.hint) from None
         if record.text or keep_blank:
             yield Record(record.text, record.labels + extra, record.id, record.split or split)
 
 
-def _record(row: Cells, columns: Columns, where: str, seen: set[str], dropped: Counter[str]) -> Record:
+def _record(row: Cells, columns: Columns, seen: set[str], dropped: Counter[str]) -> Record:
     """The record of a row; with an empty text where it has none, or one over 1 MiB, which `dropped` counts."""
     assert columns.text is not None
     if columns.text not in row:
-        raise DataError(f"{where} has no {columns.text!r}", "give every row a text, if an empty one")
-    text = cell(row[columns.text], columns.text, where)
+        raise DataError(f"no {columns.text!r}", "give every row a text, if an empty one")
+    text = cell(row[columns.text], columns.text)
     if "\n" in text or "\r" in text:
         text = _LINE_ENDS.sub(" ", text.strip())
         dropped["joined"] += 1
@@ -180,10 +183,10 @@ def _record(row: Cells, columns: Columns, where: str, seen: set[str], dropped: C
         dropped["too_long"] += 1
     split = ""
     if columns.split is not None:
-        split = split_of(cell(row.get(columns.split), columns.split, where), where, seen)
+        split = split_of(cell(row.get(columns.split), columns.split), seen)
         seen.add(split)
-    labels = tuple([cell(row.get(name), name, where).strip() for name in columns.labels])
-    return Record(text, labels, "" if columns.id is None else cell(row.get(columns.id), columns.id, where), split)
+    labels = tuple([cell(row.get(name), name).strip() for name in columns.labels])
+    return Record(text, labels, "" if columns.id is None else cell(row.get(columns.id), columns.id), split)
 
 
 def _rows(
@@ -192,7 +195,7 @@ def _rows(
     label: str,
     dropped: Counter[str],
     advance: Callable[[int], None] | None,
-) -> Iterator[Row]:
+) -> Rows:
     rows = FORMATS[reading.format_of(label)].rows
     assert rows is not None
     if rows is parquet_rows and reading.columns.text is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ PROSE_WORDS = 3
 
 Cells = Mapping[str, Any]
 """A row of a table: the value of each column."""
+Rows = Generator[tuple[int, dict[str, Any]], None, None]
+"""The rows of a table, each with its number in the file, or that of its first line, from 1."""
 
 
 class Record(NamedTuple):
@@ -135,16 +137,16 @@ def _example(name: str, rows: Sequence[Cells]) -> str:
     return value if len(value) <= EXAMPLE else f"{value[:EXAMPLE].rstrip()}…"
 
 
-def cell(value: object, name: str, where: str) -> str:
+def cell(value: object, name: str) -> str:
     """The text of a value: numbers, dates, true and false as they are written; empty where it is missing.
 
     Raises `DataError` for a list, an object or bytes, and for text that cannot be written in UTF-8.
     """
     if isinstance(value, str):
         if not value.isascii() and _SURROGATE.search(value):
-            raise DataError(f"{where}: {name!r} has half a character (an unpaired surrogate)", "repair that line")
+            raise DataError(f"{name!r} has half a character (an unpaired surrogate)", "repair that line")
         if "\0" in value:
-            raise DataError(f"{where}: {name!r} has a NUL, so it is not text", "remove it")
+            raise DataError(f"{name!r} has a NUL, so it is not text", "remove it")
         return value
     if value is None or value != value:  # NaN: a missing number
         return ""
@@ -152,18 +154,18 @@ def cell(value: object, name: str, where: str) -> str:
         return "true" if value else "false"
     if isinstance(value, (Mapping, bytes)) or (isinstance(value, Iterable) and not isinstance(value, str)):
         kind = {dict: "an object", list: "a list", bytes: "bytes"}.get(type(value), f"a {type(value).__name__}")
-        raise DataError(f"{where}: {name!r} is {kind}, not text", "name a column of text or numbers")
+        raise DataError(f"{name!r} is {kind}, not text", "name a column of text or numbers")
     return str(value)
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def split_of(value: str, where: str, seen: Collection[str]) -> str:
+def split_of(value: str, seen: Collection[str]) -> str:
     """The split that a value of the column of splits names. Raises `DataError` with the values `seen` before."""
     found = SPLIT_VALUES.get(value.strip().lower())
     if found is None:
         before = f"; seen before: {', '.join(sorted(seen))}" if seen else ""
         known = ", ".join(SPLIT_VALUES)
-        raise DataError(f"{where}: {value[:EXAMPLE]!r} is not a split{before}", f"--split names a column of {known}")
+        raise DataError(f"{value[:EXAMPLE]!r} is not a split{before}", f"--split names a column of {known}")
     return found

@@ -98,7 +98,7 @@ def test_damage_is_noticed_and_repaired(reviews: Path, damage: str) -> None:
     with pytest.raises(DataError, match="is damaged"):
         told(Corpus.open(first.path), "train")
     path.write_bytes(data[:-1])
-    with pytest.raises(DataError, match="damaged|bytes, not"):
+    with pytest.raises(DataError, match=r"damaged|bytes, not"):
         Corpus.open(first.path).verify()
     assert prepare.prepare(reviews, label="sentiment", id="id").fresh
     assert left_behind() == []

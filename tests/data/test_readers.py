@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from seqvae_cli.data import compression
 from seqvae_cli.data.delimited import csv_rows
-from seqvae_cli.data.readers import FORMATS, Reading, choose_columns, read_records, stem
+from seqvae_cli.data.readers import FORMATS, Reading, choose_columns, read_records
 from seqvae_cli.data.records import Columns, Record
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError
 
@@ -186,7 +186,7 @@ def test_empty_and_overlong_texts_are_dropped_or_kept_empty(tmp_path: Path) -> N
         ("a.jsonl", JSONL + "[1]\n", "line 4 is not a JSON object"),
         ("a.jsonl", JSONL + '{"review": \n', "line 4 is not a JSON object"),
         ("a.jsonl", "[" * 100_000, "line 1 is not a JSON object"),
-        ("a.jsonl", JSONL + '{"id": "4"}\n', "line 4 has no 'review'"),
+        ("a.jsonl", JSONL + '{"id": "4"}\n', "line 4: no 'review'"),
         ("a.jsonl", '{"review": ["a"], "id": 1, "stars": 1}\n', "line 1: 'review' is a list, not text"),
         ("a.jsonl", '{"review": "a", "id": {"b": 1}, "stars": 1}\n', "line 1: 'id' is an object, not text"),
         ("a.jsonl", '{"review": "a\\ud800", "id": 1, "stars": 1}\n', "line 1: 'review' has half a character"),
