@@ -57,6 +57,7 @@ Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_defaul
 Format = Annotated[
     str | None,
     typer.Option(
+        "--format",
         metavar="FORMAT",
         help="Of the files: txt, csv, tsv, jsonl or parquet [default: by the endings of their names].",
         rich_help_panel=TABLES,

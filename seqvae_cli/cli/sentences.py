@@ -90,7 +90,8 @@ def open_lines(text: Sequence[str], reading: Reading) -> Lines:
     from seqvae_cli.data.records import Record
 
     if list(text) == ["-"]:
-        reading.format_of("-")
+        if reading.format_of("-") == "parquet":
+            raise UsageError("a Parquet table cannot be read from standard input", "name a file")
         return Lines(_read([standard_input()], reading), reading, None)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences or files", "give - alone")

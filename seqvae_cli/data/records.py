@@ -25,6 +25,8 @@ EXAMPLE = 24
 """Characters of a value that an error shows."""
 PROSE_WORDS = 3
 """Words of a value of a column of prose, at least, in the median."""
+DIFFERENT = 0.2
+"""Share of the values of a column of prose that are different, at least; a label has fewer."""
 
 Cells = Mapping[str, Any]
 """A row of a table: the value of each column."""
@@ -115,10 +117,11 @@ def is_number(value: str) -> bool:
 
 
 def _is_prose(values: Sequence[object]) -> bool:
-    """Whether most values are several words, or as many letters of a script without spaces, and they differ."""
+    """Whether most values are several words, or as many letters of a script without spaces, and enough differ."""
     texts = [value for value in values if isinstance(value, str) and value.strip()]
     lengths = sorted(len(text.split()) + len(_NO_SPACES.findall(text)) / 2 for text in texts)
-    return bool(texts) and lengths[len(lengths) // 2] >= PROSE_WORDS and len(set(texts)) * 2 > len(texts)
+    differ = len(texts) == 1 or len(set(texts)) >= max(2, DIFFERENT * len(texts))
+    return bool(texts) and lengths[len(lengths) // 2] >= PROSE_WORDS and differ
 
 
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
