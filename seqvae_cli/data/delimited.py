@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqvae_cli.data.records import Rows, is_number
+from seqvae_cli.data.records import MAX_COLUMNS, Rows, is_number
 from seqvae_cli.data.text import MAX_LINE, decoded_blocks, line_feeds, read_lines
 from seqvae_cli.errors import DataError, counted
 
@@ -182,7 +182,9 @@ def _header(row: list[str], where: str) -> list[str]:
             f"{where} is no header, with the names of the columns: {shown[:60]}{'…' * (len(shown) > 60)}",
             "put a line with their names before the first row",
         )
-    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{where} has {len(names):,} columns, {MAX_COLUMNS:,} are the most", "is it a table?")
+    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if twice is not None:
         raise DataError(f"{where}: two columns have the name {twice!r}", "give each column a name of its own")
     return names
@@ -210,4 +212,6 @@ def json_rows(
         if not isinstance(value, dict):
             hint = "an object a line; an array is turned into that by: jq -c '.[]' FILE"
             raise DataError(f"{label}, line {number} is not a JSON object", hint)
+        if len(value) > MAX_COLUMNS:
+            raise DataError(f"{label}, line {number} has {len(value):,} keys, {MAX_COLUMNS:,} are the most")
         yield number, value

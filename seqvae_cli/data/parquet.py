@@ -12,7 +12,7 @@ from seqvae_cli.data.records import Rows
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.system.files import machine_errors
 
-BATCH = 1024
+BATCH = 256
 """Rows in memory at once."""
 
 

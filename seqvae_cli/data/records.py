@@ -21,6 +21,8 @@ TEXT_NAMES = (
 )
 """Names of columns that hold the text; an earlier one is preferred."""
 
+MAX_COLUMNS = 10_000
+"""Columns of a table, at most."""
 EXAMPLE = 24
 """Characters of a value that an error shows."""
 PROSE_WORDS = 3

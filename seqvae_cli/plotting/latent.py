@@ -39,6 +39,8 @@ OTHER = "other"
 """In place of the rarest values of a label with more values than there are colours."""
 NO_VALUE = "none"
 """In place of the empty value of sentences without the label."""
+MAX_NAME = 30
+"""Characters of the name of a value in a legend, at most."""
 POINTS = 5000
 """Sentences in one picture, at most."""
 RATE_RANGE = (0.01, 10.0)
@@ -274,7 +276,7 @@ def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -
 def _draw_means(axes: Axes, means: Means) -> None:
     style = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
     if means.values:
-        _scatter_by_factor(axes, means, style)
+        _scatter_by_label(axes, means, style)
     else:
         _scatter_by_length(axes, means, style)
     axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
@@ -301,14 +303,21 @@ def _scatter_by_length(axes: Axes, means: Means, style: Mapping[str, Any]) -> No
     bar.set_label("sentence length (tokens)")
 
 
-def _scatter_by_factor(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
+def _plain(text: str) -> str:
+    """A text from data for a legend: short, in one line, without matplotlib's mathematics and hidden names."""
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
+    return f"{' ' * shown.startswith('_')}{shown}".replace("$", r"\$")
+
+
+def _scatter_by_label(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
     x, y = means.points.T
     axes.scatter(x, y, c=[pictures.COLORS[label] for label in means.labels], **style)
     handles = [
-        Line2D([], [], color=color, label=value, marker="o", linestyle="")
+        Line2D([], [], color=color, label=_plain(value), marker="o", linestyle="")
         for value, color in zip(means.values, pictures.COLORS, strict=False)
     ]
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
-    axes.legend(handles=handles, title=means.color, alignment="left", frameon=False, handletextpad=0.2, **place)
+    axes.legend(handles=handles, title=_plain(means.color), alignment="left", frameon=False, handletextpad=0.2, **place)
