@@ -48,7 +48,7 @@ def unpacked(read: Read, label: str) -> Read:
     where the package that unpacks it is missing.
     """
     start = read(START)
-    while any(magic.startswith(start) and start != magic for magic in COMPRESSIONS.values()):
+    while start and any(magic.startswith(start) and start != magic for magic in COMPRESSIONS.values()):
         more = read(START)
         if not more:
             break

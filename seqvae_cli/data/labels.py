@@ -124,7 +124,10 @@ def read_labels(folder: Path, info: Mapping[str, Any], split: str) -> dict[str, 
     for number, (name, values) in enumerate(read_values(folder, info).items(), 1):
         part = f"{split}.label{number}.bin"
         files.verify(folder, {part: info["files"][part]})
-        found[name] = in_order(values, memory_map(folder / part, np.dtype("<u4"), sentences))
+        indices = memory_map(folder / part, np.dtype("<u4"), sentences)
+        if indices.max(initial=0) >= max(1, len(values)):
+            raise DataError(f"{folder / part} has values that {VALUES} lacks", "prepare the corpus again")
+        found[name] = in_order(values, indices)
     return found
 
 

@@ -68,8 +68,8 @@ class Columns:
     def chosen(self, rows: Sequence[Cells], label: str) -> Columns:
         """These columns with that of the text, which is guessed from the first rows of the table named `label`.
 
-        A table without rows leaves them as they are. Raises `UsageError` for a column that the table lacks, and where
-        several could be the text, with all columns and an example of each.
+        A table without rows leaves them as they are. Raises `UsageError` for a column that the table lacks, for one of
+        splits that says something else, with its values, and where several could be the text, with an example of each.
         """
         if not rows:
             return self
@@ -79,6 +79,14 @@ class Columns:
                 found = meant(name, names)
                 raise UsageError(
                     f"{label} has no column {name!r}", f"did you mean {found!r}?" if found else _listed(names, rows)
+                )
+        if self.split is not None:
+            seen = list(dict.fromkeys(str(row.get(self.split)) for row in rows))
+            if not all(value.strip().lower() in SPLIT_VALUES for value in seen):
+                shown = ", ".join(value[:EXAMPLE] for value in seen[:MOST_LISTED])
+                raise UsageError(
+                    f"{label}: the column {self.split!r} says {shown}",
+                    f"--split names one of {', '.join(SPLIT_VALUES)}",
                 )
         if self.text is not None:
             return self

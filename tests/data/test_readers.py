@@ -275,5 +275,7 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,part\na,train\nb,Dev\nc,TEST \nd,validation\n")
     assert [one.split for one in records(path, Columns("text", (), "part"))] == ["train", "valid", "test", "valid"]
     path.write_text("text,part\na,train\nb,test\nc,holdout\n")
-    with pytest.raises(DataError, match="line 4: 'holdout' is not a split; seen before: test, train"):
+    with pytest.raises(UsageError, match="the column 'part' says train, test, holdout"):
         records(path, Columns("text", (), "part"))
+    with pytest.raises(DataError, match="line 4: 'holdout' is not a split; seen before: test, train"):
+        records(path, Columns("text", (), "part"), sample=2)
