@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.prepare import PrepareOptions
+from seqvae_cli.data.prepare import PrepareOptions, Source
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
@@ -191,8 +191,8 @@ def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
     return Model(found, settings, tokenizer, network, step)
 
 
-def prepare_corpus(source: str | Path | BinaryIO, **options: Unpack[PrepareOptions]) -> Corpus:
-    """A prepared corpus: `toy` (built in), a known one such as `ptb`, or text: a file, a folder or a stream.
+def prepare_corpus(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]) -> Corpus:
+    """A prepared corpus: `toy` (built in), a known one such as `ptb`, or text: files, folders or a stream.
 
     The options are those of `seqvae prepare`: see `PrepareOptions`. Only a known corpus uses the network, and not where
     `from_folder` has its files.

@@ -46,11 +46,11 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
         ("  with a draw from the prior", found.prior, "nats a sentence"),
         ("gap between -ELBO and the importance-weighted bound", gap, "nats a sentence"),
     ]
-    for factor, probe in found.probes.items():
-        rows.append(
-            (f"{factor}, named by a linear probe", 100 * probe.accuracy, f"% (chance {100 * probe.chance:.0f})")
-        )
+    for label, probe in found.probes.items():
+        rows.append((f"{label}, named by a linear probe", 100 * probe.accuracy, f"% (chance {100 * probe.chance:.0f})"))
     display.table("what the latent code is used for", ["", "value", "unit"], rows)
+    for label, reason in found.left_out.items():
+        display.say(f"no probe of {label}: {reason}")
     if len(found.rate_by_dimension) > 1:
         ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
         display.table("KL by dimension", ["dimension", "nats"], ranked)

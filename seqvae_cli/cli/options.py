@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqvae_cli.cli.headings import DECODING, OUTPUT, RUNTIME
+from seqvae_cli.cli.headings import DECODING, OUTPUT, RUNTIME, TABLES
 
 RUN = "A run's name, a unique prefix of it, latest or best."
 
@@ -53,7 +53,33 @@ RunOption = Annotated[
     typer.Option("--run", "-r", metavar="RUN", help=f"{RUN} [default: latest]", autocompletion=complete_run),
 ]
 Text = Annotated[list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, files of them, or stdin.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True)]
+Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True, rich_help_panel=TABLES)]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Of the files: txt, csv, tsv, jsonl or parquet [default: by the endings of their names].",
+        rich_help_panel=TABLES,
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="COLUMN",
+        help="Tables: the column of the sentences [default: the one that is text].",
+        rich_help_panel=TABLES,
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="COLUMN", help="Tables: a column of labels; repeatable.", rich_help_panel=TABLES),
+]
+Ids = Annotated[
+    str | None,
+    typer.Option("--id", metavar="COLUMN", help="Tables: the column of the ids.", rich_help_panel=TABLES),
+]
 Start = Annotated[str, typer.Option(help="Words that every sentence begins with.")]
 
 # How words are chosen.

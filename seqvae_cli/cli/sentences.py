@@ -1,20 +1,22 @@
-"""Reading sentences, one a line, from arguments, files or stdin; shared by the commands."""
+"""Reading sentences from arguments, files of text or tables, or stdin; shared by the commands."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from seqvae_cli.data.readers import Reading
+    from seqvae_cli.data.records import Record
     from seqvae_cli.data.windows import Pause
 
 ENDINGS = {
@@ -24,18 +26,26 @@ ENDINGS = {
 """Endings of the names of text and data files: an argument with one is never a sentence."""
 
 
-@dataclass(frozen=True)
 class Lines:
-    """Sentences in order, read while they are iterated."""
+    """Sentences in order, read while they are iterated, and what their files say beside them."""
 
-    lines: Iterable[str | Pause]
-    """A `PAUSE` stands where stdin or a pipe gives no more for now."""
-    encoding: str
-    size: int | None
-    """Their bytes in all; None where it is unknown: stdin, pipes."""
+    def __init__(self, records: Iterable[Record | Pause], reading: Reading, size: int | None) -> None:
+        self.records, self.columns, self.encoding, self.size = records, reading.columns, reading.encoding, size
+        """`size`: their bytes in all; None where it is unknown: of stdin, pipes, tables and compressed files."""
+        self._unanswered: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[str | Pause]:
-        return iter(self.lines)
+        """The sentences. A `PAUSE` stands where stdin or a pipe gives no more for now."""
+        for item in self.records:
+            if isinstance(item, tuple):
+                self._unanswered.append(item)
+                yield item.text
+            else:
+                yield item
+
+    def answered(self) -> Record:
+        """The record of the next answer: answers come in the order of the sentences, one for each."""
+        return self._unanswered.popleft()
 
     def bytes_of(self, line: str) -> int:
         """The bytes of a line and its line end."""
@@ -43,33 +53,75 @@ class Lines:
             "".encode(self.encoding)
         )  # without byte order mark
 
+    def names(self) -> list[str]:
+        """The columns that are passed through: the id, then the labels."""
+        return [*([] if self.columns.id is None else [self.columns.id]), *self.columns.labels]
 
-def open_lines(text: Sequence[str], encoding: str) -> Lines:
-    """The sentences of stdin, of files one after another, or the arguments themselves.
+    def values(self, record: Record) -> list[str]:
+        """The values of `names` in a record."""
+        return [*([] if self.columns.id is None else [record.id]), *record.labels]
 
-    Raises `UsageError` for files and sentences together, a name that is not a file, and an empty sentence.
-    """
+    def keys(self, record: Record) -> dict[str, Any]:
+        """The same for JSON: `id`, and `labels` by name, each only where it was asked for."""
+        found: dict[str, Any] = {} if self.columns.id is None else {"id": record.id}
+        if self.columns.labels:
+            found["labels"] = dict(zip(self.columns.labels, record.labels, strict=True))
+        return found
+
+
+def reading_of(
+    command: str, form: str | None, text: str | None, labels: Sequence[str] | None, ids: str | None, encoding: str
+) -> Reading:
+    """How a command reads its files, by its options."""
+    from seqvae_cli.data.readers import Reading
+    from seqvae_cli.data.records import Columns
     from seqvae_cli.data.text import check_encoding
 
-    encoding = check_encoding(encoding)
+    columns = Columns(text, tuple(dict.fromkeys(labels or ())), None, ids)
+    return Reading(form, columns, check_encoding(encoding), f"seqvae {command}")
+
+
+def open_lines(text: Sequence[str], reading: Reading) -> Lines:
+    """The sentences of stdin, of files one after another, or the arguments themselves.
+
+    Raises `UsageError` for files and sentences together, a name that is not a file, an empty sentence, and columns that
+    the files lack.
+    """
+    from seqvae_cli.data.records import Record
+
     if list(text) == ["-"]:
-        return Lines(_read_lines([standard_input()], encoding), encoding, None)
+        if reading.format_of("-") == "parquet":
+            raise UsageError("a Parquet table cannot be read from standard input", "name a file")
+        return Lines(_read([standard_input()], reading), reading, None)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences or files", "give - alone")
     named = [names_a_file(one) for one in text]
     if all(named):
-        paths = [Path(one) for one in text]
-        size = sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
-        return Lines(_read_lines(paths, encoding), encoding, size)
+        return _open_files([Path(one) for one in text], reading)
     for one, is_file in zip(text, named, strict=True):
         if not is_file and looks_like_a_file(one):
             raise _no_file(one)
     if any(named):
         file, sentence = text[named.index(True)], text[named.index(False)]
         raise UsageError(f"{file!r} is a file, {sentence!r} is none", "give files alone, or sentences alone")
+    if reading.format or reading.columns.named():
+        flag = "--format goes" if reading.format else "columns go"
+        raise UsageError(f"{flag} with files, {text[0][:40]!r} is none", "name a file, or leave it out")
     sentences = [utf8(one) for one in text]
     refuse_empty(sentences, "give a sentence, FILE or -")
-    return Lines(sentences, "utf-8", sum(len(one.encode()) + 1 for one in sentences))
+    size = sum(len(one.encode()) + 1 for one in sentences)
+    return Lines([Record(one) for one in sentences], replace(reading, encoding="utf-8"), size)
+
+
+def _open_files(paths: list[Path], reading: Reading) -> Lines:
+    from seqvae_cli.data import compression, readers
+
+    regular = all(path.is_file() for path in paths)
+    if regular:
+        reading = readers.choose_columns([(path, str(path)) for path in paths], reading)
+    lines = not any(reading.is_table(str(path)) or path.suffix in compression.COMPRESSIONS for path in paths)
+    size = sum(path.stat().st_size for path in paths) if regular and lines else None
+    return Lines(_read(paths, reading), reading, size)
 
 
 def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
@@ -101,18 +153,22 @@ def utf8(argument: str) -> str:
     return argument
 
 
-def _read_lines(sources: Sequence[Path | BinaryIO], encoding: str) -> Iterator[str | Pause]:
-    lines = _lines(sources, encoding)
-    return with_pauses(lines) if any(map(may_pause, sources)) else lines
+def _read(sources: Sequence[Path | BinaryIO], reading: Reading) -> Iterator[Record | Pause]:
+    pausing = any(map(may_pause, sources))
+    records = _records(sources, reading, pausing)
+    return with_pauses(records) if pausing else records
 
 
-def _lines(sources: Sequence[Path | BinaryIO], encoding: str) -> Iterator[str]:
-    """The lines of `sources`. Lines over 1 MiB become empty, with a warning that counts them."""
-    from seqvae_cli.data.text import read_lines
+def _records(sources: Sequence[Path | BinaryIO], reading: Reading, pausing: bool) -> Iterator[Record]:
+    """The records of `sources`. Those over 1 MiB become empty, with a warning that counts them.
+
+    pausing: the first record alone tells the columns, since the next may be long in coming.
+    """
+    from seqvae_cli.data.readers import SAMPLE, read_records
 
     dropped: Counter[str] = Counter()
     for source in sources:
-        yield from read_lines(source, encoding, keep_blank=True, dropped=dropped)
+        yield from read_records(source, reading, keep_blank=True, sample=1 if pausing else SAMPLE, dropped=dropped)
     if dropped["too_long"]:
         long = dropped["too_long"]
         lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"

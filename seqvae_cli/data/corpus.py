@@ -7,7 +7,8 @@ A prepared corpus is a folder `NAME-ID`, where ID is the first 12 digits of its 
     SPLIT.tokens.bin     the ids of all sentences one after another, little-endian uint16 or uint32, no <bos>, no <eos>
     SPLIT.offsets.bin    N+1 int64: sentence i is tokens[offsets[i]:offsets[i+1]]
 
-Splits are memory-mapped, never loaded whole. `prepare` turns text into such a folder.
+Labels and ids lie beside them (see `labels`). Splits are memory-mapped, never loaded whole. `prepare` turns text into
+such a folder.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqvae_cli.data import labels
+from seqvae_cli.data.labels import Label
+from seqvae_cli.data.mapped import memory_map
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, counted, nearest
 from seqvae_cli.system import files, places
@@ -50,8 +54,8 @@ class Split:
     def __init__(self, folder: Path, name: str, dtype: str, sentences: int, words: int, digest: str) -> None:
         self.name = name
         self.hash = digest
-        self.tokens = _memory_map(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
-        self.offsets = _memory_map(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
+        self.tokens = memory_map(folder / f"{name}.tokens.bin", np.dtype(dtype).newbyteorder("<"), words)
+        self.offsets = memory_map(folder / f"{name}.offsets.bin", np.dtype("<i8"), sentences + 1)
         if self.offsets[0] != 0 or self.offsets[-1] != words:
             raise DataError(f"{folder / name}.offsets.bin is damaged", "prepare the corpus again")
 
@@ -174,15 +178,33 @@ class Corpus:
             raise UsageError(f"split {name!r} of corpus {self.name} is empty")
         return split
 
-    def factors(self, split: str) -> dict[str, npt.NDArray[np.int64]]:
-        """The hidden factors where they are known (toy): for each factor the sentences' value indices, [N]."""
-        name, known = f"{split}.factors.jsonl", self.info.get("toy", {}).get("factors", {})
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of the sentences: those of the source, or the hidden factors where they are known (toy)."""
+        return (*self.info.get("labels", ()), *self._factors())
+
+    def labels(self, split: str) -> dict[str, Label]:
+        """The labels of a split by name. Raises `UsageError` for an unknown split, `DataError` for a damaged file."""
+        self.split(split)
+        return labels.read_labels(self.path, self.info, split) | self._hidden(split)
+
+    def ids(self, split: str) -> Iterator[str] | None:
+        """The id of each sentence of a split, in order; None where the source has none. Raises as `labels` does."""
+        self.split(split)
+        return labels.read_ids(self.path, self.info, split)
+
+    def _factors(self) -> dict[str, list[str]]:
+        """Name of a hidden factor of toy -> its values."""
+        return dict(self.info.get("toy", {}).get("factors", {}))
+
+    def _hidden(self, split: str) -> dict[str, Label]:
+        known = self._factors()
         if not known:
             return {}
+        name = f"{split}.factors.jsonl"
         files.verify(self.path, {name: self.info["files"][name]})
         lines = [json.loads(line) for line in (self.path / name).read_text(encoding="utf-8").splitlines()]
         return {
-            factor: np.array([values.index(line[factor]) for line in lines], dtype=np.int64)
+            factor: Label(tuple(values), np.array([values.index(line[factor]) for line in lines], dtype=np.int64))
             for factor, values in known.items()
         }
 
@@ -273,17 +295,6 @@ def _has_json(path: Path) -> bool:
     return (path / "corpus.json").is_file()
 
 
-def _memory_map(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
-    if count == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    try:
-        return np.memmap(path, dtype, mode="r", shape=(count,))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", "prepare the corpus again") from error
-    except ValueError as error:
-        raise DataError(f"{path} is too short", "prepare the corpus again") from error
-
-
 def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     """The content of corpus.json. Raises where it is damaged, or a file does not have the size that it states."""
     number = sealed["format"]
@@ -300,6 +311,7 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
         if split not in SPLITS:
             raise ValueError(f"split {split!r}")
         sizes = {"tokens": counts["words"] * width, "offsets": (counts["sentences"] + 1) * 8}
+        sizes |= {f"label{number}": counts["sentences"] * 4 for number, _ in enumerate(info.get("labels", ()), 1)}
         for kind, size in sizes.items():
             part = f"{split}.{kind}.bin"
             found = (path / part).stat().st_size if (path / part).is_file() and part in digests else None

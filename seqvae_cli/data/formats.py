@@ -29,11 +29,9 @@ _OFFICE = r"(?=PK\x03\x04)[\s\S]*?PK\x03\x04[\s\S]{26}"
 """Leads to the name of a member of a zip archive, the first or a later one."""
 
 SIGNATURES: tuple[tuple[str, Format], ...] = (
-    # compressed files and archives
-    (r"\x1f\x8b", Format("a gzip file", _unpack("gzip -dc FILE"))),
+    # compressed files and archives; gzip and Zstandard files are read (see `compression`)
     (r"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)", Format("a bzip2 file", _unpack("bzip2 -dc FILE"))),
     (r"\xfd7zXZ\0", Format("an xz file", _unpack("xz -dc FILE"))),
-    (r"\x28\xb5\x2f\xfd", Format("a Zstandard file", _unpack("zstd -dc FILE"))),
     (r"\x04\x22\x4d\x18", Format("an LZ4 file", _unpack("lz4 -dc FILE"))),
     (r"7z\xbc\xaf\x27\x1c", Format("a 7-Zip archive", _unpack("7z x -so FILE"))),
     (r"Rar!\x1a\x07", Format("a RAR archive", _unpack("unrar p -inul FILE"))),
@@ -56,7 +54,7 @@ SIGNATURES: tuple[tuple[str, Format], ...] = (
     (r"GIF8[79]a", Format("a GIF picture", TEXT)),
     (r"RIFF[\s\S]{4}WEBP", Format("a WebP picture", TEXT)),
     # tables
-    (r"PAR1\x15", Format("a Parquet table", COLUMN)),
+    (r"PAR1\x15", Format("a Parquet table", "sentences are read from it with --format parquet")),
     (r"ARROW1\0\0", Format("an Arrow table", COLUMN)),
     (r"SQLite format 3\0", Format("an SQLite database", COLUMN)),
     (r"\x89HDF\r\n\x1a\n", Format("an HDF5 file", COLUMN)),

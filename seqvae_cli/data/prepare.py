@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 import struct
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
@@ -21,10 +20,13 @@ from seqvae_cli.data import download, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
+from seqvae_cli.data.flow import Filter, Flow, chosen_reading, tables_recipe
+from seqvae_cli.data.readers import Reading
+from seqvae_cli.data.records import Columns
 from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.errors import DataError, NotFoundError, UsageError, counted, nearest
+from seqvae_cli.errors import NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
@@ -36,13 +38,23 @@ class PrepareOptions(TypedDict, total=False):
     """The options of `prepare`. Leaving one out, None, and its default are the same."""
 
     name: str | None
-    """Name of the corpus; None: that of the source."""
+    """Name of the corpus; None: that of the source, of several that of the first."""
     sentences: int | None
     """toy: training sentences; None: 20,000."""
     from_folder: str | Path | None
     """A known corpus: the folder with its files; None: they are downloaded."""
     verify: bool
     """A known corpus from a folder: check the SHA-256 of its files (True)."""
+    format: str | None
+    """Text: that of the files, one of `readers.FORMATS`; None: by the endings of their names."""
+    text: str | None
+    """Tables: the column of the text; None: it is guessed."""
+    label: str | Sequence[str] | None
+    """Tables: the column of a label, or several."""
+    split: str | None
+    """Tables: the column that says train, valid (validation, val, dev) or test."""
+    id: str | None
+    """Tables: the column of the ids."""
     valid: str | Path | None
     """Text: the file of the validation split; None: the split is cut from the text."""
     test: str | Path | None
@@ -74,47 +86,69 @@ APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
     "known": {"from_folder", "verify", "tokenizer", "lower", "min_count", "max_len", "seed"},
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
-    | {"seed", "encoding"},
+    | {"seed", "encoding", "format", "text", "label", "split", "id"},
 }
 """The options that apply to each kind of source; `watch` applies to all."""
 
 
-def kind_of_source(source: str | Path | BinaryIO) -> str:
-    """The kind of a source: "toy", "known" (in the catalog) or "text"."""
-    if isinstance(source, str) and source in ("toy", *CORPORA):
-        return "toy" if source == "toy" else "known"
-    return "text"
+Source = str | Path | BinaryIO
+"""The name of a corpus, a file, a folder or a stream."""
 
 
-def refused_options(source: str | Path | BinaryIO, given: Iterable[str]) -> list[str]:
+def kind_of_source(source: Source | Sequence[Source]) -> str:
+    """The kind of a source: "toy", "known" (in the catalog) or "text", of which there may be several.
+
+    Raises `UsageError` for no source, and for several of which one is a corpus.
+    """
+    several = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else [source]
+    kinds = [
+        "text" if not isinstance(one, str) else {"toy": "toy"}.get(one, "known" if one in CORPORA else "text")
+        for one in several
+    ]
+    if not kinds:
+        raise UsageError("no text is given", "name a file, a folder or a corpus")
+    named = [one for one, kind in zip(several, kinds, strict=True) if kind != "text"]
+    if len(kinds) > 1 and named:
+        raise UsageError(f"{named[0]} is a corpus of its own", f"prepare it alone; a file of that name is ./{named[0]}")
+    return kinds[0]
+
+
+def refused_options(source: Source | Sequence[Source], given: Iterable[str]) -> list[str]:
     """The `given` options that do not apply to the source, sorted."""
     return sorted(set(given) - APPLICABLE[kind_of_source(source)] - {"watch"})
 
 
-def prepare(source: str | Path | BinaryIO, **options: Unpack[PrepareOptions]) -> Prepared:
-    """Prepares `toy`, a known corpus such as `ptb`, or text: a file, a folder or a stream.
+def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]) -> Prepared:
+    """Prepares `toy`, a known corpus such as `ptb`, or text: files, folders or a stream, one or several.
 
     Raises `UsageError` for options that do not apply to the source or exclude each other, else what `prepare_toy`,
     `prepare_known` and `prepare_text` raise.
     """
+    several = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else [source]
     given: dict[str, Any] = {key: value for key, value in options.items() if value not in (None, DEFAULTS.get(key))}
-    kind = kind_of_source(source)
-    if refused := refused_options(source, given):
-        raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else source}", "leave it out")
+    kind = kind_of_source(several)
+    if refused := refused_options(several, given):
+        raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else several[0]}", "leave it out")
     if kind == "toy":
         return prepare_toy(**given)
     if kind == "known":
         given.pop("seed", None)
         if "verify" in given and "from_folder" not in given:
             raise UsageError("verify=False applies only to files in a folder", "give from_folder")
-        return prepare_known(str(source), **given)
+        return prepare_known(str(several[0]), **given)
     for split in ("valid", "test"):
         if split in given and f"{split}_fraction" in given:
             raise UsageError(f"{split} and {split}_fraction exclude each other", "give one of them")
-    text = Path(source) if isinstance(source, str) else source
+    texts = [Path(one) if isinstance(one, str) else one for one in several]
     held_out = {split: Path(given.pop(split)) for split in ("valid", "test") if split in given}
-    defaults = {"name": sources.name_of(str(source) if isinstance(text, Path) else "-"), "tokenizer": "word"}
-    return prepare_text(sources.text_source(text, **held_out), **defaults | given)
+    label = given.pop("label", ())
+    labels = tuple(dict.fromkeys([label] if isinstance(label, str) else label))
+    columns = Columns(given.pop("text", None), labels, given.pop("split", None), given.pop("id", None))
+    reading = Reading(given.pop("format", None), columns, given.pop("encoding", "utf-8"))
+    first = texts[0]
+    defaults = {"name": sources.name_of(str(first) if isinstance(first, Path) else "-"), "tokenizer": "word"}
+    text = sources.text_source(texts, **held_out, form=reading.format)
+    return prepare_text(text, **defaults | given, encoding=reading.encoding, reading=reading)
 
 
 def prepare_text(
@@ -129,28 +163,34 @@ def prepare_text(
     test_fraction: float = 0.05,
     seed: int = 0,
     encoding: str = "utf-8",
+    reading: Reading | None = None,
+    filters: Sequence[Filter] = (),
     watch: ProgressReport | None = None,
 ) -> Prepared:
-    """Prepares text with one sentence a line; blank lines and lines over 1 MiB are dropped and counted.
+    """Prepares text, a sentence a line, or tables, a sentence a row; blank ones and those over 1 MiB are dropped.
 
     tokenizer: the kind, see `Tokenizer`. The vocabulary comes from the training split.
     min_count: words that occur less often in the training split become `<unk>`.
     max_len: tokens kept of a sentence, in every split; None keeps all.
     valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
         0 leaves the split empty.
+    reading: the format of the files and their columns; None: by the endings of their names, without labels.
+    filters: what the records of all splits run through, one after another, before a split is cut from them.
     watch: called with (stage, bytes done, bytes in all).
 
-    Raises `UsageError` for a setting out of range, before anything is read; `DataError` for unusable text, with file
-    and line; `MachineError` where the disk fails or a permission is missing.
+    Raises `UsageError` for a setting out of range, before anything is read, and for columns that the tables lack;
+    `DataError` for unusable text, with file and line; `MachineError` where the disk fails or a permission is missing.
     """
     check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
     encoding = check_encoding(encoding)
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
         progress = StageProgress(watch)
-        texts = {split: SplitText(split, items, encoding, progress, stack) for split, items in source.files.items()}
-        total_size = sum(text.size for text in texts.values())
-        progress.start("hash", total_size)
+        texts = {
+            split: SplitText(split, items, progress, stack, source.folders) for split, items in source.files.items()
+        }
+        reading = chosen_reading(texts, replace(reading or Reading(), encoding=encoding))
+        progress.start("hash", sum(text.size for text in texts.values()))
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
         recipe = {
             "format": CORPUS_FORMAT,
@@ -162,23 +202,9 @@ def prepare_text(
             "max_len": max_len,
             "fractions": cut,
             "seed": seed if cut else None,
-        }
-        sizes: dict[str, int] = {}
-
-        def sentences(stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
-            train = texts["train"]
-            if cut and not sizes:
-                progress.start("lines", train.size)
-                sizes.update(_split_sizes(sum(1 for _ in train.lines(Counter())), cut, train.label))
-            progress.start(stage, total_size if stage == "encode" else train.size)
-            splits = itertools.chain(_draw_splits(sizes, seed) if cut else (), itertools.repeat("train"))
-            for line, split in zip(train.lines(dropped["train"]), splits, strict=False):
-                yield split, line
-            if stage == "encode":
-                for split in list(texts)[1:]:
-                    yield from zip(itertools.repeat(split), texts[split].lines(dropped[split]), strict=False)
-
-        return build(name, recipe, source.description, sentences)
+        } | tables_recipe(texts, reading)
+        flow = Flow(texts, reading, cut, seed, progress, filters)
+        return build(name, recipe, source.description, flow.sentences, flow.extras if "records" in recipe else None)
 
 
 def prepare_known(
@@ -287,37 +313,3 @@ def check_settings(
             raise UsageError(f"{split}_fraction is {fraction}", "it must lie in [0, 1)")
     if valid_fraction + test_fraction >= 1:
         raise UsageError(f"fractions {valid_fraction} and {test_fraction} leave no training text", "lower them")
-
-
-def _split_sizes(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:
-    """The number of sentences of each split, at least one each, "train" included."""
-    sizes = {split: max(1, round(total * fraction)) for split, fraction in fractions.items()}
-    while sum(sizes.values()) >= total:
-        largest = max(sizes, key=lambda split: sizes[split])
-        if sizes[largest] == 1:
-            empty = ("train", *fractions)[total]
-            raise DataError(
-                f"{label} has only {counted(total, 'sentence')}: the {empty} split is empty",
-                "a line is a sentence: add lines, or give files with --valid and --test",
-            )
-        sizes[largest] -= 1
-    return sizes | {"train": total - sum(sizes.values())}
-
-
-def _draw_splits(sizes: dict[str, int], seed: int) -> Iterator[str]:
-    """Yields the split of each sentence in turn; every assignment with these `sizes` is equally likely.
-
-    References: Knuth, The Art of Computer Programming 2, section 3.4.2, algorithm S (selection sampling).
-    """
-    draw = random.Random(seed).random
-    valid, test = sizes.get("valid", 0), sizes.get("test", 0)
-    for left in range(sizes["train"] + valid + test, 0, -1):
-        point = draw() * left
-        if point < valid:
-            valid -= 1
-            yield "valid"
-        elif point < valid + test:
-            test -= 1
-            yield "test"
-        else:
-            yield "train"

@@ -6,23 +6,25 @@ import itertools
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+from seqvae_cli.data import folders, readers
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import SPLITS
-from seqvae_cli.data.text import read_lines
-from seqvae_cli.errors import DataError, UsageError, meant
+from seqvae_cli.data.readers import Reading
+from seqvae_cli.data.records import Record
+from seqvae_cli.errors import DataError, meant
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
 MOST_COMPARED = 10_000
 """Files of a folder that a hint looks through for a similar name."""
-_SPLIT_FILE = re.compile(r"(?:.*[._-])?(train|valid|validation|val|dev|test)\.txt")
-_ALIASES = {"validation": "valid", "val": "valid", "dev": "valid"}
+MOST_NAMED = 5
+"""Files of a source that are named, at most."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +36,46 @@ class TextSource:
 
     files: dict[str, tuple[Path | BinaryIO, ...]]
     description: str
+    folders: Mapping[Path, str] = field(default_factory=dict)
+    """The folder that a file lies in, where folders are labels."""
 
 
-def text_source(text: Path | BinaryIO, valid: Path | None = None, test: Path | None = None) -> TextSource:
-    """The source of a file, a stream or a folder.
+def text_source(
+    text: Path | BinaryIO | Sequence[Path | BinaryIO],
+    valid: Path | None = None,
+    test: Path | None = None,
+    form: str | None = None,
+) -> TextSource:
+    """The source of files, streams and folders, one or several; `form`: the format of the files of a folder.
 
-    A folder holds train.txt (or NAME.train.txt) and optionally valid (val, dev) and test files; otherwise all its .txt
-    files, in sorted order, are one text. Raises `DataError` for a missing path, `UsageError` where two files belong to
-    one split.
+    What a folder holds is described in `folders.files_of`. Raises `DataError` for a missing path, `UsageError` where
+    two files belong to one split.
     """
-    found: dict[str, tuple[Path | BinaryIO, ...]] = {"train": (text,)}
-    if isinstance(text, Path) and _is_folder(text):
-        found = dict(_folder_files(text))
-    found |= {split: (path,) for split, path in (("valid", valid), ("test", test)) if path is not None}
-    for path in itertools.chain.from_iterable(found.values()):
-        if isinstance(path, Path):
-            with files.machine_errors(path):
-                if not path.exists():
-                    raise DataError(f"{path} does not exist", _meant_source(path))
-                if _is_folder(path):
-                    raise DataError(f"{path} is a folder", "give a text file")
-    ordered = {split: found[split] for split in SPLITS if split in found}
-    return TextSource(ordered, ", ".join(_label(item) for item in itertools.chain.from_iterable(ordered.values())))
+    found: dict[str, list[Path | BinaryIO]] = {}
+    labels: dict[Path, str] = {}
+    for item in text if isinstance(text, Sequence) else [text]:
+        if isinstance(item, Path) and _is_folder(item):
+            for split, path, label in folders.files_of(item, form):
+                found.setdefault(split, []).append(path)
+                if label is not None:
+                    labels[path] = label
+        else:
+            found.setdefault("train", []).append(item)
+    found |= {split: [path] for split, path in (("valid", valid), ("test", test)) if path is not None}
+    for file in itertools.chain.from_iterable(found.values()):
+        if isinstance(file, Path):
+            with files.machine_errors(file):
+                if not file.exists():
+                    raise DataError(f"{file} does not exist", _meant_source(file))
+                if _is_folder(file):
+                    raise DataError(f"{file} is a folder", "give a text file")
+    ordered = {split: tuple(found[split]) for split in SPLITS if split in found}
+    return TextSource(ordered, _listed(list(itertools.chain.from_iterable(ordered.values()))), labels)
+
+
+def _listed(items: Sequence[Path | BinaryIO]) -> str:
+    more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
+    return ", ".join(map(_label, items[:MOST_NAMED])) + more
 
 
 def _meant_source(path: Path) -> str:
@@ -72,7 +92,7 @@ def _meant_source(path: Path) -> str:
 
 def name_of(source: str) -> str:
     """A corpus name derived from a path: news for dir/News.txt, stdin for "-"."""
-    name = "stdin" if source == "-" else Path(source).absolute().name.lower().removesuffix(".txt")
+    name = "stdin" if source == "-" else readers.stem(Path(source).absolute().name)
     return re.sub(r"[^a-z0-9._-]+", "-", name).lstrip("._-")[:64] or "text"
 
 
@@ -91,35 +111,64 @@ class StageProgress:
             self._watch(self._stage, self._done, self._total)
 
 
+class SourceFile(NamedTuple):
+    path: Path
+    label: str
+    """Its name in messages: that of the stream or pipe, where it is a copy of one."""
+    folder: str | None
+    """The value of its label `folder`; None where the corpus has none."""
+
+
 class SplitText:
     """The files of one split; those that can be read only once are spooled."""
 
     def __init__(
-        self, split: str, items: tuple[Path | BinaryIO, ...], encoding: str, progress: StageProgress, stack: ExitStack
+        self,
+        split: str,
+        items: tuple[Path | BinaryIO, ...],
+        progress: StageProgress,
+        stack: ExitStack,
+        folders: Mapping[Path, str],
     ) -> None:
-        self.split, self.encoding, self.progress = split, encoding, progress
-        self.label = ", ".join(map(_label, items))
-        self.paths = [
-            (item if isinstance(item, Path) and item.is_file() else _spool(item, stack), _label(item)) for item in items
+        self.split, self.progress = split, progress
+        self.label = _listed(items)
+        self.files = [
+            SourceFile(
+                item if isinstance(item, Path) and item.is_file() else _spool(item, stack),
+                _label(item),
+                (folders.get(item, "") if isinstance(item, Path) else "") if folders else None,
+            )
+            for item in items
         ]
-        self.size = sum(path.stat().st_size for path, _ in self.paths)
+        self.size = sum(file.path.stat().st_size for file in self.files)
         self._stamps = self._stamp()
 
     def _stamp(self) -> list[tuple[int, int]]:
-        stats = [path.stat() for path, _ in self.paths]
+        stats = [file.path.stat() for file in self.files]
         return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
 
     def digests(self) -> list[str]:
         advance = self._checked_advance()
-        return [files.sha256(path, advance) for path, _ in self.paths]
+        return [files.sha256(file.path, advance) for file in self.files]
 
-    def lines(self, dropped: Counter[str]) -> Iterator[str]:
-        """Yields the sentences. Raises `DataError` where there are none, or a file changed since the start."""
+    def records(self, reading: Reading, dropped: Counter[str]) -> Iterator[Record]:
+        """Yields the records, each with its split: that of the files, if no column tells another.
+
+        Raises `DataError` where there are none, or a file changed since the start.
+        """
         empty, advance, long_before = True, self._checked_advance(), dropped["too_long"]
-        for path, label in self.paths:
-            for line in read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
+        for file in self.files:
+            for record in readers.read_records(
+                file.path,
+                reading,
+                label=file.label,
+                folder=file.folder,
+                split=self.split,
+                dropped=dropped,
+                advance=advance,
+            ):
                 empty = False
-                yield line
+                yield record
         if empty and (long := dropped["too_long"] - long_before):
             lines = "one line of" if long == 1 else f"{long:,} lines over 1 MiB in"
             raise DataError(
@@ -166,21 +215,3 @@ def _label(item: Path | BinaryIO) -> str:
 def _is_folder(path: Path) -> bool:
     with files.machine_errors(path):
         return path.is_dir()
-
-
-def _folder_files(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:
-    with files.machine_errors(folder):
-        texts = sorted(path for path in folder.iterdir() if path.match("[!.]*.txt") and not path.is_dir())
-    if not texts:
-        raise DataError(f"{folder} has no .txt files")
-    found: dict[str, Path] = {}
-    for path in texts:
-        if match := _SPLIT_FILE.fullmatch(path.name.lower()):
-            split = _ALIASES.get(match[1], match[1])
-            if split in found:
-                raise UsageError(f"{found[split]} and {path} are both {split} files", "name one with --valid or --test")
-            found[split] = path
-    if "train" not in found:
-        yield "train", tuple(texts)
-        return
-    yield from ((split, (path,)) for split, path in found.items())

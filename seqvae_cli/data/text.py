@@ -7,10 +7,11 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from seqvae_cli.data.compression import Read, unpacked
 from seqvae_cli.data.formats import recognize
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.system.files import machine_errors
@@ -46,8 +47,11 @@ def read_lines(
     label: str = "",
     dropped: Counter[str] | None = None,
     advance: Callable[[int], None] | None = None,
+    inspect: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
     """Yields the lines of a file or stream without their line ends; blank and over-long lines are dropped.
+
+    A compressed file is unpacked (see `compression`).
 
     Lines end at LF or CRLF only; a lone CR becomes a space, or ends the text; a byte order mark is dropped. Text whose
     first MiB has CRs and no LF ends its lines at CR, as on old Macs.
@@ -55,7 +59,8 @@ def read_lines(
     keep_blank: yields an empty line for each one dropped, so that line numbers stay.
     label: the name of the text in messages; its path by default.
     dropped: counts the dropped lines, under "empty" and "too_long".
-    advance: called with the bytes of each block read.
+    advance: called with the bytes of each block read, as they lie on disk.
+    inspect: called with the first block of the text; it may raise.
 
     Raises `DataError` with line and byte (counted from 0) for a NUL or a byte invalid in the encoding, after the lines
     before it.
@@ -63,7 +68,7 @@ def read_lines(
     dropped = Counter() if dropped is None else dropped
     rest, skipping = "", False
     label = label or (str(source) if isinstance(source, Path) else "standard input")
-    for block in _line_feeds(_decode_blocks(source, encoding, label, advance)):
+    for block in line_feeds(decoded_blocks(source, encoding, label, advance, inspect)):
         if skipping:
             _, newline, block = block.partition("\n")
             skipping = not newline
@@ -81,7 +86,7 @@ def read_lines(
         yield from _split_lines(rest + "\n", dropped, keep_blank)
 
 
-def _line_feeds(blocks: Iterator[str]) -> Iterator[str]:
+def line_feeds(blocks: Iterator[str]) -> Iterator[str]:
     """The blocks of a text whose lines end at LF; of a text with bare CRs instead, with LFs in their place."""
     start = ""
     for block in blocks:
@@ -110,25 +115,35 @@ def _split_lines(text: str, dropped: Counter[str], keep_blank: bool) -> Iterator
 
 
 @contextmanager
-def _open_reader(source: Path | BinaryIO, label: str) -> Iterator[Callable[[int], bytes]]:
-    """A function that reads the next bytes of a file or stream, as soon as some arrive."""
-    with machine_errors(source if isinstance(source, Path) else Path(label)):
-        if not isinstance(source, Path):
-            yield getattr(source, "read1", source.read)
-            return
-        with open(source, "rb") as file:
-            yield file.read1
+def _open_reader(source: Path | BinaryIO, label: str, advance: Callable[[int], None] | None) -> Iterator[Read]:
+    """A function that reads the next bytes of a file or stream, unpacked, as soon as some arrive."""
+    with ExitStack() as stack:
+        stack.enter_context(machine_errors(source if isinstance(source, Path) else Path(label)))
+        file = stack.enter_context(open(source, "rb")) if isinstance(source, Path) else source
+        read: Read = getattr(file, "read1", file.read)
+
+        def told(size: int) -> bytes:
+            block = read(size)
+            if advance:
+                advance(len(block))
+            return block
+
+        yield unpacked(told, label)
 
 
-def _decode_blocks(
-    source: Path | BinaryIO, encoding: str, label: str, advance: Callable[[int], None] | None
+def decoded_blocks(
+    source: Path | BinaryIO,
+    encoding: str,
+    label: str,
+    advance: Callable[[int], None] | None = None,
+    inspect: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
-    """Yields the text of a file in blocks. Raises `DataError` for bytes invalid in the encoding."""
+    """Yields the text of a file in blocks, as they arrive. Raises what `read_lines` raises."""
     encoding = check_encoding(encoding)
     utf8 = encoding == "utf-8"
     decoder = codecs.getincrementaldecoder(encoding)()
     line, byte = 1, 0  # where the next block starts
-    with _open_reader(source, label) as read:
+    with _open_reader(source, label, advance) as read:
         block = read(_BLOCK)
         if other := recognize(block):
             raise DataError(f"{label} is {other.name}, not text", other.advice)
@@ -166,9 +181,9 @@ def _decode_blocks(
                     f"{label}, line {line + before.count(chr(10))}: byte {byte} is NUL, so this is not text",
                     "remove it, or name the encoding of the text with --encoding",
                 )
+            if inspect and at_start:
+                inspect(text)
             yield text
-            if advance:
-                advance(len(block))
             if not block:
                 return
             line += text.count("\n")

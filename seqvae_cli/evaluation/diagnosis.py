@@ -1,6 +1,6 @@
 """How the decoder uses the latent code: rate by dimension, distortion with other codes, probes, and a verdict.
 
-Shapes: N sentences of the split, L latent dimensions, C classes of a factor.
+Shapes: N sentences of the split, L latent dimensions, C values of a label.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ CEILING_MARGIN = 0.1
 
 MOSTLY_UNUSED = 4
 """A code is mostly unused where it costs more than this times what it says."""
+MOST_CLASSES = 50
+"""Values of a label in a split that a probe tells apart, at most."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Accuracy of a linear classifier that predicts a hidden factor from the posterior means: 0 to 1.
+    """Accuracy of a linear classifier that predicts a label from the posterior means: 0 to 1.
 
     The probe reads means without noise, even where they differ less than the posterior's width. What survives the
     noise of a draw is measured by `Diagnosis.worth` and the mutual information.
@@ -61,7 +63,9 @@ class Diagnosis:
     prior: float
     """Distortion with a draw from the prior."""
     probes: dict[str, Probe]
-    """By hidden factor of the corpus; empty where it has none (toy has)."""
+    """By label of the corpus, such as the hidden factors of toy; empty where it has none."""
+    left_out: dict[str, str]
+    """Label without a probe -> why."""
 
     @property
     def worth(self) -> float:
@@ -120,6 +124,7 @@ def diagnose(
         for name, z in codes.items()
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
+    probes, left_out = _probes(network, corpus, split, posterior.mean, precision, stage)
     return Diagnosis(
         sentences=len(data),
         latent_size=latent,
@@ -128,27 +133,43 @@ def diagnose(
         mutual_information=mutual_information(posterior, prior, own),
         active_units=active_units(posterior),
         **distortions,
-        probes=_probes(network, corpus, split, posterior.mean, precision, stage),
+        probes=probes,
+        left_out=left_out,
     )
 
 
 def _probes(
     network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, precision: torch.dtype, stage: Stages
-) -> dict[str, Probe]:
-    """By factor: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`."""
-    known = corpus.factors(split)
-    if not known or not means.size(1):
-        return {}
+) -> tuple[dict[str, Probe], dict[str, str]]:
+    """By label: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`.
+
+    And the labels without a probe, each with the reason.
+    """
+    labels = corpus.labels(split)
+    if not labels or not means.size(1):
+        return {}, {}
+    truth = {name: label.indices for name, label in labels.items()}
+    counts = {name: len(np.unique(indices)) for name, indices in truth.items()}
+    left_out = {
+        name: f"{counted(count, 'value')} in {split}, a probe takes 2 to {MOST_CLASSES}"
+        for name, count in counts.items()
+        if not 2 <= count <= MOST_CLASSES
+    }
     other = "train" if split != "train" else "valid"
     data = corpus.split(other)
+    if len(data) < 2:
+        left_out = {name: f"{other} has {counted(len(data), 'sentence')} to learn it from" for name in labels}
+    kept = [name for name in labels if name not in left_out]
+    if not kept:
+        return {}, left_out
     watch = stage(f"posteriors of {other}", int(data.lengths.sum()) + len(data))
     train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
-    learned = corpus.factors(other)
+    learned = corpus.labels(other)
     found = {}
-    for factor, truth in known.items():
-        accuracy = probe(train_means, torch.from_numpy(learned[factor]), means, torch.from_numpy(truth))
-        found[factor] = Probe(accuracy, float(np.bincount(truth).max()) / len(truth))
-    return found
+    for name in kept:
+        accuracy = probe(train_means, torch.from_numpy(learned[name].indices), means, torch.from_numpy(truth[name]))
+        found[name] = Probe(accuracy, float(np.bincount(truth[name]).max()) / len(means))
+    return found, left_out
 
 
 def derangement(count: int, seed: int) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from seqvae_cli.data.compression import Stream
 from seqvae_cli.data.text import read_lines
 from seqvae_cli.errors import DataError, counted
 from seqvae_cli.system import files
@@ -58,7 +59,7 @@ def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     if start == MAGIC:
         yield from _rows(io.BytesIO(start + file.read()), size, label)
         return
-    text = cast(BinaryIO, _Rejoined(start, file))
+    text = cast(BinaryIO, Stream(start, getattr(file, "read1", file.read)))
     dropped: Counter[str] = Counter()
     for number, line in enumerate(_lines(text, label, dropped), 1):
         if dropped["too_long"]:
@@ -126,19 +127,3 @@ def _finite(row: Code, where: str) -> Code:
     if largest > LARGEST:
         raise DataError(f"{where} has {largest:g}, a code's numbers are at most {LARGEST:g}")
     return row
-
-
-class _Rejoined:
-    """A stream from its beginning, after its first bytes `start` were read to recognize the format."""
-
-    def __init__(self, start: bytes, rest: BinaryIO) -> None:
-        self.start, self.rest = start, rest
-
-    def read1(self, count: int = -1) -> bytes:
-        if self.start:
-            start, self.start = self.start, b""
-            return start
-        some: bytes = getattr(self.rest, "read1", self.rest.read)(count)
-        return some
-
-    read = read1

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import DataError, UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
@@ -34,6 +35,12 @@ Lines = Sequence[Mapping[str, Any]]
 
 LENGTH = "length"
 """The default colouring: by sentence length."""
+OTHER = "other"
+"""In place of the rarest values of a label with more values than there are colours."""
+NO_VALUE = "none"
+"""In place of the empty value of sentences without the label."""
+MAX_NAME = 30
+"""Characters of the name of a value in a legend, at most."""
 POINTS = 5000
 """Sentences in one picture, at most."""
 RATE_RANGE = (0.01, 10.0)
@@ -52,11 +59,11 @@ class Means:
     variance: tuple[float, float]
     """Fraction of the variance along each component, 0 to 1."""
     color: str
-    """`length`, or a factor of the corpus."""
+    """`length`, or a label of the corpus."""
     labels: Indices
-    """[N]: the length in tokens (`<eos>` not counted), or the index of the factor's value."""
+    """[N]: the length in tokens (`<eos>` not counted), or the index of the label's value."""
     values: tuple[str, ...]
-    """The values of the factor; empty for the length."""
+    """The values of the label; empty for the length."""
     split: str
     step: int
     """The training step of the weights."""
@@ -81,13 +88,8 @@ class _Subset:
 
 
 def colors(corpus: Corpus) -> tuple[str, ...]:
-    """The colourings of a corpus: `length`, and the names of its hidden factors."""
-    return LENGTH, *_factors(corpus)
-
-
-def _factors(corpus: Corpus) -> dict[str, list[str]]:
-    """Name of a factor -> its values, in order."""
-    return dict(corpus.info.get("toy", {}).get("factors", {}))
+    """The colourings of a corpus: `length`, and the names of its labels, such as the hidden factors of toy."""
+    return LENGTH, *corpus.label_names()
 
 
 def project(
@@ -106,7 +108,7 @@ def project(
     unknown colour, an unknown or empty split; `DataError` for a damaged corpus or a mean that is not finite.
     """
     if color not in colors(corpus):
-        raise UsageError(f"corpus {corpus.name} has no factor {color!r}", f"known colours: {', '.join(colors(corpus))}")
+        raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
     corpus.verify()
     data = corpus.nonempty_split(split)
     rows = spread_indices(len(data), most)
@@ -114,9 +116,22 @@ def project(
     if not np.isfinite(means).all():
         raise DataError("the posterior means are not finite", "name another run")
     points, variance = principal(means)
-    labels = data.lengths if color == LENGTH else corpus.factors(split)[color]
-    values = tuple(_factors(corpus).get(color, ()))
+    if color == LENGTH:
+        return Means(points, variance, color, data.lengths[rows], (), split, step)
+    labels, values = _commonest(corpus.labels(split)[color], len(pictures.COLORS))
     return Means(points, variance, color, labels[rows], values, split, step)
+
+
+def _commonest(label: Label, most: int) -> tuple[Indices, tuple[str, ...]]:
+    """A label of at most `most` values, the empty one by the name `none`: beyond that, the rarest are `other`."""
+    names = tuple(value or NO_VALUE for value in label.values)
+    if len(names) <= most:
+        return label.indices, names
+    counts = np.bincount(label.indices, minlength=len(names))
+    kept = sorted(np.argsort(-counts, kind="stable")[: most - 1].tolist())
+    places = np.full(len(names), most - 1, np.int64)
+    places[kept] = np.arange(most - 1)
+    return places[label.indices], (*(names[index] for index in kept), OTHER)
 
 
 def spread_indices(count: int, most: int) -> Indices:
@@ -261,7 +276,7 @@ def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -
 def _draw_means(axes: Axes, means: Means) -> None:
     style = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
     if means.values:
-        _scatter_by_factor(axes, means, style)
+        _scatter_by_label(axes, means, style)
     else:
         _scatter_by_length(axes, means, style)
     axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
@@ -288,14 +303,21 @@ def _scatter_by_length(axes: Axes, means: Means, style: Mapping[str, Any]) -> No
     bar.set_label("sentence length (tokens)")
 
 
-def _scatter_by_factor(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
+def _plain(text: str) -> str:
+    """A text from data for a legend: short, in one line, without matplotlib's mathematics and hidden names."""
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
+    return f"{' ' * shown.startswith('_')}{shown}".replace("$", r"\$")
+
+
+def _scatter_by_label(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
     x, y = means.points.T
     axes.scatter(x, y, c=[pictures.COLORS[label] for label in means.labels], **style)
     handles = [
-        Line2D([], [], color=color, label=value, marker="o", linestyle="")
+        Line2D([], [], color=color, label=_plain(value), marker="o", linestyle="")
         for value, color in zip(means.values, pictures.COLORS, strict=False)
     ]
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
-    axes.legend(handles=handles, title=means.color, alignment="left", frameon=False, handletextpad=0.2, **place)
+    axes.legend(handles=handles, title=_plain(means.color), alignment="left", frameon=False, handletextpad=0.2, **place)

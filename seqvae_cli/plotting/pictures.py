@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,8 @@ def render(draw: Callable[[], Figure], kind: str) -> bytes:
     }
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     # Based on matplotlib's defaults, so that neither the user's matplotlibrc nor a caller's settings matter.
-    with style.context(["default", rc]):
+    with style.context(["default", rc]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a label in a script that the font lacks is drawn as boxes
         buffer = io.BytesIO()
         draw().savefig(buffer, format=kind, dpi=150, metadata=metadata[kind])
     return buffer.getvalue()

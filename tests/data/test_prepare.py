@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from seqvae_cli.data import build, sources
-from seqvae_cli.data import prepare as library
 from seqvae_cli.data.corpus import SplitWriter, find
+from seqvae_cli.data.flow import draw_splits
 from seqvae_cli.data.prepare import prepare_known, prepare_text, prepare_toy
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError
@@ -76,7 +76,7 @@ def test_the_split_depends_on_the_seed_alone(text: Path) -> None:
 
 
 def test_all_splits_are_equally_likely() -> None:
-    counts = Counter(tuple(library._draw_splits({"train": 2, "valid": 1, "test": 1}, seed)) for seed in range(6000))
+    counts = Counter(tuple(draw_splits({"train": 2, "valid": 1, "test": 1}, seed)) for seed in range(6000))
     assert len(counts) == 12
     assert all(abs(count - 500) < 110 for count in counts.values())  # 5 standard deviations
 

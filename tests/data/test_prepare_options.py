@@ -25,6 +25,11 @@ GIVEN: dict[str, Any] = {
     "max_len": 3,
     "seed": 1,
     "encoding": "latin-1",
+    "format": "csv",
+    "text": "review",
+    "label": ["stars"],
+    "split": "part",
+    "id": "number",
 }
 
 

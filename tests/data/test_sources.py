@@ -43,7 +43,7 @@ def test_names_are_checked_and_derived_from_paths(text: Path) -> None:
         prepare_text(text_source(text), "Bad Name")
     assert sources.name_of("dir/My News.txt") == "my-news"
     assert sources.name_of("-") == "stdin"
-    assert sources.name_of("._x.csv") == "x.csv"
+    assert sources.name_of("._x.csv") == "x"
     assert sources.name_of("日本.txt") == "text"
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from seqvae_cli import api
+from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.diagnosis import Diagnosis, derangement, diagnose, probe
+from tests.conftest import tiny_text
 
 FOUND = Diagnosis(
     sentences=3761,
@@ -26,6 +31,7 @@ FOUND = Diagnosis(
     shuffled=110.0,
     prior=111.0,
     probes={},
+    left_out={},
 )
 
 
@@ -101,3 +107,20 @@ def test_a_decoder_that_does_not_read_the_code_loses_nothing_by_another(tiny_cor
     assert blind.own == pytest.approx(blind.prior, abs=1e-4)
     assert blind.verdict.startswith("collapsed")
     assert abs(used.worth) > 1e-3
+
+
+def test_each_label_has_a_probe_or_a_reason(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    rows = [{"text": text, "who": text.split()[0], "all": "x", "row": i} for i, text in enumerate(tiny_text())]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options: dict[str, Any] = {"label": ["who", "all", "row"], "valid_fraction": 0.1, "test_fraction": 0.1}
+    corpus = prepare.prepare(path, tokenizer="whitespace", **options).corpus
+    assert corpus.split("train").hash == tiny_corpus.split("train").hash
+    found = diagnose(api.load("tiny-run").network, corpus, "train")
+    assert list(found.probes) == ["who"]
+    assert found.probes["who"].accuracy >= found.probes["who"].chance == pytest.approx(0.4, abs=0.05)
+    assert found.left_out == {
+        "all": "1 value in train, a probe takes 2 to 50",
+        "row": "80 values in train, a probe takes 2 to 50",
+    }
+    assert found.to_json()["left_out"] == found.left_out

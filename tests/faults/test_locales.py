@@ -77,9 +77,9 @@ def test_what_one_prints_the_next_one_reads(
 
 PROGRAM = """
 import sys
-from seqvae_cli.cli.sentences import open_lines, sentence_arguments
-from seqvae_cli.cli.sentences import utf8
-for text in (*open_lines(sys.argv[1:], "utf-8"), *sentence_arguments(sys.argv[1:], ""), utf8(sys.argv[1])):
+from seqvae_cli.cli.sentences import open_lines, sentence_arguments, utf8
+from seqvae_cli.data.readers import Reading
+for text in (*open_lines(sys.argv[1:], Reading()), *sentence_arguments(sys.argv[1:], ""), utf8(sys.argv[1])):
     sys.stdout.buffer.write(text.encode() + b"\\n")
 """
 
@@ -99,7 +99,7 @@ def test_arguments_are_utf_8_whatever_the_locale(locale: str) -> None:
 def test_a_file_is_found_by_a_name_that_the_locale_cannot_read(tmp_path: Path) -> None:
     path = tmp_path / "Bär.txt"
     path.write_text("the cat\n", encoding="utf-8")
-    program = "import sys; from seqvae_cli.cli.sentences import open_lines; print(*open_lines(sys.argv[1:], 'utf-8'))"
+    program = PROGRAM.partition("for text")[0] + "print(*open_lines(sys.argv[1:], Reading()))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", program, path], env=environment, capture_output=True, check=True)
     assert done.stdout == b"the cat\n"

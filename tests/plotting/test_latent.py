@@ -16,6 +16,7 @@ from seqvae_cli import api
 from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.plotting import latent, pictures
@@ -135,17 +136,17 @@ def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Co
     assert latent.colors(corpus) == ("length", *corpus.info["toy"]["factors"])
     found = model.project("test", "tense", most=30)
     assert found.values == tuple(corpus.info["toy"]["factors"]["tense"])
-    assert found.labels.tolist() == corpus.factors("test")["tense"][::2].tolist()
+    assert found.labels.tolist() == corpus.labels("test")["tense"].indices[::2].tolist()
     by_length = model.project("test", most=30)
     assert (by_length.points == found.points).all()
     assert by_length.labels.tolist() == corpus.split("test").lengths[::2].tolist()
-    with pytest.raises(UsageError, match="no factor 'tens'") as caught:
+    with pytest.raises(UsageError, match="no label 'tens'") as caught:
         model.project(color="tens")
     assert "length, topic, sentiment, tense, number, form, polarity" in caught.value.hint
 
 
 def test_a_text_corpus_is_coloured_only_by_length(model: Model) -> None:
-    with pytest.raises(UsageError, match="corpus tiny has no factor 'topic'") as caught:
+    with pytest.raises(UsageError, match="corpus tiny has no label 'topic'") as caught:
         model.project(color="topic")
     assert caught.value.hint.endswith(": length")
 
@@ -324,6 +325,20 @@ def test_points_by_factor_have_the_colours_that_the_legend_names() -> None:
     drawn.draw_without_rendering()
     assert not legend.get_window_extent().overlaps(axes.get_window_extent())
     assert legend.get_window_extent().x1 <= drawn.bbox.x1
+
+
+def test_a_legend_shows_values_as_they_are_and_the_rarest_as_others() -> None:
+    values = ("$x$", "_hidden", "a very long value of a label, of 50 characters or more", *map(str, range(9)))
+    indices = np.array([index for index in range(len(values)) for _ in range(20 - index)])
+    kept, names = latent._commonest(Label(("", *values[1:]), indices), 8)
+    assert names == ("none", *values[1:7], "other")
+    assert np.bincount(kept).tolist() == [*range(20, 13, -1), 13 + 12 + 11 + 10 + 9]
+    pytest.importorskip("matplotlib")
+    named = means(color="$", labels=np.array([0, 1, 2, 2]), values=values[:3])
+    drawn = figure("a", lines([1, 2]), named)
+    drawn.draw_without_rendering()
+    shown = [text.get_text() for text in drawn.axes[1].get_legend().get_texts()]
+    assert shown == [r"\$x\$", " _hidden", "a very long value of a label,…"]
 
 
 def test_the_axes_cover_the_scale_of_the_prior_for_a_collapsed_posterior() -> None:

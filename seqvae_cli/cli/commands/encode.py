@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import counting, open_model
-from seqvae_cli.cli.options import BatchSize, Device, Encoding, Json, RunOption, Text, Threads
-from seqvae_cli.cli.sentences import names_a_file, open_lines
+from seqvae_cli.cli.options import (
+    BatchSize,
+    Device,
+    Encoding,
+    Format,
+    Ids,
+    Json,
+    Labels,
+    RunOption,
+    Text,
+    TextColumn,
+    Threads,
+)
+from seqvae_cli.cli.sentences import Lines, names_a_file, open_lines, reading_of
 from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqvae_cli.data.records import Record
 
 app = typer.Typer()
 
-Row = tuple[str, list[float] | None, list[float] | None]
-"""A sentence, its posterior mean and scale; None where the sentence is empty."""
+Row = tuple["Record", list[float] | None, list[float] | None]
+"""A record, its posterior mean and scale; None where the sentence is empty."""
 
 
 @app.command()
@@ -33,6 +48,10 @@ def encode(
         ),
     ] = None,
     batch_size: BatchSize = 128,
+    form: Format = None,
+    text_column: TextColumn = None,
+    label: Labels = None,
+    id_column: Ids = None,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",
@@ -43,12 +62,14 @@ def encode(
 
     Arguments that are names of files stand for the lines of these files. An empty line keeps its row: null in JSON
     Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions. TSV is
-    quoted as Python's csv and pandas read it.
+    quoted as Python's csv and pandas read it. The id and the labels of a table are in JSON Lines and the last columns
+    of TSV.
 
     Examples:
 
         seqvae encode "stock prices rose" "the president resigned"
         seqvae encode sentences.txt -o codes.npy
+        seqvae encode reviews.csv --text review_text --label sentiment -o codes.tsv
         cat sentences.txt | seqvae encode - | jq -c .mean
     """
     if output == Path("-"):
@@ -61,47 +82,50 @@ def encode(
         raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
     if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):
         raise UsageError(f"{str(output)!r} is the input", "name another file")
-    lines = open_lines(text, encoding)
+    if output is not None and output.suffix == ".npy" and (label or id_column):
+        raise UsageError("a .npy file holds the means alone, without ids and labels", "name it .jsonl or .tsv")
+    lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding))
     model = open_model(None, run_option, device, threads)
 
     with counting() as tally, progress.of_lines("encoding", lines, to_file=output is not None) as advance:
 
         def rows() -> Iterator[Row]:
             for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally):
-                yield line, *((None, None) if code is None else (code.mean.tolist(), code.scale.tolist()))
+                means = (None, None) if code is None else (code.mean.tolist(), code.scale.tolist())
+                yield lines.answered(), *means
                 advance(line)
 
         if output is None:
             for row in rows():
-                display.out_jsonl(_json(row))
+                display.out_jsonl(_json(row, lines))
         else:
             from seqvae_cli.system import files
 
-            files.write(output, WRITERS[output.suffix](rows(), model.latent_size))
+            files.write(output, WRITERS[output.suffix](rows(), lines, model.latent_size))
 
 
-def _json(row: Row) -> dict[str, Any]:
-    line, mean, scale = row
-    answer = {"text": line, "mean": mean, "scale": scale}
+def _json(row: Row, lines: Lines) -> dict[str, Any]:
+    record, mean, scale = row
+    answer = {**lines.keys(record), "text": record.text, "mean": mean, "scale": scale}
     return answer if mean is not None else answer | {"reason": "empty sentence"}
 
 
-def _jsonl(rows: Iterator[Row], _: int) -> Iterator[bytes]:
+def _jsonl(rows: Iterator[Row], lines: Lines, _: int) -> Iterator[bytes]:
     import json
 
     for row in rows:
-        yield (json.dumps(_json(row), ensure_ascii=False, allow_nan=False) + "\n").encode()
+        yield (json.dumps(_json(row, lines), ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _tsv(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
+def _tsv(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
     names = [f"{kind}_{i}" for kind in ("mean", "scale") for i in range(1, latent + 1)]
-    yield display.tsv_row(["text", *names]).encode()
-    for line, mean, scale in rows:
+    yield display.tsv_row(["text", *names, *lines.names()]).encode()
+    for record, mean, scale in rows:
         values = [f"{value:.9g}" for value in [*(mean or []), *(scale or [])]] or [""] * (2 * latent)
-        yield display.tsv_row([line, *values]).encode()
+        yield display.tsv_row([record.text, *values, *lines.values(record)]).encode()
 
 
-def _npy(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
+def _npy(rows: Iterator[Row], _: Lines, latent: int) -> Iterator[bytes]:
     import io
 
     import numpy as np
@@ -112,4 +136,8 @@ def _npy(rows: Iterator[Row], latent: int) -> Iterator[bytes]:
     yield buffer.getvalue()
 
 
-WRITERS: dict[str, Callable[[Iterator[Row], int], Iterator[bytes]]] = {".jsonl": _jsonl, ".tsv": _tsv, ".npy": _npy}
+WRITERS: dict[str, Callable[[Iterator[Row], Lines, int], Iterator[bytes]]] = {
+    ".jsonl": _jsonl,
+    ".tsv": _tsv,
+    ".npy": _npy,
+}

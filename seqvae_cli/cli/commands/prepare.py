@@ -10,9 +10,9 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
-from seqvae_cli.cli.options import Encoding, Json
+from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 
 app = typer.Typer()
 
@@ -20,9 +20,24 @@ app = typer.Typer()
 @app.command()
 def prepare(
     source: Annotated[
-        str, typer.Argument(metavar="ptb|toy|FILE|DIR|-", help="A known corpus, or UTF-8 text, a sentence a line.")
+        list[str],
+        typer.Argument(
+            metavar="ptb|toy|FILE...|DIR|-", help="A known corpus; or text, a sentence a line, or tables, one a row."
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the corpus [default: that of the source].")] = None,
+    form: Format = None,
+    text: TextColumn = None,
+    label: Labels = None,
+    id_column: Ids = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tables: the column that says train, valid (val, dev) or test.",
+            rich_help_panel=SPLITS,
+        ),
+    ] = None,
     from_dir: Annotated[
         Path | None,
         typer.Option(
@@ -113,7 +128,8 @@ def prepare(
         seqvae prepare ptb
         seqvae prepare toy --sentences 50000
         seqvae prepare reviews.txt --lower --min-count 2
-        zcat news.gz | seqvae prepare - --name news
+        seqvae prepare reviews.csv --text review_text --label sentiment
+        seqvae prepare part-*.jsonl.gz --name news
     """
     from seqvae_cli.data import prepare
 
@@ -132,13 +148,20 @@ def prepare(
         "max_len": max_len,
         "seed": seed,
         "encoding": encoding,
+        "format": form,
+        "text": text,
+        "label": label or None,
+        "split": split,
+        "id": id_column,
     }
     given: Any = {key: value for key, value in options.items() if value not in (None, prepare.DEFAULTS.get(key))}
     _check_options(source, given)
-    if prepare.kind_of_source(source) == "known":
-        _licence(source)
-    with _StageBar("sentences" if source == "toy" else "bytes") as watch:
-        prepared = prepare.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
+    kind = prepare.kind_of_source(source)
+    if kind == "known":
+        _licence(source[0])
+    sources = [sys.stdin.buffer if one == "-" else one for one in source]
+    with _StageBar("sentences" if kind == "toy" else "bytes") as watch:
+        prepared = prepare.prepare(sources, **given, watch=watch)
     _report(prepared, json)
 
 
@@ -149,12 +172,14 @@ FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
 """Flags whose name differs from that of the option in `data.prepare`."""
 
 
-def _check_options(source: str, given: dict[str, Any]) -> None:
+def _check_options(source: list[str], given: dict[str, Any]) -> None:
     """Raises `UsageError`, naming the flag, for options that do not go with the source or with each other."""
     from seqvae_cli.data import prepare
 
+    if "-" in source and len(source) > 1:
+        raise UsageError("standard input (-) cannot be combined with files", "give - alone")
     for option in prepare.refused_options(source, given):
-        kind = "text" if prepare.kind_of_source(source) == "text" else source
+        kind = "text" if prepare.kind_of_source(source) == "text" else source[0]
         flag = FLAGS.get(option, f"--{option.replace('_', '-')}")
         raise UsageError(f"{flag} does not go with {kind}", "see seqvae prepare --help")
     for split in ("valid", "test"):
@@ -232,4 +257,18 @@ def _report(prepared: Any, json: bool) -> None:
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
+    if records := _told(info):
+        display.say(records)
     display.say(f"next: seqvae train --data {info['name']}")
+
+
+def _told(info: dict[str, Any]) -> str:
+    """What was read beside the sentences, in a line; empty for text without labels."""
+    parts = [f"text: {info['text']}"] if info.get("text") else []
+    if info.get("labels"):
+        parts.append(f"labels: {', '.join(info['labels'])}")
+    if info.get("ids"):
+        parts.append("with ids")
+    if joined := info.get("joined"):
+        parts.append(f"{counted(joined, 'text')} of several lines, joined by spaces")
+    return "; ".join(parts)

@@ -6,8 +6,22 @@ import typer
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import Cuts, counting, open_model
-from seqvae_cli.cli.options import Beam, Device, Encoding, Json, MaxLen, RunOption, Text, Threads, Unk
-from seqvae_cli.cli.sentences import open_lines
+from seqvae_cli.cli.options import (
+    Beam,
+    Device,
+    Encoding,
+    Format,
+    Ids,
+    Json,
+    Labels,
+    MaxLen,
+    RunOption,
+    Text,
+    TextColumn,
+    Threads,
+    Unk,
+)
+from seqvae_cli.cli.sentences import open_lines, reading_of
 from seqvae_cli.cli.strategy import strategy_from_options
 
 app = typer.Typer()
@@ -19,6 +33,10 @@ def reconstruct(
     beam: Beam = None,
     unk: Unk = None,
     max_len: MaxLen = 100,
+    form: Format = None,
+    text_column: TextColumn = None,
+    label: Labels = None,
+    id_column: Ids = None,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     device: Device = "auto",
@@ -28,7 +46,7 @@ def reconstruct(
     """Reconstruct sentences, one a line, in order: encode each one and decode its posterior mean.
 
     Decoding is greedy, or a beam search with --beam. An empty line stays empty; in JSON its reconstruction is null.
-    JSON tells whether a sentence was cut at --max-len.
+    JSON tells whether a sentence was cut at --max-len. The id and the labels of a table follow, separated by tabs.
 
     Examples:
 
@@ -36,21 +54,26 @@ def reconstruct(
         seqvae reconstruct sentences.txt --beam 5
         seqvae reconstruct sentences.txt --json | jq -r .reconstruction
     """
-    lines = open_lines(text, encoding)
+    lines = open_lines(text, reading_of("reconstruct", form, text_column, label, id_column, encoding))
     strategy = strategy_from_options(beam is None, beam, unk=unk)
     model = open_model(None, run_option, device, threads)
 
     cuts = Cuts(max_len)
     with counting() as tally, progress.of_lines("reconstructing", lines) as advance:
         for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
+            record = lines.answered()
             advance(line)
             if made is not None:
                 cuts.add(made.cut)
-            if not json:
-                display.out("" if made is None else made.text)
-            elif made is None:
-                display.out_jsonl({"text": line, "reconstruction": None, "cut": False, "reason": "empty sentence"})
+            answer, values = "" if made is None else made.text, lines.values(record)
+            if json and made is None:
+                row = {"text": line, "reconstruction": None, "cut": False, "reason": "empty sentence"}
+                display.out_jsonl(lines.keys(record) | row)
+            elif made is not None and json:
+                display.out_jsonl(lines.keys(record) | {"text": line, "reconstruction": answer, "cut": made.cut})
+            elif values:
+                display.out_row([answer, *values])
             else:
-                display.out_jsonl({"text": line, "reconstruction": made.text, "cut": made.cut})
+                display.out(answer)
     if not json:
         cuts.warn()

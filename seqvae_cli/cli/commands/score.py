@@ -8,8 +8,20 @@ import typer
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.models import counting, open_model
-from seqvae_cli.cli.options import Device, Encoding, Json, RunOption, Seed, Text, Threads
-from seqvae_cli.cli.sentences import open_lines
+from seqvae_cli.cli.options import (
+    Device,
+    Encoding,
+    Format,
+    Ids,
+    Json,
+    Labels,
+    RunOption,
+    Seed,
+    Text,
+    TextColumn,
+    Threads,
+)
+from seqvae_cli.cli.sentences import open_lines, reading_of
 
 app = typer.Typer()
 
@@ -25,6 +37,10 @@ def score(
             help="K of the importance-weighted bound, draws of z a sentence; fewer are faster [default: 2000].",
         ),
     ] = None,
+    form: Format = None,
+    text_column: TextColumn = None,
+    label: Labels = None,
+    id_column: Ids = None,
     encoding: Encoding = "utf-8",
     run_option: RunOption = None,
     seed: Seed = 0,
@@ -35,9 +51,10 @@ def score(
     """Score sentences, one a line, in order: an upper bound on -log p(x), in nats. Outliers score high.
 
     The columns, separated by tabs: the bound, the bound per token (<eos> counted), the rate (KL), the number of unknown
-    words, the sentence. The bound is the importance-weighted one: it tightens, and its noise falls, as --samples grows.
-    A sentence has the same score in any order and company. An empty line keeps its row, without numbers; in JSON they
-    are null. Off a terminal, a sentence with a tab or a quote is quoted as Python's csv and pandas read it.
+    words, the sentence; then the id and the labels of a table. The bound is the importance-weighted one: it tightens,
+    and its noise falls, as --samples grows. A sentence has the same score in any order and company. An empty line keeps
+    its row, without numbers; in JSON they are null. Off a terminal, a sentence with a tab or a quote is quoted as
+    Python's csv and pandas read it.
 
     Examples:
 
@@ -45,7 +62,7 @@ def score(
         seqvae score sentences.txt --samples 50 | sort -n | tail
         seqvae score - --json < sentences.txt | jq -r 'select(.unknown == 0).nll'
     """
-    lines = open_lines(text, encoding)
+    lines = open_lines(text, reading_of("score", form, text_column, label, id_column, encoding))
     model = open_model(None, run_option, device, threads)
     from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
 
@@ -53,12 +70,13 @@ def score(
     told = json or not model.latent_size
     with counting() as tally, progress.of_lines("scoring", lines) as advance:
         for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
+            record = lines.answered()
             advance(line)
             if found is None:
                 if json:
-                    display.out_jsonl({"text": line, "nll": None, "reason": "empty sentence"})
+                    display.out_jsonl({**lines.keys(record), "text": line, "nll": None, "reason": "empty sentence"})
                 else:
-                    display.out_row(["", "", "", "", line])
+                    display.out_row(["", "", "", "", line, *lines.values(record)])
                 continue
             unknown = len(model.unknown(line))
             if not told:  # with the first answer: bad input gets its error alone
@@ -66,6 +84,7 @@ def score(
                 told = True
             if json:
                 answer = {
+                    **lines.keys(record),
                     "text": line,
                     "nll": found.iw_nll,
                     "nats_per_token": found.iw_nll / found.tokens,
@@ -80,4 +99,4 @@ def score(
                 display.out_jsonl(answer)
             else:
                 numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
-                display.out_row([*numbers, str(unknown), line])
+                display.out_row([*numbers, str(unknown), line, *lines.values(record)])

@@ -47,8 +47,7 @@ def plot(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="With --latent: colour the means by length (tokens) or by a hidden factor of the corpus "
-            "[default: length].",
+            help="With --latent: colour the means by length (tokens) or by a label of the corpus [default: length].",
         ),
     ] = None,
     split: Annotated[
@@ -63,7 +62,7 @@ def plot(
     (pip install '.[plot]' in a clone of the repository); --text needs nothing.
 
     With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
-    sentences on their first two principal components. Only the corpus toy has hidden factors.
+    sentences on their first two principal components. The labels are those of prepare; toy has hidden factors.
 
     Examples:
 

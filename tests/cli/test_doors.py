@@ -1,0 +1,136 @@
+"""The commands that read sentences: tables, several files, ids and labels that are passed through, streams."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from seqvae_cli.cli import sentences
+from seqvae_cli.data.readers import Reading
+from seqvae_cli.data.records import Columns
+from seqvae_cli.data.windows import Pause
+from tests.conftest import Seqvae
+
+ROWS = [("7", "the cat sees the sea", "good"), ("8", "", "bad"), ("9", 'a dog\n"likes" it', "")]
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of three rows, the second without text, the third of two lines, in a folder to work in."""
+    assert trained_home.is_dir()
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "review", "mood"), *ROWS])
+    return path
+
+
+PASSED = ("--id", "id", "--label", "mood")
+QUICK = {"score": ("--samples", "2")}
+
+
+@pytest.mark.parametrize("command", ["encode", "score", "reconstruct"])
+def test_ids_and_labels_reach_the_answer(reviews: Path, seqvae: Seqvae, command: str) -> None:
+    quick = QUICK.get(command, ())
+    answer = seqvae(command, *quick, str(reviews), *PASSED, "--json")
+    found = [json.loads(line) for line in answer.lines]
+    assert [row["text"] for row in found] == ["the cat sees the sea", "", 'a dog "likes" it']
+    assert [row["id"] for row in found] == ["7", "8", "9"]
+    assert [row["labels"] for row in found] == [{"mood": "good"}, {"mood": "bad"}, {"mood": ""}]
+    assert found[1]["reason"] == "empty sentence"
+    bare = [json.loads(line) for line in seqvae(command, *quick, str(reviews), "--json").lines]
+    assert bare == [{key: value for key, value in row.items() if key not in ("id", "labels")} for row in found]
+    piped = seqvae(
+        command, *quick, "-", *PASSED, "--json", "--format", "csv", stdin=gzip.compress(reviews.read_bytes())
+    )
+    assert piped.out == answer.out
+
+
+@pytest.mark.parametrize("command", ["score", "reconstruct"])
+def test_ids_and_labels_are_the_last_columns(reviews: Path, seqvae: Seqvae, command: str) -> None:
+    rows = list(csv.reader(seqvae(command, *QUICK.get(command, ()), str(reviews), *PASSED).lines, "excel-tab"))
+    assert [row[-2:] for row in rows] == [["7", "good"], ["8", "bad"], ["9", ""]]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_codes_are_written_with_ids_and_labels(reviews: Path, seqvae: Seqvae, tmp_path: Path) -> None:
+    second = tmp_path / "more.tsv"
+    second.write_text("mood\treview\tid\nfine\tone small bird paints people\t10\n")
+    assert seqvae("encode", str(reviews), str(second), *PASSED, "-o", "codes.tsv").code == 0
+    head, *rows = csv.reader(Path("codes.tsv").read_text().splitlines(), "excel-tab")
+    assert (head[0], head[-2:]) == ("text", ["id", "mood"])
+    assert [row[-2:] for row in rows] == [["7", "good"], ["8", "bad"], ["9", ""], ["10", "fine"]]
+    assert seqvae("encode", str(reviews), *PASSED, "-o", "codes.jsonl").code == 0
+    assert [json.loads(line)["id"] for line in Path("codes.jsonl").read_text().splitlines()] == ["7", "8", "9"]
+    assert seqvae("decode", "codes.jsonl").code == 0
+    refused = seqvae("encode", str(reviews), "--id", "id", "-o", "codes.npy")
+    assert refused.code == 2
+    assert "without ids and labels" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["score", "reviews.csv", "--text", "reviw"], 2, "did you mean 'review'?"),
+        (
+            ["score", "reviews.csv", "--label", "none"],
+            2,
+            "one of 'id' (7), 'review' (the cat sees the sea), 'mood' (good)",
+        ),
+        (["score", "the cat", "--format", "csv"], 2, "--format goes with files"),
+        (["score", "the cat", "--id", "id"], 2, "columns go with files"),
+        (["score", "-", "--format", "cvs"], 2, "did you mean 'csv'?"),
+        (["score", "-", "--format", "parquet"], 2, "cannot be read from standard input"),
+        (["score", "notes.txt", "--label", "mood"], 2, "is text, without columns"),
+        (["encode", "lines.txt"], 4, "hint: seqvae encode lines.txt --format jsonl --text text; or --format txt"),
+        (["prepare", "reviews.csv", "-"], 2, "standard input (-) cannot be combined with files"),
+        (["prepare", "toy", "--label", "mood"], 2, "--label does not go with toy"),
+        (["prepare", "reviews.csv", "toy"], 2, "toy is a corpus of its own"),
+        (["prepare", "lines.txt"], 4, "hint: seqvae prepare lines.txt --format jsonl --text text; or --format txt"),
+    ],
+)
+def test_what_does_not_go_together_is_told(
+    reviews: Path, seqvae: Seqvae, arguments: list[str], code: int, said: str
+) -> None:
+    Path("notes.txt").write_text("the cat\n")
+    Path("lines.txt").write_text('{"text": "the cat"}\n')
+    assert reviews.exists()
+    answer = seqvae(*arguments, stdin=b"the cat\n")
+    assert answer.code == code
+    assert said in answer.err
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) <= 2
+
+
+def test_prepare_tells_what_it_read(seqvae: Seqvae, tmp_path: Path) -> None:
+    path = tmp_path / "Reviews.csv"
+    path.write_text("id,review,mood\n" + "".join(f'{i},"two\nlines {i % 3}",{"ab"[i % 2]}\n' for i in range(20)))
+    answer = seqvae("prepare", str(path), *PASSED)
+    assert answer.code == 0
+    assert "text: review; labels: mood; with ids; 20 texts of several lines, joined by spaces" in answer.err
+    assert "next: seqvae train --data reviews" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "second"),
+    [
+        ("csv", b"id,text\n1,the cat\n", b"2,a dog\n"),
+        ("jsonl", b'{"id": 1, "text": "the cat"}\n', b'{"text": "a dog"}\n'),
+    ],
+)
+def test_a_table_in_a_pipe_is_answered_while_it_comes(form: str, first: bytes, second: bytes) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as source, os.fdopen(writer, "wb", buffering=0) as sink:
+        lines = sentences.Lines(sentences._read([source], Reading(form, Columns(id="id"))), Reading(), None)
+        found = iter(lines)
+        sink.write(first)
+        assert next(found) == "the cat"
+        assert isinstance(next(found), Pause)
+        sink.write(second)
+        assert next(found) == "a dog"
+        assert [lines.answered().id for _ in range(2)] == ["1", "2" if form == "csv" else ""]
