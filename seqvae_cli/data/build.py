@@ -29,6 +29,7 @@ from seqvae_cli.data.corpus import (
     list_prepared,
     prepared_at,
 )
+from seqvae_cli.data.text_counts import TextCounts
 from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.data.vocabulary import TokenizerSettings
 from seqvae_cli.errors import DataError
@@ -87,19 +88,22 @@ def _encode(
     """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
     counted = sentences("count", {name: Counter() for name in SPLITS})
     tokenizer, types = tokens.learn((text for split, text in counted if split == "train"), max_len)
-    split_text = tokenizer.split
     dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     dropped: Dropped = {name: Counter() for name in SPLITS}
+    counts = {name: TextCounts() for name in SPLITS}
     truncated: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
         for split, text in sentences("encode", dropped):
-            pieces = split_text(text)
+            text = tokenizer.normalized(text)
+            pieces = tokenizer.split_normalized(text)
             if max_len is not None and len(pieces) > max_len:
                 truncated[split] += 1
                 pieces = pieces[:max_len]
+                text = tokenizer.join(pieces)
+            counts[split].add(text)
             ids = tokenizer.ids(pieces)
             unknown[split] += ids.count(UNK)
             writers[split].add(ids)
@@ -111,6 +115,7 @@ def _encode(
             "tokens": writer.words + count,
             "words": writer.words,
             "unknown": unknown[split],
+            "text": counts[split].to_json(),
             "truncated": truncated[split],
             "too_long": dropped[split]["too_long"],
             "empty": dropped[split]["empty"],

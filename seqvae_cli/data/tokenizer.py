@@ -155,6 +155,10 @@ class Tokenizer:
         """The text of pieces."""
         return self._rule.join(pieces)
 
+    def same_text(self, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether pieces that are no words join to the same text: a text has several ways to be cut into subwords."""
+        return not self.has_words and self.decode(first) == self.decode(second)
+
     def to_json(self) -> dict[str, Any]:
         """JSON of format 1 where it says all, so that older versions read it, and older corpora keep their hash."""
         head = {"kind": self.kind, "lower": self.lower}

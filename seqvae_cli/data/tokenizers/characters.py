@@ -20,7 +20,7 @@ _MAY_CLUSTER = re.compile(
 
 def clusters(text: str) -> list[str]:
     """The extended grapheme clusters of a text (Unicode Standard Annex 29): é, 👩‍👩‍👧 and नि are one each."""
-    if not _MAY_CLUSTER.search(text):
+    if (text.isascii() and "\r" not in text) or not _MAY_CLUSTER.search(text):
         return list(text)
     import regex
 
