@@ -89,7 +89,7 @@ def test_scores_and_evaluation_are_those_of_the_commands(model: Model, capsys: p
     assert found == json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("tokenizer", [None, "word", "whitespace", "char"])
+@pytest.mark.parametrize("tokenizer", [None, "word", "whitespace", "char", "bpe"])
 def test_a_text_is_prepared_as_the_command_does(tokenizer: str | None, home: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("\n".join(f"{line}, it's said." for line in tiny_text()))

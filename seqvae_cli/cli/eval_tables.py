@@ -31,7 +31,9 @@ def evaluation(model: Model, result: Evaluation) -> None:
             figure.unit.format(latent_size=model.latent_size),
         )
         for figure in sorted(FIGURES.values(), key=place)
-        if figure.label and (value := figure.shown(result.figures)) is not None
+        if figure.label
+        and not (figure.of_text and model.tokenizer.has_words)
+        and (value := figure.shown(result.figures)) is not None
     ]
     size = f"{counted(result.sentences, 'sentence')}, {counted(result.tokens, 'token')}"
     title = f"{model.run.name} on {result.split}: {size}"

@@ -29,7 +29,9 @@ from seqvae_cli.data.corpus import (
     list_prepared,
     prepared_at,
 )
-from seqvae_cli.data.tokenizer import SPECIALS, UNK, Tokenizer
+from seqvae_cli.data.text_counts import TextCounts
+from seqvae_cli.data.tokenizer import UNK
+from seqvae_cli.data.vocabulary import TokenizerSettings
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
 from seqvae_cli.version import __version__
@@ -38,6 +40,9 @@ Dropped = dict[str, Counter[str]]
 """By split: how many lines were dropped, by reason."""
 SentenceSource = Callable[[str, Dropped], Iterator[tuple[str, str]]]
 """(stage "count" or "encode", counters of dropped lines) -> (split, text) of each sentence; called once a pass."""
+
+
+WHITESPACE = TokenizerSettings()
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,12 @@ def build(
     description: str,
     sentences: SentenceSource,
     extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
+    tokens: TokenizerSettings = WHITESPACE,
 ) -> Prepared:
     """The corpus of a recipe: the existing one, or a new one.
 
-    `extras` writes more files into the folder; it returns their SHA-256 and more entries of corpus.json.
+    `extras` writes more files into the folder; it returns their SHA-256 and more entries of corpus.json. What `tokens`
+    says stands in the recipe, too.
     """
     path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
     if (corpus := existing_corpus(path)) is not None:
@@ -65,7 +72,7 @@ def build(
     with files.claimed(places.corpora(), path.name) as folder:
         with files.machine_errors(folder):
             folder.mkdir()
-        digests, info = _encode(folder, recipe, sentences)
+        digests, info = _encode(folder, tokens, recipe["max_len"], sentences)
         if extras is not None:
             more, entries = extras(folder)
             digests, info = digests | more, info | entries
@@ -75,31 +82,28 @@ def build(
         return publish(folder, path)
 
 
-def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> tuple[dict[str, str], dict[str, Any]]:
+def _encode(
+    folder: Path, tokens: TokenizerSettings, max_len: int | None, sentences: SentenceSource
+) -> tuple[dict[str, str], dict[str, Any]]:
     """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
-    kind, lower, max_len = recipe["tokenizer"], recipe["lower"], recipe["max_len"]
-    split_text = Tokenizer(kind, lower, SPECIALS).split
-    counts: Counter[str] = Counter()
-    for split, text in sentences("count", {name: Counter() for name in SPLITS}):
-        if split == "train":
-            counts.update(split_text(text)[:max_len])
-    tokenizer = Tokenizer.fit(counts, kind, lower, recipe["min_count"])
-    types = len(counts)
-    counts.clear()
-    if len(tokenizer) == len(SPECIALS):
-        raise DataError(f"no word occurs {recipe['min_count']} times in the training text", "lower --min-count")
+    counted = sentences("count", {name: Counter() for name in SPLITS})
+    tokenizer, types = tokens.learn((text for split, text in counted if split == "train"), max_len)
     dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     dropped: Dropped = {name: Counter() for name in SPLITS}
+    counts = {name: TextCounts() for name in SPLITS}
     truncated: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
         for split, text in sentences("encode", dropped):
-            pieces = split_text(text)
+            text = tokenizer.normalized(text)
+            pieces = tokenizer.split_normalized(text)
             if max_len is not None and len(pieces) > max_len:
                 truncated[split] += 1
                 pieces = pieces[:max_len]
+                text = tokenizer.join(pieces)
+            counts[split].add(text)
             ids = tokenizer.ids(pieces)
             unknown[split] += ids.count(UNK)
             writers[split].add(ids)
@@ -111,6 +115,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
             "tokens": writer.words + count,
             "words": writer.words,
             "unknown": unknown[split],
+            "text": counts[split].to_json(),
             "truncated": truncated[split],
             "too_long": dropped[split]["too_long"],
             "empty": dropped[split]["empty"],

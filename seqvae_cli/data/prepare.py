@@ -25,7 +25,8 @@ from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Columns
 from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
-from seqvae_cli.data.tokenizer import KINDS
+from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.data.vocabulary import TokenizerOptions, tokenizer_settings
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
@@ -63,10 +64,19 @@ class PrepareOptions(TypedDict, total=False):
     """Text: share of the sentences cut for validation; None: 0.05."""
     test_fraction: float | None
     """Text: share of the sentences cut for test; None: 0.05."""
-    tokenizer: str | None
-    """A kind of `Tokenizer`; None: word for text, whitespace for a known corpus, whose words are separated already."""
+    tokenizer: str | Tokenizer | None
+    """A kind of `Tokenizer`; None: word for text, whitespace for a known corpus, whose words are separated already.
+    Or the tokenizer of a run or corpus, with its vocabulary."""
+    vocab_size: int | None
+    """bpe, unigram: ids in all, at most; None: 8,000."""
+    pattern: str | None
+    """regex: a regular expression, or smiles."""
+    tokenizer_file: str | Path | None
+    """A tokenizer.json of the `tokenizers` library, in place of a kind."""
     lower: bool
     """Lower-case the text (False)."""
+    normalize: str | None
+    """Text: nfc, nfkc or none; None: nfc, or that of a given tokenizer."""
     min_count: int
     """Words that occur less often in the training split become `<unk>` (1)."""
     max_len: int | None
@@ -82,10 +92,13 @@ class PrepareOptions(TypedDict, total=False):
 DEFAULTS = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
+TOKENS = {"tokenizer", "vocab_size", "pattern", "tokenizer_file", "lower", "min_count"}
+"""The options of `tokenizer_settings` that apply to all but toy."""
+
 APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
-    "known": {"from_folder", "verify", "tokenizer", "lower", "min_count", "max_len", "seed"},
-    "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
+    "known": {"from_folder", "verify", *TOKENS, "max_len", "seed"},
+    "text": {"name", "valid", "test", "valid_fraction", "test_fraction", *TOKENS, "normalize", "max_len"}
     | {"seed", "encoding", "format", "text", "label", "split", "id"},
 }
 """The options that apply to each kind of source; `watch` applies to all."""
@@ -146,7 +159,9 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     columns = Columns(given.pop("text", None), labels, given.pop("split", None), given.pop("id", None))
     reading = Reading(given.pop("format", None), columns, given.pop("encoding", "utf-8"))
     first = texts[0]
-    defaults = {"name": sources.name_of(str(first) if isinstance(first, Path) else "-"), "tokenizer": "word"}
+    defaults = {"name": sources.name_of(str(first) if isinstance(first, Path) else "-"), "default_kind": "word"}
+    if not isinstance(given.get("tokenizer"), Tokenizer):
+        defaults["normalize"] = "nfc"
     text = sources.text_source(texts, **held_out, form=reading.format)
     return prepare_text(text, **defaults | given, encoding=reading.encoding, reading=reading)
 
@@ -155,9 +170,6 @@ def prepare_text(
     source: TextSource,
     name: str,
     *,
-    tokenizer: str = "whitespace",
-    lower: bool = False,
-    min_count: int = 1,
     max_len: int | None = None,
     valid_fraction: float = 0.05,
     test_fraction: float = 0.05,
@@ -166,23 +178,25 @@ def prepare_text(
     reading: Reading | None = None,
     filters: Sequence[Filter] = (),
     watch: ProgressReport | None = None,
+    **tokens: Unpack[TokenizerOptions],
 ) -> Prepared:
     """Prepares text, a sentence a line, or tables, a sentence a row; blank ones and those over 1 MiB are dropped.
 
-    tokenizer: the kind, see `Tokenizer`. The vocabulary comes from the training split.
-    min_count: words that occur less often in the training split become `<unk>`.
     max_len: tokens kept of a sentence, in every split; None keeps all.
     valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
         0 leaves the split empty.
     reading: the format of the files and their columns; None: by the endings of their names, without labels.
     filters: what the records of all splits run through, one after another, before a split is cut from them.
     watch: called with (stage, bytes done, bytes in all).
+    tokens: how text becomes tokens (`tokenizer_settings`): by default words between whitespace. The vocabulary comes
+        from the training split.
 
     Raises `UsageError` for a setting out of range, before anything is read, and for columns that the tables lack;
     `DataError` for unusable text, with file and line; `MachineError` where the disk fails or a permission is missing.
     """
-    check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
+    check_settings(name, max_len, valid_fraction, test_fraction)
     encoding = check_encoding(encoding)
+    chosen = tokenizer_settings(**tokens)
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
         progress = StageProgress(watch)
@@ -196,15 +210,20 @@ def prepare_text(
             "format": CORPUS_FORMAT,
             "sources": {split: text.digests() for split, text in texts.items()},
             "encoding": encoding,
-            "tokenizer": tokenizer,
-            "lower": lower,
-            "min_count": min_count,
+            **chosen.recipe(),
             "max_len": max_len,
             "fractions": cut,
             "seed": seed if cut else None,
         } | tables_recipe(texts, reading)
         flow = Flow(texts, reading, cut, seed, progress, filters)
-        return build(name, recipe, source.description, flow.sentences, flow.extras if "records" in recipe else None)
+        return build(
+            name,
+            recipe,
+            source.description,
+            flow.sentences,
+            flow.extras if "records" in recipe else None,
+            tokens=chosen,
+        )
 
 
 def prepare_known(
@@ -212,12 +231,10 @@ def prepare_known(
     *,
     from_folder: str | Path | None = None,
     verify: bool = True,
-    tokenizer: str = "whitespace",
-    lower: bool = False,
-    min_count: int = 1,
     max_len: int | None = None,
     timeout: float = 30.0,
     watch: ProgressReport | None = None,
+    **tokens: Unpack[TokenizerOptions],
 ) -> Prepared:
     """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_folder`.
 
@@ -229,15 +246,15 @@ def prepare_known(
     if name not in CORPORA:
         raise NotFoundError(f"no known corpus {name[:80]!r}", nearest(name, CORPORA))
     known = CORPORA[name]
-    check_settings(name, tokenizer, min_count, max_len)
+    check_settings(name, max_len)
+    tokenizer_settings(**tokens)
     if from_folder is None:
         paths = download.fetch(known, places.cache() / name, watch=watch, timeout=timeout)
     else:
         paths = download.local(known, Path(from_folder), verify=verify)
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
-    return prepare_text(
-        source, name, tokenizer=tokenizer, lower=lower, min_count=min_count, max_len=max_len, watch=watch
-    )
+    options: TokenizerOptions = {**tokens, "code_points": True}
+    return prepare_text(source, name, max_len=max_len, watch=watch, **options)
 
 
 def prepare_toy(
@@ -252,7 +269,7 @@ def prepare_toy(
     """
     from seqvae_cli.data.toy import language
 
-    check_settings(name, "whitespace", 1, None)
+    check_settings(name, None)
     if not 100 <= sentences <= 10_000_000:
         raise UsageError(f"toy cannot have {sentences} training sentences", "choose 100 to 10,000,000")
     sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
@@ -294,18 +311,12 @@ def prepare_toy(
 
 def check_settings(
     name: str,
-    tokenizer: str,
-    min_count: int,
     max_len: int | None,
     valid_fraction: float = 0.0,
     test_fraction: float = 0.0,
 ) -> None:
     """Raises `UsageError` with the allowed range for an invalid setting."""
     check_name(name)
-    if tokenizer not in KINDS:
-        raise UsageError(f"unknown tokenizer {tokenizer[:40]!r}", nearest(tokenizer, KINDS))
-    if min_count < 1:
-        raise UsageError(f"min_count is {min_count}", "it must be at least 1")
     if max_len is not None and max_len < 1:
         raise UsageError(f"max_len is {max_len}", "it must be at least 1")
     for split, fraction in (("valid", valid_fraction), ("test", test_fraction)):

@@ -7,95 +7,32 @@ words "<pad>", "<bos>" and "<eos>" are encoded as `<unk>`, so that no input can 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seqvae_cli.data.tokenizers import characters, foreign, patterns, subwords
+from seqvae_cli.data.tokenizers import words as raw_words
+from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS, normalized
+from seqvae_cli.data.tokenizers.rules import BOS, EOS, PAD, SPECIALS, UNK, Kind, Rule, split_at_spaces, without_space
 from seqvae_cli.errors import UPGRADE, DataError
 from seqvae_cli.system import files
 
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-TOKENIZER_FORMAT = 1
+__all__ = ["BOS", "EOS", "KINDS", "PAD", "SPECIALS", "UNK", "Tokenizer"]
 
-_ASCII_SPACE = " \t\n\r\f\v"
-_PIECE = re.compile(f"[^{_ASCII_SPACE}]+")
-
-# A letter is any character but space and punctuation, so that combining marks, emoji and joiners stay inside words.
-_PUNCTUATION = r"!-/:-@\[-^`{-~¡-©«¬®-±´¶-¸»¿×÷‐-‧‰-⁞₠-⃀−、-〟・！-／：-＠［-＾｀｛-･"
-_LETTER = rf"[^\s{_PUNCTUATION}]"
-_WORD = re.compile(
-    rf"""
-      [a-z\d]+(?!\S)
-    | <(?:unk|pad|bos|eos)>
-    | https?://\S*[^\s.,;:!?'"()\[\]{{}}<>]
-    | [\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}}){{1,8}}
-    | (?<!{_LETTER})(?:[a-z]\.){{2,}}
-    | (?<!{_LETTER})(?:mr|mrs|ms|dr|prof|st|sr|jr|inc|corp|co|ltd|vs|etc|gen|sen|rep|gov|lt|col|capt|mt)\.
-    | (?<!{_LETTER})['’](?:\d\ds|tis|twas|em|til|cause)(?!{_LETTER})
-    | [@\#]?{_LETTER}+(?:(?:['’\-&/]|(?<=\d)[.,:](?=\d)|\.(?-i:(?=[a-z\d])))[@]?{_LETTER}+)*(?:(?<=s)['’](?=\s\w))?
-    | \.{{2,}} | -{{2,}} | `` | ''
-    | \S
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-
-_CLOSING = frozenset(",.;:!?)]}%…”’»''") | {"''", "..", "...", "....", "。", "、", "，", "！", "？", "：", "；", "）"}
-_OPENING = frozenset("([{“‘«¿¡（") | {"``"}
-_CURRENCY = frozenset("$£€¥")
-_PAIRED = frozenset("\"'")
-
-
-def _split_characters(text: str) -> list[str]:
-    """Every code point, but a written "<unk>" as one piece."""
-    unknown = SPECIALS[UNK]
-    first, *rest = text.strip(_ASCII_SPACE).split(unknown)
-    return [*first, *(piece for part in rest for piece in (unknown, *part))]
-
-
-def _join_words(pieces: list[str]) -> str:
-    """Words and punctuation with spaces where English puts them."""
-    text: list[str] = []
-    is_open = dict.fromkeys(_PAIRED, False)
-    glue = True
-    for piece in pieces:
-        closes = piece in _CLOSING
-        opens = piece in _OPENING
-        if piece in _PAIRED:
-            closes = is_open[piece]
-            opens = not closes
-            is_open[piece] = opens
-        price = bool(text) and text[-1] in _CURRENCY and piece[0].isdigit()
-        if not (glue or closes or price):
-            text.append(" ")
-        text.append(piece)
-        glue = opens
-    return "".join(text)
-
-
-def _without_space(piece: str) -> bool:
-    return _PIECE.fullmatch(piece) is not None
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A way to split text into pieces."""
-
-    split: Callable[[str], list[str]]
-    """Text -> its pieces. Only the empty text and pure whitespace have none."""
-    join: Callable[[list[str]], str]
-    """Pieces -> the text that is shown."""
-    is_piece: Callable[[str], bool]
-    """Whether a vocabulary of this kind may hold a piece."""
-
+TOKENIZER_FORMAT = 2
+"""1: kind, lower and words, with code points as characters. 2: also the normalization and the details of the kind."""
 
 KINDS = {
-    "whitespace": Kind(_PIECE.findall, " ".join, _without_space),
-    "word": Kind(_WORD.findall, _join_words, _without_space),
-    "char": Kind(_split_characters, "".join, lambda piece: len(piece) == 1),
+    "word": Kind(lambda *_: Rule(raw_words.split, raw_words.join, without_space), noun="word"),
+    "whitespace": Kind(lambda *_: Rule(split_at_spaces, " ".join, without_space), noun="word"),
+    "char": Kind(characters.rule, ("characters",), noun="character"),
+    "bpe": Kind(subwords.bpe, ("merges",)),
+    "unigram": Kind(subwords.unigram, ("scores",)),
+    "regex": Kind(patterns.rule, ("pattern", "spaces")),
+    "file": Kind(foreign.rule, ("file",)),
 }
 
 
@@ -105,20 +42,29 @@ class Tokenizer:
 
     kind: one of `KINDS`. "whitespace" splits at ASCII whitespace, for text that is tokenized already; "word" splits
         punctuation from the words of raw text and keeps contractions, hyphenated words, numbers and abbreviations
-        whole; "char" makes every code point a piece.
+        whole; "char" makes every character a piece; "bpe" and "unigram" make subwords; "regex" takes the matches of a
+        pattern, and "file" what the `tokenizers` library makes of a text.
     lower: lower-case the text before it is split.
     words: every piece in the order of the ids, the four of `SPECIALS` first.
+    normalize: one of `NORMALIZATIONS`, applied to the text before it is split.
+    details: the rule of the kind, as JSON holds it: its `Kind.details`. Without any, "char" makes code points pieces.
 
-    Raises `DataError` for an unknown kind, `words` that do not begin with `SPECIALS`, and a word that occurs twice.
+    Raises `DataError` for an unknown kind or normalization, details that cannot be used, `words` that do not begin with
+    `SPECIALS`, and a word that occurs twice.
     """
 
     kind: str
     lower: bool
     words: tuple[str, ...]
+    normalize: str = "none"
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    _rule: Rule = field(init=False, repr=False, compare=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _kind(self.kind)
+        kind = _kind(self.kind)
+        if self.normalize not in NORMALIZATIONS:
+            raise DataError(f"unknown normalization {self.normalize!r:.40}", f"known: {', '.join(NORMALIZATIONS)}")
         if self.words[: len(SPECIALS)] != SPECIALS:
             raise DataError(f"a vocabulary starts with {', '.join(SPECIALS)}, not with {self.words[:4]!r}")
         ids = {word: index for index, word in enumerate(self.words)}
@@ -127,21 +73,50 @@ class Tokenizer:
             raise DataError(f"{twice!r} is in the vocabulary twice")
         for special in (PAD, BOS, EOS):
             ids[SPECIALS[special]] = UNK
+        if self.details.keys() != set(kind.details) and (self.details or self.kind != "char"):
+            raise DataError(f"a tokenizer of kind {self.kind} has {', '.join(kind.details) or 'no details'}")
+        object.__setattr__(self, "_rule", kind.rule(self.details, self.words))
         object.__setattr__(self, "_ids", ids)
 
     def __len__(self) -> int:
         return len(self.words)
 
     @classmethod
-    def fit(cls, counts: Counter[str], kind: str, lower: bool, min_count: int = 1) -> Tokenizer:
+    def fit(
+        cls,
+        counts: Counter[str],
+        kind: str,
+        lower: bool,
+        min_count: int = 1,
+        normalize: str = "none",
+        details: Mapping[str, Any] | None = None,
+    ) -> Tokenizer:
         """The vocabulary of the words counted `min_count` times or more: by falling count, ties by word."""
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIALS]
         kept.sort(key=lambda word: (-counts[word], word))
-        return cls(kind, lower, (*SPECIALS, *kept))
+        return cls(kind, lower, (*SPECIALS, *kept), normalize, details or {})
+
+    @property
+    def noun(self) -> str:
+        """What a piece is called in messages: word, character or token."""
+        return KINDS[self.kind].noun
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the pieces are words; else they are characters, or parts of words."""
+        return self.noun == "word"
+
+    def normalized(self, text: str) -> str:
+        """The text as it is split: in its normalization form, in lower case if the vocabulary is."""
+        return normalized(text, self.normalize, self.lower)
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text, known or not. Only the empty text and pure whitespace have none."""
-        return KINDS[self.kind].split(text.lower() if self.lower else text)
+        return self._rule.split(normalized(text, self.normalize, self.lower))
+
+    def split_normalized(self, text: str) -> list[str]:
+        """`split` for a text that is `normalized`."""
+        return self._rule.split(text)
 
     def ids(self, pieces: Iterable[str]) -> list[int]:
         """The ids of pieces; those outside the vocabulary are `<unk>`."""
@@ -174,10 +149,22 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, up to the first `<eos>`. Raises `DataError` for an id outside the vocabulary."""
-        return KINDS[self.kind].join(self.tokens(ids))
+        return self.join(self.tokens(ids))
+
+    def join(self, pieces: list[str]) -> str:
+        """The text of pieces."""
+        return self._rule.join(pieces)
+
+    def same_text(self, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether pieces that are no words join to the same text: a text has several ways to be cut into subwords."""
+        return not self.has_words and self.decode(first) == self.decode(second)
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": TOKENIZER_FORMAT, "kind": self.kind, "lower": self.lower, "words": list(self.words)}
+        """JSON of format 1 where it says all, so that older versions read it, and older corpora keep their hash."""
+        head = {"kind": self.kind, "lower": self.lower}
+        if self.normalize == "none" and not self.details:
+            return {"format": 1, **head, "words": list(self.words)}
+        return {"format": 2, **head, "normalize": self.normalize, **self.details, "words": list(self.words)}
 
     @classmethod
     def from_json(cls, value: Any) -> Tokenizer:
@@ -187,22 +174,34 @@ class Tokenizer:
         number = value.get("format")
         if isinstance(number, int) and number > TOKENIZER_FORMAT:
             raise DataError(f"the tokenizer comes from a newer version (format {number})", UPGRADE)
-        if number != TOKENIZER_FORMAT or isinstance(number, bool):
+        if number not in (1, 2) or isinstance(number, bool | float):
             raise DataError(f"tokenizer format {number!r} is unknown")
-        if set(value) != {"format", "kind", "lower", "words"}:
-            raise DataError(f"a tokenizer has format, kind, lower and words, not {', '.join(sorted(map(repr, value)))}")
-        kind, lower, words = value["kind"], value["lower"], value["words"]
-        if not isinstance(kind, str) or not isinstance(lower, bool) or not isinstance(words, list):
-            raise DataError("a tokenizer's kind is text, lower true or false, words a list")
+        value = {"normalize": "none"} | value if number == 1 else value
+        kind, lower, words, normalize = (value.get(key) for key in ("kind", "lower", "words", "normalize"))
+        if not all(isinstance(text, str) for text in (kind, normalize)) or not isinstance(lower, bool):
+            raise DataError("a tokenizer's kind and normalize are text, lower is true or false")
+        if not isinstance(words, list):
+            raise DataError("a tokenizer's words are a list")
+        details = {key: value[key] for key in value if key not in ("format", "kind", "lower", "words", "normalize")}
+        if number == 1 and (details or kind not in ("word", "whitespace", "char") or normalize != "none"):
+            raise DataError("a tokenizer of format 1 has format, kind, lower and words")
         for word in words:
-            if not isinstance(word, str) or not _is_word(word, kind):
-                raise DataError(f"a {kind!r} vocabulary cannot hold {word!r}")
-        return cls(kind, lower, tuple(words))
+            if not isinstance(word, str) or not _is_text(word):
+                raise DataError(f"a vocabulary cannot hold {word!r:.80}")
+        made = cls(str(kind), lower, tuple(words), str(normalize), details)
+        is_piece = made._rule.is_piece
+        if wrong := next((word for word in words if word not in SPECIALS and not is_piece(word)), None):
+            raise DataError(f"a {kind!r} vocabulary cannot hold {wrong!r:.80}")
+        return made
+
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+        text = json.dumps(self.to_json(), ensure_ascii=False, separators=(",\n", ": "))  # a word a line, and fast
+        return f"{text}\n".encode()
 
     def save(self, path: Path) -> str:
         """Writes the vocabulary atomically; returns the file's SHA-256."""
-        text = json.dumps(self.to_json(), ensure_ascii=False, separators=(",\n", ": "))  # a word a line, and fast
-        return files.write(path, f"{text}\n".encode())
+        return files.write(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
@@ -215,17 +214,15 @@ class Tokenizer:
             raise DataError(f"{path}: {error.message}", error.hint) from error
 
 
-def _is_word(word: str, kind: str) -> bool:
-    if word in SPECIALS:
-        return True
+def _is_text(word: str) -> bool:
+    """Whether a word can be printed: it is not empty, and without lone surrogates."""
     try:
-        word.encode()
-    except UnicodeEncodeError:  # a lone surrogate cannot be printed
+        return bool(word.encode())
+    except UnicodeEncodeError:
         return False
-    return _kind(kind).is_piece(word)
 
 
 def _kind(name: str) -> Kind:
     if name not in KINDS:
-        raise DataError(f"unknown tokenizer {name!r}", f"known: {', '.join(KINDS)}")
+        raise DataError(f"unknown tokenizer {name!r:.40}", f"known: {', '.join(KINDS)}")
     return KINDS[name]

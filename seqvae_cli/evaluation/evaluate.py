@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from seqvae_cli.data import text_counts
 from seqvae_cli.data.batching import by_length
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.figures import FIGURES, Measurements
+from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Advance, Stages, silent
@@ -97,6 +99,9 @@ def evaluate(
     )
     inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
     outputs = reconstructions(network, data, precision=precision, watch=stage("reconstruction", tokens))
+    tokenizer = corpus.tokenizer
+    words = Words(tokenizer, inputs)
+    pairs = zip(inputs, outputs, strict=True)
     measured = Measurements(
         elbo=elbo,
         bounds=metrics.iw_nll(
@@ -110,6 +115,9 @@ def evaluate(
         samples=samples,
         inputs=inputs,
         outputs=outputs,
+        exact=[ids == made or tokenizer.same_text(ids, made) for ids, made in pairs],
+        words=words,
+        text=text_counts.of_split(corpus, split),
         log_probs=corpus.log_probs(split),
         entropy=corpus.entropy,
     )
@@ -121,7 +129,7 @@ def evaluate(
             f"K:{samples}",
             f"elbo_samples:{elbo_samples}",
             f"seed:{seed}",
-            f"tok:{corpus.tokenizer.kind}",
+            f"tok:{tokenizer.kind}",
             f"precision:{precision_name(precision)}",
             f"version:{__version__}",
         ]

@@ -6,6 +6,7 @@ derive from `FIGURES`. Help texts read it, so it imports nothing slow at its top
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from seqvae_cli.data.text_counts import TextCounts
     from seqvae_cli.evaluation.metrics import Elbo
 
 
@@ -30,6 +32,12 @@ class Measurements:
     """Token ids of each sentence."""
     outputs: list[list[int]]
     """Token ids of the greedy decoding of each posterior mean."""
+    exact: list[bool]
+    """Whether each of them is the text of the sentence."""
+    words: Callable[[list[list[int]]], list[list[int]]]
+    """Token ids of sentences -> numbers of their words (`evaluation.words`)."""
+    text: TextCounts
+    """Words, characters and bytes of the split, without the ends of sentences."""
     log_probs: NDArray[np.float64] | None
     """Exact log p(x) of each sentence where the source is known (toy): [N] nats."""
     entropy: float | None
@@ -64,6 +72,8 @@ class Figure:
     """A column of `runs compare`, from the validation or from the evaluation."""
     term: bool = False
     """A term of a sum; `eval` indents it below the sum."""
+    of_text: bool = False
+    """`eval` shows it only where tokens are not words."""
     below: str = ""
     """Key of the figure below which `eval` shows it; by default its predecessor in the table."""
 
@@ -87,17 +97,30 @@ def iw_ppl(measured: Measurements) -> float:
     return metrics.perplexity(iw_nll(measured), measured.elbo.sentences, measured.elbo.tokens)
 
 
-def bleu(measured: Measurements) -> float:
-    """BLEU-4 of the greedy decoding of the posterior mean against the input, 0 to 100."""
+def word_ppl(nll: float, measured: Measurements) -> float:
+    """Perplexity a word from the NLL a sentence; the end of a sentence is a word."""
     from seqvae_cli.evaluation import metrics
 
-    return metrics.bleu(measured.outputs, measured.inputs)
+    sentences = measured.elbo.sentences
+    return metrics.perplexity(nll, sentences, measured.text.words + sentences)
+
+
+def bits(nll: float, measured: Measurements, units: int) -> float:
+    """Bits a unit of the text from the NLL a sentence, in nats; the end of a sentence is a unit, as a line end is."""
+    sentences = measured.elbo.sentences
+    return nll * sentences / (math.log(2) * (units + sentences))
+
+
+def bleu(measured: Measurements) -> float:
+    """BLEU-4 of the words of the greedy decoding of the posterior mean against those of the input, 0 to 100."""
+    from seqvae_cli.evaluation import metrics
+
+    return metrics.bleu(measured.words(measured.outputs), measured.words(measured.inputs))
 
 
 def exact_match(measured: Measurements) -> float:
     """Share of sentences that the greedy decoding of the posterior mean reproduces exactly, 0 to 1."""
-    pairs = zip(measured.outputs, measured.inputs, strict=True)
-    return sum(output == sentence for output, sentence in pairs) / len(measured.inputs)
+    return sum(measured.exact) / len(measured.exact)
 
 
 def excess(measured: Measurements) -> float | None:
@@ -177,6 +200,60 @@ FIGURES = {
         ),
         Figure(
             "iw_samples", lambda measured: measured.samples, name="samples of the IW NLL", short="K", unit="samples"
+        ),
+        Figure(
+            "iw_word_ppl",
+            lambda measured: word_ppl(iw_nll(measured), measured),
+            name="IW perplexity of words",
+            short="IW PPL/word",
+            label="perplexity of words, importance-weighted",
+            unit="a word",
+            better="lower",
+            of_text=True,
+        ),
+        Figure(
+            "iw_bits_per_character",
+            lambda measured: bits(iw_nll(measured), measured, measured.text.characters),
+            name="IW bits of a character",
+            short="IW bits/char",
+            label="bits of a character, importance-weighted",
+            unit="bits a character",
+            better="lower",
+            of_text=True,
+        ),
+        Figure(
+            "iw_bits_per_byte",
+            lambda measured: bits(iw_nll(measured), measured, measured.text.bytes),
+            name="IW bits of a byte",
+            short="IW bits/byte",
+            label="bits of a byte, importance-weighted",
+            unit="bits a byte",
+            better="lower",
+            of_text=True,
+        ),
+        Figure(
+            "elbo_word_ppl",
+            lambda measured: word_ppl(measured.elbo.neg_elbo, measured),
+            name="perplexity of words",
+            short="PPL/word",
+            unit="a word",
+            better="lower",
+        ),
+        Figure(
+            "elbo_bits_per_character",
+            lambda measured: bits(measured.elbo.neg_elbo, measured, measured.text.characters),
+            name="bits of a character",
+            short="bits/char",
+            unit="bits a character",
+            better="lower",
+        ),
+        Figure(
+            "elbo_bits_per_byte",
+            lambda measured: bits(measured.elbo.neg_elbo, measured, measured.text.bytes),
+            name="bits of a byte",
+            short="bits/byte",
+            unit="bits a byte",
+            better="lower",
         ),
         Figure(
             "mutual_information",

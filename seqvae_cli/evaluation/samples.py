@@ -1,6 +1,7 @@
 """Quality of a model's samples, compared with real sentences.
 
-A sentence is a list of token ids. Figures that depend on the number of sentences are computed on equally many samples
+A sentence is a list of token ids. Distinct-2 and self-BLEU are of words (`evaluation.words`), perplexities and lengths
+of tokens. Figures that depend on the number of sentences are computed on equally many samples
 and real sentences.
 """
 
@@ -18,6 +19,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.ngrams import KneserNey
+from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
 from seqvae_cli.model import SentenceVAE
@@ -40,9 +42,9 @@ class TextFigures:
     """Of the split under a 5-gram model of the text, a token: low where the text covers much of the language (Zhao et
     al. 2018, "Adversarially regularized autoencoders")."""
     distinct_2: float
-    """Distinct bigrams over all bigrams, 0 to 1."""
+    """Distinct bigrams of words over all bigrams, 0 to 1."""
     self_bleu: float
-    """BLEU-4 of each sentence against all others, 0 to 100: high where sentences repeat each other."""
+    """BLEU-4 of the words of each sentence against all others, 0 to 100: high where sentences repeat each other."""
     length: float
     """Mean tokens a sentence, `<eos>` not counted."""
 
@@ -108,7 +110,7 @@ def quality(
     random = np.random.default_rng(seed)
     sources = [train[int(i)].tolist() for i in random.choice(len(train), modelled, replace=False)]
     held_out = [real[int(i)].tolist() for i in random.permutation(len(real))]
-    vocabulary = len(corpus.tokenizer)
+    vocabulary, words_of = len(corpus.tokenizer), Words(corpus.tokenizer, held_out)
     watch = stage("n-gram models", 3)
     language = KneserNey.fit(train, vocabulary)
     watch(1)
@@ -119,8 +121,8 @@ def quality(
         return TextFigures(
             perplexity=language.perplexity(text),
             reverse_perplexity=reverse.perplexity(held_out),
-            distinct_2=distinct(text[:compared]),
-            self_bleu=self_bleu(text[:bleu_sentences]),
+            distinct_2=distinct(words_of(text[:compared])),
+            self_bleu=self_bleu(words_of(text[:bleu_sentences])),
             length=float(np.mean([len(words) for words in text])),
         )
 

@@ -23,7 +23,7 @@ class Tally:
     """Unknown words and empty sentences of a stream; complete when the stream has ended."""
 
     words: int = 0
-    """Words read, known or not; characters for a tokenizer of characters."""
+    """Words read, known or not; characters or tokens where the tokenizer makes those."""
     unknown: int = 0
     """How many of them were read as `<unk>`."""
     names: dict[str, int] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class Tally:
     empty: int = 0
     """Sentences without words."""
     noun: str = "word"
-    """What is counted: `word` or `character`."""
+    """What is counted: `word`, `character` or `token`."""
 
     def add(self, tokenizer: Tokenizer, line: str, ids: list[int]) -> None:
         """Counts the words of a line, whose ids are given."""
-        self.noun = "character" if tokenizer.kind == "char" else "word"
+        self.noun = tokenizer.noun
         self.words += len(ids)
         if UNK not in ids:
             return

@@ -18,6 +18,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.data.text import read_lines
 from seqvae_cli.data.tokenizer import Tokenizer
+from seqvae_cli.data.tokenizers import subwords
 from seqvae_cli.errors import DataError, SeqvaeError, UsageError
 from seqvae_cli.system import files
 from tests.faults.mutations import (
@@ -100,8 +101,21 @@ def test_a_random_vocabulary_is_one_or_a_typed_error(tmp_path: Path, count_tries
         found.decode(range(len(found)))
         assert Tokenizer.from_json(found.to_json()) == found
 
+    words = (*tokenizers.SPECIALS, "a", "é", ".")
+    pieces = (*tokenizers.SPECIALS, *subwords.BYTES, "t", "h", "th")
+    details: dict[str, list[dict[str, Any]]] = {
+        "char": [{}, {"characters": "graphemes"}],
+        "bpe": [{"merges": [["t", "h"]]}],
+        "unigram": [{"scores": [-1.5, -2.5, -2.0]}],
+        "regex": [{"pattern": "th|[a-c]{1,2}|(?i)E+", "spaces": True}],
+        "file": [],
+    }
     valid = [
-        Tokenizer(kind, lower, (*tokenizers.SPECIALS, "a", "é", ".")) for kind in tokenizers.KINDS for lower in (0, 1)
+        Tokenizer(kind, lower, pieces if kind in ("bpe", "unigram") else words, form, each)
+        for kind in tokenizers.KINDS
+        for each in details.get(kind, [{}])
+        for lower in (False, True)
+        for form in ("none", "nfc")
     ]
     count_tries(survive(st.one_of(*(nearly(json.dumps(each.to_json()).encode()) for each in valid)), attempt))
 
@@ -148,7 +162,7 @@ def test_any_text_is_a_corpus_or_a_typed_error(tmp_path: Path, home: Path, count
 
     fraction = st.sampled_from([0, 0.05, 0.5, 1, -1, float("nan")]) | st.floats(-0.1, 1.1)
     options = {
-        "tokenizer": st.sampled_from([*tokenizers.KINDS, "bpe"]),
+        "tokenizer": st.sampled_from([*tokenizers.KINDS, "none"]),
         "lower": st.booleans(),
         "min_count": st.integers(-1, 3),
         "max_len": st.none() | st.integers(-1, 5),

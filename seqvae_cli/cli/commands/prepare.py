@@ -12,7 +12,8 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.errors import UsageError, counted
+from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
+from seqvae_cli.errors import NotFoundError, UsageError, counted, nearest
 
 app = typer.Typer()
 
@@ -81,6 +82,46 @@ def prepare(
             rich_help_panel=VOCABULARY,
         ),
     ] = None,
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(
+            min=261,
+            max=1_000_000,
+            help="bpe, unigram: ids in all, at most; 260 are special ones and bytes [default: 8,000].",
+            rich_help_panel=VOCABULARY,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX|smiles",
+            help="regex: tokens are its matches, and single characters between them.",
+            rich_help_panel=VOCABULARY,
+        ),
+    ] = None,
+    tokenizer_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A tokenizer.json of Hugging Face's tokenizers, with its vocabulary.",
+            rich_help_panel=VOCABULARY,
+        ),
+    ] = None,
+    tokenizer_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|CORPUS",
+            help="The tokenizer of a run or a corpus, with its vocabulary.",
+            rich_help_panel=VOCABULARY,
+        ),
+    ] = None,
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Unicode form of the text: {', '.join(NORMALIZATIONS)} [default: nfc].",
+            rich_help_panel=VOCABULARY,
+        ),
+    ] = None,
     lower: Annotated[bool, typer.Option(help="Lower-case the text.", rich_help_panel=VOCABULARY)] = False,
     min_count: Annotated[
         int,
@@ -130,6 +171,9 @@ def prepare(
         seqvae prepare reviews.txt --lower --min-count 2
         seqvae prepare reviews.csv --text review_text --label sentiment
         seqvae prepare part-*.jsonl.gz --name news
+        seqvae prepare german.txt --tokenizer bpe --vocab-size 4000
+        seqvae prepare molecules.txt --pattern smiles
+        seqvae prepare new.txt --tokenizer-of latest
     """
     from seqvae_cli.data import prepare
 
@@ -143,6 +187,10 @@ def prepare(
         "valid_fraction": valid_fraction,
         "test_fraction": test_fraction,
         "tokenizer": tokenizer,
+        "vocab_size": vocab_size,
+        "pattern": pattern,
+        "tokenizer_file": tokenizer_file,
+        "normalize": normalize,
         "lower": lower,
         "min_count": min_count,
         "max_len": max_len,
@@ -155,7 +203,13 @@ def prepare(
         "id": id_column,
     }
     given: Any = {key: value for key, value in options.items() if value not in (None, prepare.DEFAULTS.get(key))}
+    if tokenizer_of is not None:
+        if tokenizer is not None:
+            raise UsageError("--tokenizer does not go with --tokenizer-of", "leave one of them out")
+        given["tokenizer"] = tokenizer_of
     _check_options(source, given)
+    if tokenizer_of is not None:
+        given["tokenizer"] = _tokenizer_of(tokenizer_of)
     kind = prepare.kind_of_source(source)
     if kind == "known":
         _licence(source[0])
@@ -187,6 +241,23 @@ def _check_options(source: list[str], given: dict[str, Any]) -> None:
             raise UsageError(f"--{split} and --{split}-fraction exclude each other", "give one of them")
     if "verify" in given and "from_folder" not in given:
         raise UsageError("--no-verify goes with --from", "downloads are always checked")
+
+
+def _tokenizer_of(name: str) -> Any:
+    """The tokenizer of the run or corpus of that name, or of the run that it abbreviates. Raises `NotFoundError`."""
+    from seqvae_cli.data import corpus
+    from seqvae_cli.runs import loading, registry
+
+    corpora, runs = corpus.known_names(), registry.names()
+    if name in corpora and name not in runs:
+        return corpus.find(name).tokenizer
+    try:
+        run = registry.find(name, trained=True)
+    except NotFoundError as error:
+        if name in registry.ALIASES:
+            raise
+        raise NotFoundError(f"no run and no corpus {name[:80]!r}", nearest(name, {*corpora, *runs})) from error
+    return loading.load_settings_and_tokenizer(run)[1]
 
 
 def _licence(name: str) -> None:
@@ -251,8 +322,8 @@ def _report(prepared: Any, json: bool) -> None:
             + [lengths[key] for key in ("p50", "p90", "p99", "max")]
             + [counts["truncated"], dropped]
         )
-    words = "characters" if info["recipe"]["tokenizer"] == "char" else "words"
-    note = f"tokens: with <eos>; p50 to max: {words} a sentence; cut: truncated; dropped: blank or over-long"
+    pieces = f"{corpus.tokenizer.noun}s"
+    note = f"tokens: with <eos>; p50 to max: {pieces} a sentence; cut: truncated; dropped: blank or over-long"
     display.table(str(info["name"]), columns, rows, note=note, optional=["p90", "p50", "types"])
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"

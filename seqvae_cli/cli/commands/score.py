@@ -88,6 +88,7 @@ def score(
                     "text": line,
                     "nll": found.iw_nll,
                     "nats_per_token": found.iw_nll / found.tokens,
+                    **_of_text(found.iw_nll, model.tokenizer.normalized(line)),
                     "iw_nll": found.iw_nll,
                     "neg_elbo": found.neg_elbo,
                     "distortion": found.distortion,
@@ -100,3 +101,16 @@ def score(
             else:
                 numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
                 display.out_row([*numbers, str(unknown), line, *lines.values(record)])
+
+
+def _of_text(nll: float, text: str) -> dict[str, float]:
+    """The bound a word, a character and a byte, as `eval` counts them: with the end of the sentence as one more."""
+    import math
+
+    from seqvae_cli.data.text_counts import TextCounts
+
+    counts = TextCounts()
+    counts.add(text)
+    units = {"nats_per_word": (counts.words, 1.0), "bits_per_character": (counts.characters, math.log(2))}
+    units["bits_per_byte"] = (counts.bytes, math.log(2))
+    return {key: nll / unit / (count + 1) for key, (count, unit) in units.items()}
