@@ -23,12 +23,14 @@ from seqvae_cli.data.corpus import (
     CORPUS_FORMAT,
     SPLITS,
     Corpus,
+    Split,
     SplitWriter,
     canonical,
     content_hash,
     list_prepared,
     prepared_at,
 )
+from seqvae_cli.data.inspection import Inspector
 from seqvae_cli.data.tokenizer import SPECIALS, UNK, Tokenizer
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
@@ -84,7 +86,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
         if split == "train":
             counts.update(split_text(text)[:max_len])
     tokenizer = Tokenizer.fit(counts, kind, lower, recipe["min_count"])
-    types = len(counts)
+    types, once = len(counts), sum(1 for count in counts.values() if count == 1)
     counts.clear()
     if len(tokenizer) == len(SPECIALS):
         raise DataError(f"no word occurs {recipe['min_count']} times in the training text", "lower --min-count")
@@ -92,6 +94,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
     dropped: Dropped = {name: Counter() for name in SPLITS}
     truncated: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
+    inspector = Inspector(kind, str.lower if lower else str)
     digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
@@ -103,6 +106,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
             ids = tokenizer.ids(pieces)
             unknown[split] += ids.count(UNK)
             writers[split].add(ids)
+            inspector.add(split, text)
         for writer in writers.values():
             digests |= writer.finish()
     splits = {
@@ -118,7 +122,14 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
         }
         for split, writer in writers.items()
     }
-    return digests, {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
+
+    def sentence(split: str, index: int) -> str:
+        writer = writers[split]
+        return tokenizer.decode(Split(folder, split, dtype, writer.lengths.total(), writer.words, "")[index])
+
+    findings = [finding.to_json() for finding in inspector.findings(sentence)]
+    info = {"splits": splits, "vocabulary": len(tokenizer), "types": types, "once": once, "dtype": dtype}
+    return digests, info | {"findings": findings}
 
 
 def _percentiles(lengths: Counter[int]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Json
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqvae_cli.data.corpus import Corpus
 
 app = typer.Typer()
 
@@ -142,9 +145,6 @@ def prepare(
     _report(prepared, json)
 
 
-FAR = 10, 200
-"""A longest line of over this many times the 90th percentile, and of at least so many tokens, is warned of."""
-
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
 """Flags whose name differs from that of the option in `data.prepare`."""
 
@@ -201,19 +201,23 @@ class _StageBar:
         self.done = done
 
 
-def _warn_of_long_lines(splits: dict[str, Any]) -> None:
-    """Warns where one line is far longer than those of train: it alone decides memory and time."""
-    longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p90"]
-    if longest > FAR[0] * usual and longest >= FAR[1]:
-        display.warn(f"the longest line has {longest:,} tokens, 90 % at most {usual:,}", "--max-len cuts it")
+def _warn_of_findings(corpus: Corpus) -> None:
+    """Warns of what is odd about a corpus, each in two lines of 80 columns."""
+    from seqvae_cli.cli import tables
+
+    for finding in corpus.findings:
+        example = tables.shortened(finding.example, 80 - len(f'warning: {finding.text}: ""'))
+        display.warn(f'{finding.text}: "{example}"' if example else finding.text, finding.advice)
 
 
 def _report(prepared: Any, json: bool) -> None:
     corpus = prepared.corpus
     info = corpus.info
-    _warn_of_long_lines(info["splits"])
     if json:
-        display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
+        findings = [finding.to_json() for finding in corpus.findings]
+        place = {"folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh}
+        display.out_json({**info, "findings": findings, **place})
+        _warn_of_findings(corpus)
         return
     columns = ["split", "sentences", "tokens", "types", "unk %", "p50", "p90", "p99", "max", "cut", "dropped"]
     rows = []
@@ -232,4 +236,5 @@ def _report(prepared: Any, json: bool) -> None:
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
+    _warn_of_findings(corpus)
     display.say(f"next: seqvae train --data {info['name']}")
