@@ -120,6 +120,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
             "empty": dropped[split]["empty"],
             "lengths": _percentiles(writer.lengths),
         }
+        | ({"repeated": dropped[split]["repeated"]} if recipe.get("dedupe") else {})
         for split, writer in writers.items()
     }
 
@@ -127,7 +128,7 @@ def _encode(folder: Path, recipe: dict[str, Any], sentences: SentenceSource) -> 
         writer = writers[split]
         return tokenizer.decode(Split(folder, split, dtype, writer.lengths.total(), writer.words, "")[index])
 
-    findings = [finding.to_json() for finding in inspector.findings(sentence)]
+    findings = [finding.record() for finding in inspector.findings(sentence)]
     info = {"splits": splits, "vocabulary": len(tokenizer), "types": types, "once": once, "dtype": dtype}
     return digests, info | {"findings": findings}
 

@@ -10,17 +10,16 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from seqvae_cli.data import rows
 from seqvae_cli.data.repeats import fingerprint
-from seqvae_cli.data.segments import LOOK, ends_inside
+from seqvae_cli.data.segments import LOOK, PARAGRAPHS, SEVERAL, UNSPACED, WRAPPED, Shape
 
-SEVERAL = 4
-"""Sentences from which on a line is a paragraph."""
 FEW_LINES = 5
 """Lines below which nothing is said about what most lines have in common."""
 SPACED_KINDS = ("word", "whitespace")
@@ -29,10 +28,6 @@ FAR = 10, 200
 """The longest line is odd where it has over this many times the 90th percentile, and at least so many tokens."""
 EXAMPLE = 80
 """Characters kept of an example."""
-MOST_COLUMNS, MOST_WIDTH = 100, 1_000
-"""Columns of a row and characters of a line from which on there is no difference."""
-WRAPPED_WIDTH = 40, 120
-"""Characters of the longer lines of a text that is wrapped."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +45,15 @@ class Kind:
 KINDS = {
     "json": Kind(0.5, "{count} of {of} lines ({share}) are JSON", "--format jsonl --text FIELD reads one field of it"),
     "table": Kind(
-        0.8, "{count} of {of} lines ({share}) are rows of a table", "--format csv --text COLUMN reads one column of it"
+        rows.ROWS,
+        "{count} of {of} lines ({share}) are rows of a table",
+        "--format csv --text COLUMN reads one column of it",
     ),
     "wrapped": Kind(
-        0.4, "{count} of {of} lines ({share}) go on in the next line", "--sentences document joins and splits them"
+        WRAPPED, "{count} of {of} lines ({share}) go on in the next line", "--sentences document joins and splits them"
     ),
     "paragraphs": Kind(
-        0.1,
+        PARAGRAPHS,
         f"{{count}} of {{of}} lines ({{share}}) hold {SEVERAL} sentences or more",
         "--sentences document splits them",
     ),
@@ -65,16 +62,10 @@ KINDS = {
     ),
     "long": Kind(0.0, "the longest line has {count} tokens, 90 % at most {of}", "--max-len cuts it"),
     "rare": Kind(
-        0.1,
-        "{count} of {of} words ({share}) of train occur once",
-        "--lower, --min-count 2, or subwords: --tokenizer bpe",
+        0.1, "{count} of {of} words ({share}) of train occur once", "--min-count 2, or subwords: --tokenizer bpe"
     ),
-    "unknown": Kind(
-        0.1,
-        "{count} of {of} words ({share}) of valid and test are unknown",
-        "--lower, a lower --min-count, or subwords: --tokenizer bpe",
-    ),
-    "repeated": Kind(0.05, "{count} of {of} lines ({share}) repeat an earlier one", "--dedupe keeps one of each"),
+    "unknown": Kind(0.1, "{count} of {of} words ({share}) of valid and test are unknown", "subwords: --tokenizer bpe"),
+    "repeated": Kind(0.05, "{count} of {of} sentences ({share}) repeat an earlier one", "--dedupe keeps one of each"),
     "leaked": Kind(
         0.05,
         "{count} of {of} held-out sentences ({share}) stand in train",
@@ -104,6 +95,8 @@ class Finding:
     """Of how many."""
     example: str = ""
     """One of them, shortened; of "repeated", the most frequent one."""
+    advice: str = ""
+    """What helps: the flag that is meant."""
 
     @property
     def share(self) -> float:
@@ -114,13 +107,12 @@ class Finding:
         """What was found, without the example."""
         return KINDS[self.kind].text.format(count=f"{self.count:,}", of=f"{self.of:,}", share=f"{self.share:.0%}")
 
-    @property
-    def advice(self) -> str:
-        """What helps: the flag that is meant."""
-        return KINDS[self.kind].advice
+    def record(self) -> dict[str, Any]:
+        """What corpus.json keeps of it."""
+        return {"kind": self.kind, "count": self.count, "of": self.of, "example": self.example}
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "share": round(self.share, 4), "text": self.text, "advice": self.advice}
+        return {**self.record(), "share": round(self.share, 4), "text": self.text, "advice": self.advice}
 
 
 def findings(info: dict[str, Any]) -> list[Finding]:
@@ -134,10 +126,20 @@ def findings(info: dict[str, Any]) -> list[Finding]:
         if entry["kind"] in KINDS
     ]
     found = {finding.kind: finding for finding in [*stored, *_of_counts(info)]}
-    explained = {
-        consequence for kind, consequences in EXPLAINS.items() if kind in found for consequence in consequences
-    }
-    return [found[kind] for kind in KINDS if kind in found and kind not in explained]
+    recipe = info["recipe"]
+    untold = {consequence for kind in EXPLAINS if kind in found for consequence in EXPLAINS[kind]}
+    untold |= {"wrapped", "paragraphs"} if recipe.get("sentences") == "document" else set()
+    untold |= {"repeated", "leaked"} if recipe.get("dedupe") else set()
+    return [
+        replace(found[kind], advice=_advice(kind, recipe)) for kind in KINDS if kind in found and kind not in untold
+    ]
+
+
+def _advice(kind: str, recipe: dict[str, Any]) -> str:
+    """What helps and was not done yet."""
+    lower = ["--lower"] if kind in EXPLAINS["unspaced"] and not recipe["lower"] else []
+    count = ["a lower --min-count"] if kind == "unknown" and recipe["min_count"] > 1 else []
+    return ", ".join([*lower, *count, KINDS[kind].advice])
 
 
 def _of_counts(info: dict[str, Any]) -> list[Finding]:
@@ -165,30 +167,25 @@ class Inspector:
         self._spaced = tokenizer in SPACED_KINDS
         self._normalized = normalized
         self._prints: dict[str, array[int]] = {}
-        self._lines = 0
+        self._shape = Shape()
         self._seen: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self._columns: Counter[tuple[str, int]] = Counter()
-        self._widths: Counter[int] = Counter()
 
     def add(self, split: str, text: str) -> None:
         """Looks at the next sentence of a split."""
         self._prints.setdefault(split, array("Q")).append(fingerprint(self._normalized(text)))
         text = text.strip()
-        self._lines += 1
-        self._widths[min(len(text), MOST_WIDTH)] += 1
-        ends = ends_inside(text)
-        if ends + 1 >= SEVERAL:
+        paragraph, unfinished = self._shape.add(text)
+        if paragraph:
             self._see("paragraphs", text)
-        if ends:
-            self._seen["inside"] += 1
-        if text[-1:].isalnum() or text[-1:] in ",;-–—":
+        if unfinished:
             self._see("wrapped", text)
-        if text[:1] in _JSON_STARTS and _JSON.match(text):
+        if rows.is_json(text):
             self._see("json", text)
         if self._spaced and _is_unspaced(text):
             self._see("unspaced", text)
-        if columns := _columns(text[:LOOK]):
+        if columns := rows.columns(text[:LOOK]):
             self._columns.update(columns)
             self._examples.setdefault("table", text[:EXAMPLE])
 
@@ -201,35 +198,23 @@ class Inspector:
         return [*self._of_lines(), *self._of_repeats(sentence)]
 
     def _of_lines(self) -> list[Finding]:
-        seen, lines = self._seen, self._lines
+        seen, lines = self._seen, self._shape.lines
         if lines < FEW_LINES:
             seen = Counter({kind: count for kind, count in seen.items() if kind in ("paragraphs", "unspaced")})
         elif self._columns:
             (_, seen["table"]) = self._columns.most_common(1)[0]
-        if not self._is_wrapped():
+        if not self._shape.is_wrapped:
             del seen["wrapped"]
         kinds = [kind for kind in KINDS if seen[kind] and seen[kind] >= KINDS[kind].threshold * lines]
         return [Finding(kind, seen[kind], lines, self._examples.get(kind, "")) for kind in kinds]
-
-    def _is_wrapped(self) -> bool:
-        """Whether lines end where the page does: most are about as wide as the widest, and sentences end inside."""
-        ordered = sorted(self._widths.items())
-        cumulated = np.cumsum([count for _, count in ordered])
-        wide = ordered[int(np.searchsorted(cumulated, 0.95 * self._lines))][0]
-        full = sum(count for width, count in ordered if 0.75 * wide <= width <= wide)
-        return (
-            WRAPPED_WIDTH[0] <= wide <= WRAPPED_WIDTH[1]
-            and full >= 0.6 * self._lines
-            and self._seen["inside"] >= 0.1 * self._lines
-        )
 
     def _of_repeats(self, sentence: Callable[[str, int], str]) -> list[Finding]:
         prints = {split: np.frombuffer(values, np.uint64) for split, values in self._prints.items()}
         found = []
         values, counts = np.unique(np.concatenate(list(prints.values())), return_counts=True)
-        if repeated := self._lines - len(values):
+        if repeated := self._shape.lines - len(values):
             example = _first(prints, values[counts.argmax()], sentence)
-            found.append(Finding("repeated", repeated, self._lines, example))
+            found.append(Finding("repeated", repeated, self._shape.lines, example))
         train = prints.get("train", np.empty(0, np.uint64))
         held_out = np.concatenate([train[:0], *(part for split, part in prints.items() if split != "train")])
         leaked = held_out[np.isin(held_out, train)]
@@ -246,40 +231,7 @@ def _first(prints: dict[str, npt.NDArray[np.uint64]], value: np.uint64, sentence
     return sentence(split, int(rows[0]))[:EXAMPLE]
 
 
-_JSON_STARTS = tuple('{}[]"')
-_JSON = re.compile(
-    r"""
-      \{\s*(?:"[^"]*"\s*:.*)?$
-    | \[\s*(?:["{\[].*|-?\d[\d.eE+-]*\s*[,\]].*)?$
-    | [{}\[\]]+,?$
-    | "[^"]{0,80}"\s*:
-    | "[^"]*",?$(?<=,)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-_QUOTED = re.compile(r'"[^"]*"')
-_DELIMITERS = {",": re.compile(r",(?=[^\s])"), ";": re.compile(r";(?=[^\s])"), "gap": re.compile(r" {2,}")}
-"""A comma with a space behind it is one of a sentence."""
-
-
-def _columns(text: str) -> list[tuple[str, int]]:
-    """How often each delimiter of tables occurs in a line, those that do not left out."""
-    found = []
-    if "\t" in text:
-        found.append(("\t", text.count("\t")))
-    if "|" in text:
-        found.append(("|", text.count("|")))
-    if "," in text or ";" in text or "  " in text:
-        bare = _QUOTED.sub('""', text) if '"' in text else text
-        counts = ((name, len(pattern.findall(bare))) for name, pattern in _DELIMITERS.items())
-        found += [(name, count) for name, count in counts if count]
-    return [(name, min(count, MOST_COLUMNS)) for name, count in found]
-
-
-_UNSPACED = re.compile(
-    "[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
-)
+_UNSPACED = re.compile(f"[{UNSPACED}]+|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
 """Runs of Chinese and Japanese, whose words have about two characters; of Thai, Lao, Burmese and Khmer, four."""
 
 

@@ -14,13 +14,15 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
-from seqvae_cli.data import download, sources
+from seqvae_cli.data import download, repeats, segments, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
+from seqvae_cli.data.segments import Layout
 from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import KINDS
@@ -28,6 +30,7 @@ from seqvae_cli.errors import DataError, NotFoundError, UsageError, counted, nea
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
+TOY_SENTENCES = "choose 100 to 10,000,000"
 HELD_OUT = 2_000
 """Sentences in each of toy's validation and test splits."""
 
@@ -37,8 +40,12 @@ class PrepareOptions(TypedDict, total=False):
 
     name: str | None
     """Name of the corpus; None: that of the source."""
-    sentences: int | None
-    """toy: training sentences; None: 20,000."""
+    sentences: int | str | None
+    """toy: the number of training sentences; None: 20,000. Text: one of `segments.MODES`; None: line."""
+    language: str | None
+    """Text, with sentences "document" or "auto": the ISO 639 code of its language; None: guessed."""
+    dedupe: bool
+    """Keep one of each sentence (False)."""
     from_folder: str | Path | None
     """A known corpus: the folder with its files; None: they are downloaded."""
     verify: bool
@@ -67,14 +74,14 @@ class PrepareOptions(TypedDict, total=False):
     """Told (stage, units done, units in all)."""
 
 
-DEFAULTS = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
+DEFAULTS = {"verify": True, "dedupe": False, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
 APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
-    "known": {"from_folder", "verify", "tokenizer", "lower", "min_count", "max_len", "seed"},
+    "known": {"from_folder", "verify", "dedupe", "tokenizer", "lower", "min_count", "max_len", "seed"},
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", "tokenizer", "lower", "min_count", "max_len"}
-    | {"seed", "encoding"},
+    | {"sentences", "language", "dedupe", "seed", "encoding"},
 }
 """The options that apply to each kind of source; `watch` applies to all."""
 
@@ -102,6 +109,8 @@ def prepare(source: str | Path | BinaryIO, **options: Unpack[PrepareOptions]) ->
     if refused := refused_options(source, given):
         raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else source}", "leave it out")
     if kind == "toy":
+        if isinstance(given.get("sentences"), str):
+            raise UsageError(f"toy cannot have {given['sentences'][:40]!r} training sentences", TOY_SENTENCES)
         return prepare_toy(**given)
     if kind == "known":
         given.pop("seed", None)
@@ -121,6 +130,9 @@ def prepare_text(
     source: TextSource,
     name: str,
     *,
+    sentences: str = "line",
+    language: str | None = None,
+    dedupe: bool = False,
     tokenizer: str = "whitespace",
     lower: bool = False,
     min_count: int = 1,
@@ -131,8 +143,13 @@ def prepare_text(
     encoding: str = "utf-8",
     watch: ProgressReport | None = None,
 ) -> Prepared:
-    """Prepares text with one sentence a line; blank lines and lines over 1 MiB are dropped and counted.
+    """Prepares text; blank lines and lines over 1 MiB are dropped and counted.
 
+    sentences: "line", a sentence a line; "document", which sentencex splits (see `segments.sentences`); "auto", what
+        the beginning of the training text looks like.
+    language: the ISO 639 code of the language of documents; None: guessed from the beginning.
+    dedupe: keep the first one of each sentence (see `repeats`), before splits are cut. The files of held-out splits
+        stay whole; training loses what stands in them.
     tokenizer: the kind, see `Tokenizer`. The vocabulary comes from the training split.
     min_count: words that occur less often in the training split become `<unk>`.
     max_len: tokens kept of a sentence, in every split; None keeps all.
@@ -144,15 +161,22 @@ def prepare_text(
     and line; `MachineError` where the disk fails or a permission is missing.
     """
     check_settings(name, tokenizer, min_count, max_len, valid_fraction, test_fraction)
+    segments.check(sentences, language)
     encoding = check_encoding(encoding)
     fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
         progress = StageProgress(watch)
         texts = {split: SplitText(split, items, encoding, progress, stack) for split, items in source.files.items()}
         total_size = sum(text.size for text in texts.values())
+        layout: Layout | None = None
+        if sentences != "line":
+            progress.start("look", texts["train"].size)
+            layout = segments.look(texts["train"].lines(Counter(), keep_blank=True))
+            if sentences == "auto" and not layout.documents:
+                layout = None
         progress.start("hash", total_size)
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
-        recipe = {
+        recipe: dict[str, Any] = {
             "format": CORPUS_FORMAT,
             "sources": {split: text.digests() for split, text in texts.items()},
             "encoding": encoding,
@@ -163,22 +187,48 @@ def prepare_text(
             "fractions": cut,
             "seed": seed if cut else None,
         }
+        if layout:
+            recipe |= {"sentences": "document", "language": language or layout.language}
+        if dedupe:
+            recipe |= {"dedupe": True}
         sizes: dict[str, int] = {}
 
-        def sentences(stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
-            train = texts["train"]
+        def read(split: str, dropped: Counter[str]) -> Iterator[str]:
+            if layout is None:
+                return texts[split].lines(dropped)
+            lines = texts[split].lines(dropped, keep_blank=True)
+            return segments.sentences(lines, recipe["language"], layout.wrapped)
+
+        @cache
+        def kept() -> bytearray:
+            """1 for each training sentence that stays, 0 for one that repeats."""
+            progress.start("repeats", total_size)
+            held_out = itertools.chain.from_iterable(read(split, Counter()) for split in texts if split != "train")
+            mask = bytearray(repeats.firsts(read("train", Counter()), held_out, str.lower if lower else str))
+            if not any(mask):
+                raise DataError(f"every sentence of {texts['train'].label} stands in a held-out split, too")
+            return mask
+
+        def stream(stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
+            mask = kept() if dedupe else None
             if cut and not sizes:
-                progress.start("lines", train.size)
-                sizes.update(_split_sizes(sum(1 for _ in train.lines(Counter())), cut, train.label))
-            progress.start(stage, total_size if stage == "encode" else train.size)
+                if mask is None:
+                    progress.start("lines", texts["train"].size)
+                total = sum(1 for _ in read("train", Counter())) if mask is None else mask.count(1)
+                sizes.update(_split_sizes(total, cut, texts["train"].label))
+            progress.start(stage, total_size if stage == "encode" else texts["train"].size)
             splits = itertools.chain(_draw_splits(sizes, seed) if cut else (), itertools.repeat("train"))
-            for line, split in zip(train.lines(dropped["train"]), splits, strict=False):
-                yield split, line
+            train = read("train", dropped["train"])
+            if mask is not None:
+                dropped["train"]["repeated"] = mask.count(0)
+                train = itertools.compress(train, mask)
+            for text, split in zip(train, splits, strict=False):
+                yield split, text
             if stage == "encode":
                 for split in list(texts)[1:]:
-                    yield from zip(itertools.repeat(split), texts[split].lines(dropped[split]), strict=False)
+                    yield from zip(itertools.repeat(split), read(split, dropped[split]), strict=False)
 
-        return build(name, recipe, source.description, sentences)
+        return build(name, recipe, source.description, stream)
 
 
 def prepare_known(
@@ -186,6 +236,7 @@ def prepare_known(
     *,
     from_folder: str | Path | None = None,
     verify: bool = True,
+    dedupe: bool = False,
     tokenizer: str = "whitespace",
     lower: bool = False,
     min_count: int = 1,
@@ -196,6 +247,7 @@ def prepare_known(
     """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_folder`.
 
     verify: False accepts files in `from_folder` whose SHA-256 differs.
+    dedupe: training loses its repeats, and the sentences of the other splits.
     timeout: seconds without progress after which a mirror is given up.
 
     Raises `NotFoundError` for an unknown name, else what `prepare_text` and `download.fetch` raise.
@@ -209,9 +261,8 @@ def prepare_known(
     else:
         paths = download.local(known, Path(from_folder), verify=verify)
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
-    return prepare_text(
-        source, name, tokenizer=tokenizer, lower=lower, min_count=min_count, max_len=max_len, watch=watch
-    )
+    options: dict[str, Any] = {"tokenizer": tokenizer, "lower": lower, "min_count": min_count, "max_len": max_len}
+    return prepare_text(source, name, dedupe=dedupe, **options, watch=watch)
 
 
 def prepare_toy(
@@ -228,7 +279,7 @@ def prepare_toy(
 
     check_settings(name, "whitespace", 1, None)
     if not 100 <= sentences <= 10_000_000:
-        raise UsageError(f"toy cannot have {sentences} training sentences", "choose 100 to 10,000,000")
+        raise UsageError(f"toy cannot have {sentences} training sentences", TOY_SENTENCES)
     sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
     total = sum(sizes.values())
     recipe = {"format": CORPUS_FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import SPLITS
@@ -113,12 +113,16 @@ class SplitText:
         advance = self._checked_advance()
         return [files.sha256(path, advance) for path, _ in self.paths]
 
-    def lines(self, dropped: Counter[str]) -> Iterator[str]:
-        """Yields the sentences. Raises `DataError` where there are none, or a file changed since the start."""
+    def lines(self, dropped: Counter[str], keep_blank: bool = False) -> Iterator[str]:
+        """Yields the lines; those that are blank or too long as empty ones where `keep_blank`, else not at all.
+
+        Raises `DataError` where all are, or a file changed since the start.
+        """
         empty, advance, long_before = True, self._checked_advance(), dropped["too_long"]
         for path, label in self.paths:
-            for line in read_lines(path, self.encoding, label=label, dropped=dropped, advance=advance):
-                empty = False
+            options: dict[str, Any] = {"keep_blank": keep_blank, "label": label, "dropped": dropped, "advance": advance}
+            for line in read_lines(path, self.encoding, **options):
+                empty = empty and not line
                 yield line
         if empty and (long := dropped["too_long"] - long_before):
             lines = "one line of" if long == 1 else f"{long:,} lines over 1 MiB in"

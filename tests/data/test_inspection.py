@@ -141,7 +141,7 @@ def test_findings_that_are_none_make_a_damaged_corpus(tmp_path: Path, stored: ob
 def test_findings_of_a_newer_version_are_left_out() -> None:
     entry = {"kind": "of the future", "count": 1, "of": 1, "example": ""}
     lengths = {"max": 3, "p90": 3}
-    info = {"splits": {"train": {"lengths": lengths, "words": 9}}, "recipe": {"tokenizer": "char"}}
+    info = {"splits": {"train": {"lengths": lengths, "words": 9}}, "recipe": {"tokenizer": "char", "lower": False}}
     assert inspection.findings(info | {"findings": [entry]}) == []
 
 
@@ -169,6 +169,22 @@ def test_files_of_our_own_have_the_findings_they_deserve(tmp_path: Path) -> None
 def test_every_kind_of_finding_names_a_flag_and_fits_a_line() -> None:
     for kind in inspection.KINDS:
         finding = inspection.Finding(kind, 10**7, 10**7)
-        assert "--" in finding.advice
+        advice = inspection._advice(kind, {"lower": False, "min_count": 2})
+        assert "--" in advice
         assert len(f"warning: {finding.text}") <= 80, finding.text
-        assert len(f"hint: {finding.advice}") <= 80, finding.advice
+        assert len(f"hint: {advice}") <= 80, advice
+
+
+def test_what_was_done_already_is_not_advised() -> None:
+    counts = {"words": 100, "unknown": 50, "lengths": {"max": 3, "p90": 3}}
+    stored = [
+        {"kind": kind, "count": 9, "of": 9, "example": ""} for kind in ("paragraphs", "wrapped", "repeated", "leaked")
+    ]
+    info = {"splits": {"train": counts, "valid": counts}, "findings": stored}
+    plain = {"tokenizer": "word", "lower": False, "min_count": 1}
+    told = inspection.findings(info | {"recipe": plain})
+    assert [finding.kind for finding in told] == ["wrapped", "paragraphs", "unknown", "repeated", "leaked"]
+    assert told[2].advice == "--lower, subwords: --tokenizer bpe"
+    done = plain | {"lower": True, "min_count": 2, "sentences": "document", "dedupe": True}
+    (told_again,) = inspection.findings(info | {"recipe": done})
+    assert told_again.advice == "a lower --min-count, subwords: --tokenizer bpe"

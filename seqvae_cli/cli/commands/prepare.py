@@ -12,7 +12,7 @@ from seqvae_cli.cli import display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Json
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from seqvae_cli.data.corpus import Corpus
@@ -88,14 +88,21 @@ def prepare(
         ),
     ] = None,
     sentences: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=100,
-            max=10_000_000,
-            help="toy: training sentences [default: 20,000].",
-            rich_help_panel=KNOWN_CORPORA,
+            metavar="MODE|N",
+            help="Text: line, a sentence a line; document, split into sentences; auto, what it looks like. "
+            "toy: training sentences, 100 to 10,000,000 [default: line; toy: 20,000].",
         ),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Language of documents, such as en or de [default: guessed]."),
+    ] = None,
+    dedupe: Annotated[
+        bool,
+        typer.Option("--dedupe", help="Keep one of each sentence, so that none stands in two splits."),
+    ] = False,
     seed: Annotated[
         int,
         typer.Option(
@@ -116,13 +123,16 @@ def prepare(
         seqvae prepare ptb
         seqvae prepare toy --sentences 50000
         seqvae prepare reviews.txt --lower --min-count 2
+        seqvae prepare novel.txt --sentences document --language en --dedupe
         zcat news.gz | seqvae prepare - --name news
     """
     from seqvae_cli.data import prepare
 
     options = {
         "name": name,
-        "sentences": sentences,
+        "sentences": int(sentences) if sentences and sentences.isdecimal() else sentences,
+        "language": language,
+        "dedupe": dedupe,
         "from_folder": from_dir,
         "verify": verify,
         "valid": valid,
@@ -142,6 +152,7 @@ def prepare(
         _licence(source)
     with _StageBar("sentences" if source == "toy" else "bytes") as watch:
         prepared = prepare.prepare(sys.stdin.buffer if source == "-" else source, **given, watch=watch)
+    _say_layout(prepared.corpus.info["recipe"], given)
     _report(prepared, json)
 
 
@@ -210,6 +221,14 @@ def _warn_of_findings(corpus: Corpus) -> None:
         display.warn(f'{finding.text}: "{example}"' if example else finding.text, finding.advice)
 
 
+def _say_layout(recipe: dict[str, Any], given: dict[str, Any]) -> None:
+    """Says what was decided about the text where that was left open."""
+    if given.get("sentences") == "auto":
+        display.say(f"sentences: {recipe.get('sentences', 'line')} (--sentences says otherwise)")
+    if "language" in recipe and "language" not in given:
+        display.say(f"language: {recipe['language']} (guessed; --language says otherwise)")
+
+
 def _report(prepared: Any, json: bool) -> None:
     corpus = prepared.corpus
     info = corpus.info
@@ -234,6 +253,8 @@ def _report(prepared: Any, json: bool) -> None:
     note = f"tokens: with <eos>; p50 to max: {words} a sentence; cut: truncated; dropped: blank or over-long"
     display.table(str(info["name"]), columns, rows, note=note, optional=["p90", "p50", "types"])
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
+    if repeated := info["splits"]["train"].get("repeated"):
+        display.say(f"{counted(repeated, 'repeated sentence')} left out")
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
     _warn_of_findings(corpus)
