@@ -58,7 +58,7 @@ def test_prepare_says_what_is_odd_and_what_helps_each_time(seqvae: Seqvae) -> No
     assert ["prepared already" in answer.err for answer in answers] == [False, True]
     for answer in answers:
         warning, hint, leaked, *_ = [line for line in answer.err.splitlines() if line.startswith(("warning", "hint"))]
-        assert warning == 'warning: 102 of 203 sentences (50%) repeat an earlier one: "Ein langer Satz ü…"'
+        assert warning == 'warning: 102 of 203 sentences (50%) repeat an earlier one: "Ein langer Satz üb…"'
         assert hint == "hint: --dedupe keeps one of each"
         assert leaked.startswith("warning: ")
         assert all(len(line) <= 80 for line in answer.err.splitlines())
