@@ -211,17 +211,19 @@ class Inspector:
     def _of_repeats(self, sentence: Callable[[str, int], str]) -> list[Finding]:
         prints = {split: np.frombuffer(values, np.uint64) for split, values in self._prints.items()}
         found = []
-        values, counts = np.unique(np.concatenate(list(prints.values())), return_counts=True)
-        if repeated := self._shape.lines - len(values):
+        ordered = np.sort(np.concatenate(list(prints.values())))
+        repeats = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(repeats) >= KINDS["repeated"].threshold * len(ordered) > 0:
+            values, counts = np.unique(repeats, return_counts=True)
             example = _first(prints, values[counts.argmax()], sentence)
-            found.append(Finding("repeated", repeated, self._shape.lines, example))
-        train = prints.get("train", np.empty(0, np.uint64))
-        held_out = np.concatenate([train[:0], *(part for split, part in prints.items() if split != "train")])
-        leaked = held_out[np.isin(held_out, train)]
-        if len(leaked):
+            found.append(Finding("repeated", len(repeats), len(ordered), example))
+        ordered = np.sort(prints["train"])
+        held_out = np.concatenate([ordered[:0], *(part for split, part in prints.items() if split != "train")])
+        leaked = held_out[ordered.take(np.searchsorted(ordered, held_out), mode="clip") == held_out]
+        if len(leaked) >= KINDS["leaked"].threshold * len(held_out) > 0:
             example = _first(prints, leaked[0], sentence)
             found.append(Finding("leaked", len(leaked), len(held_out), example))
-        return [finding for finding in found if finding.share >= KINDS[finding.kind].threshold]
+        return found
 
 
 def _first(prints: dict[str, npt.NDArray[np.uint64]], value: np.uint64, sentence: Callable[[str, int], str]) -> str:

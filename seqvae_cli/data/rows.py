@@ -24,22 +24,22 @@ _JSON = re.compile(
 )
 
 _QUOTED = re.compile(r'"[^"]*"')
-_DELIMITERS = {",": re.compile(r",(?=[^\s])"), ";": re.compile(r";(?=[^\s])"), "gap": re.compile(r" {2,}")}
-"""A comma with a space behind it is one of a sentence."""
+_DELIMITERS = {
+    "\t": re.compile(r"\t"),
+    "|": re.compile(r"\|"),
+    "  ": re.compile(r" {2,}"),
+    ",": re.compile(r",(?=\S)"),  # with a space behind it, it is one of a sentence
+    ";": re.compile(r";(?=\S)"),
+}
 
 
 def columns(text: str) -> list[tuple[str, int]]:
-    """How often each delimiter of tables occurs in a line, those that do not left out."""
-    found = []
-    if "\t" in text:
-        found.append(("\t", text.count("\t")))
-    if "|" in text:
-        found.append(("|", text.count("|")))
-    if "," in text or ";" in text or "  " in text:
-        bare = _QUOTED.sub('""', text) if '"' in text else text
-        counts = ((name, len(pattern.findall(bare))) for name, pattern in _DELIMITERS.items())
-        found += [(name, count) for name, count in counts if count]
-    return [(name, min(count, MOST_COLUMNS)) for name, count in found]
+    """How often each delimiter of tables occurs in a line, outside of quotes; those that do not are left out."""
+    found = [delimiter for delimiter in _DELIMITERS if delimiter in text]
+    if found and '"' in text:
+        text = _QUOTED.sub('""', text)
+    counts = [(delimiter, len(_DELIMITERS[delimiter].findall(text))) for delimiter in found]
+    return [(delimiter, min(count, MOST_COLUMNS)) for delimiter, count in counts if count]
 
 
 def is_json(text: str) -> bool:
