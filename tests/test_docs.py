@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 from benchmarks import quality
 from seqvae_cli.cli import app, display, settings
 from seqvae_cli.config import layers
-from seqvae_cli.data import prepare
+from seqvae_cli.data import inspection, prepare
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.figures import FIGURES
@@ -33,6 +34,7 @@ PAGES = [
     *sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]),
 ]
 README, RUNS, LIBRARY = ROOT / "README.md", ROOT / "docs" / "runs.md", ROOT / "docs" / "library.md"
+OWN_TEXT = ROOT / "docs" / "own-text.md"
 
 README_BYTES = 9_000
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -279,6 +281,27 @@ def test_the_page_about_runs_runs(
         done += 1
     assert done >= 9
     assert "carried" in answer.out
+
+
+def test_what_the_page_about_your_own_text_says_of_prepare_is_so(
+    seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "answers.txt").write_text("\n".join(["I do not know."] * 3 + tiny_text() * 2))
+    page = "\n\n".join(" ".join(f"{text.capitalize()}." for text in tiny_text()[i:]) for i in range(0, 100, 10))
+    (tmp_path / "novel.txt").write_text("\n\n".join(textwrap.fill(part, 70) for part in page.split("\n\n")))
+    text = OWN_TEXT.read_text(encoding="utf-8")
+    titles = ("What `prepare` tells", "Repeated sentences", "Documents and paragraphs")
+    section = "\n".join(part for part in text.split("\n## ") if part.startswith(titles))
+    done = 0
+    for line, output in (pair for _, body in FENCE.findall(section) for pair in shown(body)):
+        (words,) = calls(line)
+        answer = seqvae(*words)
+        assert answer.code == 0, line + answer.err
+        assert all(told in answer.err.splitlines() for told in output), line + answer.err
+        done += 1
+    assert done == 5
+    assert set(inspection.KINDS) == {name for name in inspection.KINDS if f"`{name}`" in section}
 
 
 def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.CaptureFixture[str]) -> None:

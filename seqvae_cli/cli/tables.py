@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?[%kMG]?$")
 GAP = "  "
+LEAST_SHOWN = 8
+"""Columns that the beginning of a text needs."""
 
 Cells = Sequence[Sequence[str]]
 
@@ -153,3 +155,19 @@ def _numeric(columns: Sequence[str], cells: Cells) -> list[bool]:
         return bool(shown) and all(NUMBER.match(value) for value in shown)
 
     return [numbers(row[i] for row in cells) for i in range(len(columns))]
+
+
+def shortened(text: str, width: int) -> str:
+    """The beginning of a text in at most `width` columns of the terminal, with an ellipsis where it goes on.
+
+    Empty where so few columns show nothing of it.
+    """
+    text = " ".join(text.split())
+    if cell_len(text) <= width:
+        return text
+    if width < LEAST_SHOWN:
+        return ""
+    start = text[: width - 1]
+    while cell_len(start) > width - 1:
+        start = start[:-1]
+    return start.rstrip() + "…"

@@ -23,12 +23,14 @@ from seqvae_cli.data.corpus import (
     CORPUS_FORMAT,
     SPLITS,
     Corpus,
+    Split,
     SplitWriter,
     canonical,
     content_hash,
     list_prepared,
     prepared_at,
 )
+from seqvae_cli.data.inspection import Inspector
 from seqvae_cli.data.text_counts import TextCounts
 from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.data.vocabulary import TokenizerSettings
@@ -87,17 +89,19 @@ def _encode(
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
     counted = sentences("count", {name: Counter() for name in SPLITS})
-    tokenizer, types = tokens.learn((text for split, text in counted if split == "train"), max_len)
+    tokenizer, types, once = tokens.learn((text for split, text in counted if split == "train"), max_len)
     dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     dropped: Dropped = {name: Counter() for name in SPLITS}
     counts = {name: TextCounts() for name in SPLITS}
     truncated: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
+    inspector = Inspector(tokenizer.kind)
     digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
-        for split, text in sentences("encode", dropped):
-            text = tokenizer.normalized(text)
+        for split, original in sentences("encode", dropped):
+            text = tokenizer.normalized(original)
+            inspector.add(split, original, text)
             pieces = tokenizer.split_normalized(text)
             if max_len is not None and len(pieces) > max_len:
                 truncated[split] += 1
@@ -121,9 +125,17 @@ def _encode(
             "empty": dropped[split]["empty"],
             "lengths": _percentiles(writer.lengths),
         }
+        | ({"repeated": dropped[split]["repeated"]} if "repeated" in dropped[split] else {})
         for split, writer in writers.items()
     }
-    return digests, {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
+
+    def sentence(split: str, index: int) -> str:
+        writer = writers[split]
+        return tokenizer.decode(Split(folder, split, dtype, writer.lengths.total(), writer.words, "")[index])
+
+    findings = [finding.record() for finding in inspector.findings(sentence)]
+    info = {"splits": splits, "vocabulary": len(tokenizer), "types": types, "dtype": dtype}
+    return digests, info | {"findings": findings} | ({} if once is None else {"once": once})
 
 
 def _percentiles(lengths: Counter[int]) -> dict[str, float]:

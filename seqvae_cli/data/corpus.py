@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqvae_cli.data import labels
+from seqvae_cli.data import inspection, labels
+from seqvae_cli.data.inspection import Finding
 from seqvae_cli.data.labels import Label
 from seqvae_cli.data.mapped import memory_map
 from seqvae_cli.data.tokenizer import Tokenizer
@@ -152,6 +153,11 @@ class Corpus:
         """Entropy of the source in nats a sentence, where it is known exactly (toy)."""
         entropy = self.info.get("entropy")
         return None if entropy is None else float(entropy)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is odd about the corpus, with what helps; empty where all is well."""
+        return inspection.findings(self.info)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -318,6 +324,7 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
             if found != size:
                 state = "is missing" if found is None else f"has {found} bytes, not {size}"
                 raise DataError(f"{path / part} {state}", "prepare the corpus again")
+    inspection.findings(info)
     if not (path / "tokenizer.json").is_file() or not isinstance(info["vocabulary"], int):
         raise DataError(f"{path / 'tokenizer.json'} is missing", "prepare the corpus again")
     return info

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seqvae_cli.data import folders, readers
+from seqvae_cli.data import folders, readers, repeats
 from seqvae_cli.data.build import Dropped
 from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.labels import LabelWriter
@@ -35,23 +36,54 @@ class Flow:
         seed: int,
         progress: StageProgress,
         filters: Sequence[Filter] = (),
+        normalized: Callable[[str], str] | None = None,
     ) -> None:
-        """`cut`: the splits that may have to be cut from train, and their shares of it."""
+        """cut: the splits that may have to be cut from train, and their shares of it.
+
+        normalized: what makes two sentences the same, of which training keeps the first; None: it keeps all.
+        """
         self.texts, self.reading, self.cut, self.seed = texts, reading, cut, seed
-        self.progress, self.filters = progress, filters
+        self.progress, self.filters, self.normalized = progress, filters, normalized
         self.labels = [*reading.columns.labels, *([folders.FOLDER] if _has_folders(texts) else [])]
         self._sizes: dict[str, int] = {}
         self._joined = 0
 
     def _read(self, stage: str, dropped: Dropped, splits: Iterable[str]) -> Iterator[Record]:
-        """The records of some splits, after the filters; `stage`: the name that the progress shows."""
+        """The records of the files of some splits, after the filters and without repeats."""
+        records = self._filtered(stage, dropped, splits)
+        if self.normalized is None:
+            return records
+        dropped["train"]["repeated"] = self._firsts.count(0)
+        kept = iter(self._firsts)
+        return (record for record in records if record.split != "train" or next(kept))
+
+    def _filtered(self, stage: str, dropped: Dropped, splits: Iterable[str]) -> Iterator[Record]:
+        """The records of the files of some splits, after the filters; `stage`: the name that the progress shows."""
         texts = [self.texts[split] for split in splits]
         self.progress.start(stage, sum(text.size for text in texts))
-        found = itertools.chain.from_iterable(text.records(self.reading, dropped[text.split]) for text in texts)
-        records: Iterator[Record] = found
+        keep_blank = bool(self.filters)  # blank lines separate paragraphs
+        records: Iterator[Record] = itertools.chain.from_iterable(
+            text.records(self.reading, dropped[text.split], keep_blank=keep_blank) for text in texts
+        )
         for change in self.filters:
             records = change(records)
         return records
+
+    @cached_property
+    def _firsts(self) -> bytearray:
+        """1 for each training record that stays, 0 for one that repeats an earlier one, or one of another split."""
+        assert self.normalized is not None
+        elsewhere: Iterable[str] = ()
+        if len(self.texts) > 1 or self.reading.columns.split is not None:
+            everywhere = self._filtered("repeats", _uncounted(), self.texts)
+            elsewhere = (record.text for record in everywhere if record.split != "train")
+        train = (
+            record.text for record in self._filtered("repeats", _uncounted(), ["train"]) if record.split == "train"
+        )
+        mask = bytearray(repeats.firsts(train, elsewhere, self.normalized))
+        if not any(mask):
+            raise DataError(f"every sentence of {self.texts['train'].label} stands in a held-out split, too")
+        return mask
 
     def records(self, stage: str, dropped: Dropped | None = None) -> Iterator[tuple[str, Record]]:
         """The split of each record, and the record; in the stage "count" those of the files of train alone.

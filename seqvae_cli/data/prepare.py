@@ -10,13 +10,15 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
-from seqvae_cli.data import download, sources
+from seqvae_cli.data import download, segments, sources
 from seqvae_cli.data.build import Dropped, Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
@@ -31,6 +33,7 @@ from seqvae_cli.errors import NotFoundError, UsageError, nearest
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
+TOY_SENTENCES = "choose 100 to 10,000,000"
 HELD_OUT = 2_000
 """Sentences in each of toy's validation and test splits."""
 
@@ -40,8 +43,12 @@ class PrepareOptions(TypedDict, total=False):
 
     name: str | None
     """Name of the corpus; None: that of the source, of several that of the first."""
-    sentences: int | None
-    """toy: training sentences; None: 20,000."""
+    sentences: int | str | None
+    """toy: the number of training sentences; None: 20,000. Text: one of `segments.MODES`; None: line."""
+    language: str | None
+    """Text, with sentences "document" or "auto": the ISO 639 code of its language; None: guessed."""
+    dedupe: bool
+    """Keep one of each sentence (False)."""
     from_folder: str | Path | None
     """A known corpus: the folder with its files; None: they are downloaded."""
     verify: bool
@@ -89,7 +96,7 @@ class PrepareOptions(TypedDict, total=False):
     """Told (stage, units done, units in all)."""
 
 
-DEFAULTS = {"verify": True, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
+DEFAULTS = {"verify": True, "dedupe": False, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
 TOKENS = {"tokenizer", "vocab_size", "pattern", "tokenizer_file", "lower", "min_count"}
@@ -97,9 +104,9 @@ TOKENS = {"tokenizer", "vocab_size", "pattern", "tokenizer_file", "lower", "min_
 
 APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
-    "known": {"from_folder", "verify", *TOKENS, "max_len", "seed"},
+    "known": {"from_folder", "verify", "dedupe", *TOKENS, "max_len", "seed"},
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", *TOKENS, "normalize", "max_len"}
-    | {"seed", "encoding", "format", "text", "label", "split", "id"},
+    | {"sentences", "language", "dedupe", "seed", "encoding", "format", "text", "label", "split", "id"},
 }
 """The options that apply to each kind of source; `watch` applies to all."""
 
@@ -143,6 +150,8 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     if refused := refused_options(several, given):
         raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else several[0]}", "leave it out")
     if kind == "toy":
+        if isinstance(given.get("sentences"), str):
+            raise UsageError(f"toy cannot have {given['sentences'][:40]!r} training sentences", TOY_SENTENCES)
         return prepare_toy(**given)
     if kind == "known":
         given.pop("seed", None)
@@ -170,23 +179,29 @@ def prepare_text(
     source: TextSource,
     name: str,
     *,
+    sentences: str = "line",
+    language: str | None = None,
+    dedupe: bool = False,
     max_len: int | None = None,
     valid_fraction: float = 0.05,
     test_fraction: float = 0.05,
     seed: int = 0,
     encoding: str = "utf-8",
     reading: Reading | None = None,
-    filters: Sequence[Filter] = (),
     watch: ProgressReport | None = None,
     **tokens: Unpack[TokenizerOptions],
 ) -> Prepared:
     """Prepares text, a sentence a line, or tables, a sentence a row; blank ones and those over 1 MiB are dropped.
 
+    sentences: "line", a sentence a line; "document", which sentencex splits (see `segments.sentences`); "auto", what
+        the beginning of the training text looks like.
+    language: the ISO 639 code of the language of documents; None: guessed from the beginning.
+    dedupe: keep the first one of each sentence (see `repeats`), before splits are cut. The files of held-out splits
+        stay whole; training loses what stands in them.
     max_len: tokens kept of a sentence, in every split; None keeps all.
     valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
         0 leaves the split empty.
     reading: the format of the files and their columns; None: by the endings of their names, without labels.
-    filters: what the records of all splits run through, one after another, before a split is cut from them.
     watch: called with (stage, bytes done, bytes in all).
     tokens: how text becomes tokens (`tokenizer_settings`): by default words between whitespace. The vocabulary comes
         from the training split.
@@ -195,6 +210,7 @@ def prepare_text(
     `DataError` for unusable text, with file and line; `MachineError` where the disk fails or a permission is missing.
     """
     check_settings(name, max_len, valid_fraction, test_fraction)
+    segments.check(sentences, language)
     encoding = check_encoding(encoding)
     chosen = tokenizer_settings(**tokens)
     fractions = {"valid": valid_fraction, "test": test_fraction}
@@ -204,9 +220,12 @@ def prepare_text(
             split: SplitText(split, items, progress, stack, source.folders) for split, items in source.files.items()
         }
         reading = chosen_reading(texts, replace(reading or Reading(), encoding=encoding))
+        layout = None if sentences == "line" else segments.look(_beginning(texts["train"], reading, progress))
+        if layout and sentences == "auto" and not layout.documents:
+            layout = None
         progress.start("hash", sum(text.size for text in texts.values()))
         cut = {split: fraction for split, fraction in fractions.items() if split not in texts and fraction}
-        recipe = {
+        recipe: dict[str, Any] = {
             "format": CORPUS_FORMAT,
             "sources": {split: text.digests() for split, text in texts.items()},
             "encoding": encoding,
@@ -215,7 +234,13 @@ def prepare_text(
             "fractions": cut,
             "seed": seed if cut else None,
         } | tables_recipe(texts, reading)
-        flow = Flow(texts, reading, cut, seed, progress, filters)
+        filters: list[Filter] = []
+        if layout:
+            recipe |= {"sentences": "document", "language": language or layout.language}
+            filters.append(partial(segments.of_records, language=recipe["language"], wrapped=layout.wrapped))
+        if dedupe:
+            recipe["dedupe"] = True
+        flow = Flow(texts, reading, cut, seed, progress, filters, chosen.normalized if dedupe else None)
         return build(
             name,
             recipe,
@@ -226,11 +251,17 @@ def prepare_text(
         )
 
 
+def _beginning(text: SplitText, reading: Reading, progress: StageProgress) -> Iterator[str]:
+    progress.start("look", text.size)
+    return (record.text for record in text.records(reading, Counter(), keep_blank=True))
+
+
 def prepare_known(
     name: str,
     *,
     from_folder: str | Path | None = None,
     verify: bool = True,
+    dedupe: bool = False,
     max_len: int | None = None,
     timeout: float = 30.0,
     watch: ProgressReport | None = None,
@@ -239,6 +270,7 @@ def prepare_known(
     """Prepares a corpus of the catalog from its mirrors or, without network, from the files in `from_folder`.
 
     verify: False accepts files in `from_folder` whose SHA-256 differs.
+    dedupe: training loses its repeats, and the sentences of the other splits.
     timeout: seconds without progress after which a mirror is given up.
 
     Raises `NotFoundError` for an unknown name, else what `prepare_text` and `download.fetch` raise.
@@ -254,7 +286,7 @@ def prepare_known(
         paths = download.local(known, Path(from_folder), verify=verify)
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
     options: TokenizerOptions = {**tokens, "code_points": True}
-    return prepare_text(source, name, max_len=max_len, watch=watch, **options)
+    return prepare_text(source, name, dedupe=dedupe, max_len=max_len, watch=watch, **options)
 
 
 def prepare_toy(
@@ -271,7 +303,7 @@ def prepare_toy(
 
     check_settings(name, None)
     if not 100 <= sentences <= 10_000_000:
-        raise UsageError(f"toy cannot have {sentences} training sentences", "choose 100 to 10,000,000")
+        raise UsageError(f"toy cannot have {sentences} training sentences", TOY_SENTENCES)
     sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
     total = sum(sizes.values())
     recipe = {"format": CORPUS_FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}

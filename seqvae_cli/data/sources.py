@@ -151,10 +151,12 @@ class SplitText:
         advance = self._checked_advance()
         return [files.sha256(file.path, advance) for file in self.files]
 
-    def records(self, reading: Reading, dropped: Counter[str]) -> Iterator[Record]:
+    def records(self, reading: Reading, dropped: Counter[str], *, keep_blank: bool = False) -> Iterator[Record]:
         """Yields the records, each with its split: that of the files, if no column tells another.
 
-        Raises `DataError` where there are none, or a file changed since the start.
+        keep_blank: yields those that are blank or too long as well, with an empty text.
+
+        Raises `DataError` where all are blank, or a file changed since the start.
         """
         empty, advance, long_before = True, self._checked_advance(), dropped["too_long"]
         for file in self.files:
@@ -164,10 +166,11 @@ class SplitText:
                 label=file.label,
                 folder=file.folder,
                 split=self.split,
+                keep_blank=keep_blank,
                 dropped=dropped,
                 advance=advance,
             ):
-                empty = False
+                empty = empty and not record.text
                 yield record
         if empty and (long := dropped["too_long"] - long_before):
             lines = "one line of" if long == 1 else f"{long:,} lines over 1 MiB in"

@@ -38,6 +38,10 @@ class TokenizerSettings:
     given: Tokenizer | None = None
     """A tokenizer whose vocabulary is there already; the other settings are its own."""
 
+    def normalized(self, text: str) -> str:
+        """A text as the tokenizer sees it: lower-case where it makes it so, in one form of Unicode."""
+        return (self.given or Tokenizer("whitespace", self.lower, SPECIALS, self.normalize)).normalized(text)
+
     def recipe(self) -> dict[str, Any]:
         """What the vocabulary depends on beside the text, for the recipe of a corpus."""
         found: dict[str, Any] = {"tokenizer": self.kind, "lower": self.lower, "min_count": self.min_count}
@@ -53,24 +57,25 @@ class TokenizerSettings:
             found |= characters.GRAPHEMES
         return found
 
-    def learn(self, texts: Iterable[str], max_len: int | None) -> tuple[Tokenizer, int]:
-        """The tokenizer, and the number of its pieces before rare ones are dropped.
+    def learn(self, texts: Iterable[str], max_len: int | None) -> tuple[Tokenizer, int, int | None]:
+        """The tokenizer, the number of its pieces before rare ones are dropped, and of those counted once, if any are.
 
         texts: the sentences of the training split, read once; not at all where the vocabulary is given. Of each
         sentence, counted pieces are those up to `max_len`. Raises `DataError` where no piece is left.
         """
         if self.given is not None:
-            return self.given, len(self.given) - len(SPECIALS)
+            return self.given, len(self.given) - len(SPECIALS), None
         if self.kind in LEARNED:
             plain = Tokenizer("whitespace", self.lower, SPECIALS, self.normalize)
             pieces, details = LEARNED[self.kind](map(plain.normalized, texts), self.vocab_size)
-            return Tokenizer(self.kind, self.lower, (*SPECIALS, *pieces), self.normalize, details), len(pieces)
+            found = Tokenizer(self.kind, self.lower, (*SPECIALS, *pieces), self.normalize, details)
+            return found, len(pieces), None
         counts: Counter[str] = Counter()
         details = self._count(texts, max_len, counts)
         tokenizer = Tokenizer.fit(counts, self.kind, self.lower, self.min_count, self.normalize, details)
         if len(tokenizer) == len(SPECIALS):
             raise DataError(f"no word occurs {self.min_count} times in the training text", "lower --min-count")
-        return tokenizer, len(counts)
+        return tokenizer, len(counts), sum(count == 1 for count in counts.values())
 
     def _count(self, texts: Iterable[str], max_len: int | None, counts: Counter[str]) -> dict[str, Any]:
         """Counts the pieces of the texts; returns the details of the tokenizer."""

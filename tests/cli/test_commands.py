@@ -52,6 +52,22 @@ def test_prepare_shows_a_table_and_is_done_at_once_the_second_time(seqvae: Seqva
     assert "prepared already" in second.err
 
 
+def test_prepare_says_what_is_odd_and_what_helps_each_time(seqvae: Seqvae) -> None:
+    text = "\n".join(["Ein langer Satz über das Wetter in Grönland,\tund noch einer"] * 3 + tiny_text() * 2).encode()
+    answers = [seqvae("prepare", "-", "--name", "odd", stdin=text) for _ in range(2)]
+    assert ["prepared already" in answer.err for answer in answers] == [False, True]
+    for answer in answers:
+        warning, hint, leaked, *_ = [line for line in answer.err.splitlines() if line.startswith(("warning", "hint"))]
+        assert warning == 'warning: 102 of 203 sentences (50%) repeat an earlier one: "Ein langer Satz üb…"'
+        assert hint == "hint: --dedupe keeps one of each"
+        assert leaked.startswith("warning: ")
+        assert all(len(line) <= 80 for line in answer.err.splitlines())
+    told = seqvae("prepare", "-", "--name", "odd", "--json", stdin=text)
+    assert [finding["kind"] for finding in json.loads(told.out)["findings"]] == ["repeated", "leaked"]
+    assert told.err.count("warning:") == 2
+    assert "warning" not in seqvae("prepare", "-", stdin="\n".join(tiny_text()).encode()).err
+
+
 def test_prepare_reads_standard_input_and_answers_in_json(seqvae: Seqvae) -> None:
     answer = seqvae("prepare", "-", "--name", "piped", "--json", stdin="\n".join(tiny_text()).encode())
     assert answer.code == 0

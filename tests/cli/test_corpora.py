@@ -22,6 +22,7 @@ def test_a_corpus_is_listed_with_its_sizes(seqvae: Seqvae, trained_home: Path) -
     assert Path(found["path"]) == opened.path == trained_home / "corpora" / found["folder"]
     assert (found["name"], found["hash"], found["vocabulary"]) == ("tiny", opened.hash, len(opened.tokenizer))
     assert found["sentences"] == {split: len(opened.split(split)) for split in ("train", "valid", "test")}
+    assert found["findings"] == []
     assert row.split()[1] == "80/10/10" == "/".join(map(str, found["sentences"].values()))
     assert found["bytes"] == sum(len(path.read_bytes()) for path in opened.path.iterdir())
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from seqvae_cli.cli import app, boundary
-from tests.conftest import SMALL, Answer, Seqvae
+from tests.conftest import SMALL, Answer, Seqvae, tiny_text
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
 CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
 
 CALLS: dict[str, tuple[list[str], bytes]] = {
-    "prepare": (["-", "--name", "piped"], TEXT * 50),
+    "prepare": (["-", "--name", "piped"], "\n".join(tiny_text()).encode()),
     "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
     "eval": (["tiny-run", "--samples", "2"], b""),
     "corpora": ([], b""),

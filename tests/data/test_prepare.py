@@ -317,6 +317,7 @@ def test_ptb_has_the_published_counts() -> None:
     assert [corpus.info["splits"][split]["lengths"]["max"] for split in corpus.splits] == [82, 74, 77]
     lines = (line.split() for line in (PTB / "ptb.test.txt").read_text().splitlines())
     assert sentences(corpus, "test") == [" ".join(words) for words in lines]
+    assert corpus.findings == []
     assert not prepare_known("ptb", from_folder=PTB).fresh
     assert find("ptb").hash == corpus.hash
 

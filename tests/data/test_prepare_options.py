@@ -13,6 +13,8 @@ from seqvae_cli.errors import UsageError
 GIVEN: dict[str, Any] = {
     "name": "mine",
     "sentences": 200,
+    "language": "de",
+    "dedupe": True,
     "from_folder": ".",
     "verify": False,
     "valid": "valid.txt",

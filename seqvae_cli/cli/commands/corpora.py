@@ -79,6 +79,7 @@ def _row(corpus: Corpus) -> dict[str, Any]:
         "vocabulary": info["vocabulary"],
         "tokenizer": info["recipe"]["tokenizer"],
         "bytes": _size(corpus.path),
+        "findings": [finding.kind for finding in corpus.findings],
         "prepared_at": info["prepared_at"],
         "path": str(corpus.path),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColu
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
 from seqvae_cli.errors import NotFoundError, UsageError, counted, nearest
+
+if TYPE_CHECKING:
+    from seqvae_cli.data.corpus import Corpus
 
 app = typer.Typer()
 
@@ -141,14 +144,21 @@ def prepare(
         ),
     ] = None,
     sentences: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=100,
-            max=10_000_000,
-            help="toy: training sentences [default: 20,000].",
-            rich_help_panel=KNOWN_CORPORA,
+            metavar="MODE|N",
+            help="Text: line, a sentence a line; document, split into sentences; auto, what it looks like. "
+            "toy: training sentences, 100 to 10,000,000 [default: line; toy: 20,000].",
         ),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Language of documents, such as en or de [default: guessed]."),
+    ] = None,
+    dedupe: Annotated[
+        bool,
+        typer.Option("--dedupe", help="Keep one of each sentence, so that none stands in two splits."),
+    ] = False,
     seed: Annotated[
         int,
         typer.Option(
@@ -174,12 +184,15 @@ def prepare(
         seqvae prepare german.txt --tokenizer bpe --vocab-size 4000
         seqvae prepare molecules.txt --pattern smiles
         seqvae prepare new.txt --tokenizer-of latest
+        seqvae prepare novel.txt --sentences document --language en --dedupe
     """
     from seqvae_cli.data import prepare
 
     options = {
         "name": name,
-        "sentences": sentences,
+        "sentences": int(sentences) if sentences and sentences.isdecimal() else sentences,
+        "language": language,
+        "dedupe": dedupe,
         "from_folder": from_dir,
         "verify": verify,
         "valid": valid,
@@ -216,11 +229,9 @@ def prepare(
     sources = [sys.stdin.buffer if one == "-" else one for one in source]
     with _StageBar("sentences" if kind == "toy" else "bytes") as watch:
         prepared = prepare.prepare(sources, **given, watch=watch)
+    _say_layout(prepared.corpus.info["recipe"], given)
     _report(prepared, json)
 
-
-FAR = 10, 200
-"""A longest line of over this many times the 90th percentile, and of at least so many tokens, is warned of."""
 
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
 """Flags whose name differs from that of the option in `data.prepare`."""
@@ -297,19 +308,31 @@ class _StageBar:
         self.done = done
 
 
-def _warn_of_long_lines(splits: dict[str, Any]) -> None:
-    """Warns where one line is far longer than those of train: it alone decides memory and time."""
-    longest, usual = max(split["lengths"]["max"] for split in splits.values()), splits["train"]["lengths"]["p90"]
-    if longest > FAR[0] * usual and longest >= FAR[1]:
-        display.warn(f"the longest line has {longest:,} tokens, 90 % at most {usual:,}", "--max-len cuts it")
+def _warn_of_findings(corpus: Corpus) -> None:
+    """Warns of what is odd about a corpus, each in two lines of 80 columns."""
+    from seqvae_cli.cli import tables
+
+    for finding in corpus.findings:
+        example = tables.shortened(finding.example, 80 - len(f'warning: {finding.text}: ""'))
+        display.warn(f'{finding.text}: "{example}"' if example else finding.text, finding.advice)
+
+
+def _say_layout(recipe: dict[str, Any], given: dict[str, Any]) -> None:
+    """Says what was decided about the text where that was left open."""
+    if given.get("sentences") == "auto":
+        display.say(f"sentences: {recipe.get('sentences', 'line')} (--sentences says otherwise)")
+    if "language" in recipe and "language" not in given:
+        display.say(f"language: {recipe['language']} (guessed; --language says otherwise)")
 
 
 def _report(prepared: Any, json: bool) -> None:
     corpus = prepared.corpus
     info = corpus.info
-    _warn_of_long_lines(info["splits"])
     if json:
-        display.out_json({**info, "folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh})
+        findings = [finding.to_json() for finding in corpus.findings]
+        place = {"folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh}
+        display.out_json({**info, "findings": findings, **place})
+        _warn_of_findings(corpus)
         return
     columns = ["split", "sentences", "tokens", "types", "unk %", "p50", "p90", "p99", "max", "cut", "dropped"]
     rows = []
@@ -326,10 +349,13 @@ def _report(prepared: Any, json: bool) -> None:
     note = f"tokens: with <eos>; p50 to max: {pieces} a sentence; cut: truncated; dropped: blank or over-long"
     display.table(str(info["name"]), columns, rows, note=note, optional=["p90", "p50", "types"])
     entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
+    if repeated := info["splits"]["train"].get("repeated"):
+        display.say(f"{counted(repeated, 'repeated sentence')} left out")
     done = "prepared" if prepared.fresh else "was prepared already"
     display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
     if records := _told(info):
         display.say(records)
+    _warn_of_findings(corpus)
     display.say(f"next: seqvae train --data {info['name']}")
 
 
