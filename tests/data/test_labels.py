@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,6 @@ import pytest
 
 from seqvae_cli.data import labels, prepare, sources
 from seqvae_cli.data.corpus import Corpus, find
-from seqvae_cli.data.prepare import prepare_text
-from seqvae_cli.data.readers import Reading
-from seqvae_cli.data.records import Columns, Record
 from seqvae_cli.errors import DataError, UsageError
 from tests.data.corpora import left_behind, sentences
 
@@ -115,19 +111,32 @@ def test_a_label_is_no_id_and_no_text(reviews: Path, monkeypatch: pytest.MonkeyP
     assert left_behind() == []
 
 
-def test_filters_stand_between_the_files_and_the_splits(reviews: Path) -> None:
-    def halves(records: Iterator[Record]) -> Iterator[Record]:
-        for record in records:
-            if record.labels != ("bad",):
-                yield from (record._replace(text=half) for half in record.text.split(" number "))
-
-    source = sources.text_source(reviews)
-    reading = Reading(columns=Columns("text", ("sentiment",), None, "id"))
-    corpus = prepare_text(source, "halves", reading=reading, filters=[halves], test_fraction=0.0).corpus
-    assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [76, 4, 0]
-    label = corpus.labels("train")["sentiment"]
-    assert {label.values[index] for index in label.indices} == {"good", ""}
-    assert "sentence" in sentences(corpus)
+def test_documents_of_a_table_give_their_labels_and_ids_to_each_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "documents.jsonl"
+    fields = [
+        {"text": f"It is number {i}. The sun shines on {i}. It is warm.", "mood": f"m{i % 3}", "id": i, "part": "train"}
+        for i in range(20)
+    ]
+    fields += [{"text": "It is number 3. Nothing like it.", "mood": "m9", "id": 99, "part": "test"}]
+    path.write_text("".join(json.dumps(field) + "\n" for field in fields))
+    options: dict[str, Any] = {"label": "mood", "id": "id", "split": "part", "valid_fraction": 0.0}
+    corpus = prepare.prepare(path, sentences="document", language="en", **options).corpus
+    found = list(zip(sentences(corpus), corpus.ids("train") or [], strict=True))
+    label = corpus.labels("train")["mood"]
+    assert len(found) == 60
+    assert ("The sun shines on 7.", "7") in found
+    assert all(label.values[label.indices[row]] == f"m{int(number) % 3}" for row, (_, number) in enumerate(found))
+    once = prepare.prepare(path, sentences="document", language="en", dedupe=True, **options).corpus
+    assert once.hash != corpus.hash
+    kept = list(zip(sentences(once), once.ids("train") or [], strict=True))
+    expected = dict[str, str]()
+    for text, number in found:
+        expected.setdefault(text, number)
+    del expected["It is number 3."]  # it stands in test, which stays whole
+    assert dict(kept) == expected
+    assert len(kept) == len(expected)
+    assert [len(corpus.split("test")), len(once.split("test")), sentences(once, "test")[0]] == [2, 2, "It is number 3."]
+    assert once.info["splits"]["train"]["repeated"] == 60 - len(expected)
 
 
 def test_several_files_and_compressed_ones_are_one_corpus(reviews: Path, tmp_path: Path) -> None:
