@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import PROGRAM, machine, overrides
-from seqvae_cli.config import layers
+from seqvae_cli.data import corpus as corpora
 from seqvae_cli.errors import NotFoundError
 from seqvae_cli.evaluation.figures import FIGURES
+from seqvae_cli.training import session
 
 RESULTS = Path(__file__).with_name("quality.json")
 KEPT = ["sentences", "tokens", *FIGURES, "signature", "diagnosis", "samples_quality", "paths", "even_paths"]
@@ -41,7 +42,7 @@ def answer(*arguments: object) -> Any:
 def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) -> dict[str, Any]:
     """Trains and evaluates one run, or goes on with one; its row."""
     name = f"{data}-{preset}-{seed}"
-    wanted = layers.resolve(preset, overrides=overrides(extra)).model_dump()
+    wanted = session.settle(preset, overrides=overrides(extra), corpus=corpora.find(data))[0].model_dump()
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
         raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")

@@ -1,0 +1,76 @@
+"""The rule by which the sizes of a preset follow from the training split."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from seqvae_cli.config import layers, presets
+from seqvae_cli.config.adapt import FEW, FULL, Facts, adapted, smallness, unknown_share
+from seqvae_cli.config.schema import Settings
+
+SIZES = (1, 10, 100, 300, 1_000, 3_000, 10_000, 19_999)
+
+
+def chosen(sentences: int, preset: str = "default", **overrides: object) -> Settings:
+    dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+    settings = layers.resolve(preset, overrides=dotted)
+    return layers.resolve(preset, overrides=dotted, adapted=adapted(settings, Facts(sentences, 0, 0)))
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_a_preset_keeps_its_sizes_from_20_000_sentences_on(preset: str) -> None:
+    for sentences in (FULL, 42_068, 10_000_000):
+        assert chosen(sentences, preset) == layers.resolve(preset)
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_settings_of_any_size_are_valid_and_phases_keep_their_share(preset: str) -> None:
+    before = layers.resolve(preset)
+    for sentences in SIZES:
+        after = chosen(sentences, preset)
+        assert after.train.epochs >= before.train.epochs
+        assert after.train.batch_size <= before.train.batch_size
+        longer = after.train.epochs / before.train.epochs
+        assert after.train.pretrain == pytest.approx(before.train.pretrain * longer)
+        assert after.objective.kl_warmup == pytest.approx(
+            before.objective.kl_warmup * (longer if before != after else 1)
+        )
+        assert after.objective.free_bits_total <= before.objective.free_bits_total
+
+
+def test_fewer_sentences_never_have_larger_batches_fewer_epochs_or_less_dropout() -> None:
+    rows = [chosen(sentences) for sentences in (*SIZES, FULL)]
+    for fewer, more in itertools.pairwise(rows):
+        assert fewer.train.batch_size <= more.train.batch_size
+        assert fewer.train.epochs >= more.train.epochs
+        assert fewer.model.dropout >= more.model.dropout
+        assert fewer.objective.free_bits_total <= more.objective.free_bits_total
+
+
+def test_what_is_given_stays() -> None:
+    given = chosen(300, train__batch_size=32, train__epochs=7, model__dropout=0.1, train__pretrain=1)
+    assert (given.train.batch_size, given.train.epochs, given.model.dropout, given.train.pretrain) == (32, 7, 0.1, 1)
+    assert chosen(300, train__adapt=False) == layers.resolve(overrides={"train.adapt": False})
+
+
+def test_a_replica_keeps_the_sizes_of_its_paper() -> None:
+    for preset in ("seed", "bowman", "bowman-inputless"):
+        assert chosen(300, preset) == layers.resolve(preset)
+
+
+def test_smallness_is_logarithmic_between_its_ends() -> None:
+    assert [smallness(count) for count in (0, 1, FEW, FULL, 10 * FULL)] == [1, 1, 1, 0, 0]
+    middle = round((FEW * FULL) ** 0.5)
+    assert smallness(middle) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_unknown_words_get_the_share_that_good_estimates() -> None:
+    assert unknown_share(Facts(100, 0, 0)) == 0
+    assert unknown_share(Facts(100, 60, 20)) == pytest.approx(0.6)
+    assert unknown_share(Facts(100, 60, 0)) == 1
+    once, twice = 300, 100
+    share = unknown_share(Facts(100, once, twice))
+    # unknown words : words seen once = n1 : 2 n2, as in new text
+    assert share * once / ((1 - share) * once) == pytest.approx(once / (2 * twice))
