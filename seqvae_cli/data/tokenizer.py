@@ -36,6 +36,13 @@ KINDS = {
 }
 
 
+class _Ids(dict[str, int]):
+    """The ids of pieces; an unknown one is `<unk>`."""
+
+    def __missing__(self, piece: str) -> int:
+        return UNK
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """A vocabulary and the rule that splits text into its words.
@@ -59,7 +66,7 @@ class Tokenizer:
     normalize: str = "none"
     details: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     _rule: Rule = field(init=False, repr=False, compare=False)
-    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+    _ids: _Ids = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         kind = _kind(self.kind)
@@ -67,7 +74,7 @@ class Tokenizer:
             raise DataError(f"unknown normalization {self.normalize!r:.40}", f"known: {', '.join(NORMALIZATIONS)}")
         if self.words[: len(SPECIALS)] != SPECIALS:
             raise DataError(f"a vocabulary starts with {', '.join(SPECIALS)}, not with {self.words[:4]!r}")
-        ids = {word: index for index, word in enumerate(self.words)}
+        ids = _Ids((word, index) for index, word in enumerate(self.words))
         if len(ids) != len(self.words):
             twice = next(word for index, word in enumerate(self.words) if ids[word] != index)
             raise DataError(f"{twice!r} is in the vocabulary twice")
@@ -120,8 +127,7 @@ class Tokenizer:
 
     def ids(self, pieces: Iterable[str]) -> list[int]:
         """The ids of pieces; those outside the vocabulary are `<unk>`."""
-        known = self._ids
-        return [known.get(piece, UNK) for piece in pieces]
+        return list(map(self._ids.__getitem__, pieces))
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without `<bos>` and `<eos>`."""

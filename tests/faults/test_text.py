@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -324,7 +325,7 @@ def test_odd_sentences_come_back_as_they_went_in(seqvae: Seqvae, command: str, k
 
 
 @pytest.mark.row(19)
-@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char"])
+@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "bpe", "unigram"])
 def test_odd_sentences_are_words_of_a_corpus_like_others(read: Any, tokenizer: str) -> None:
     from seqvae_cli.data import corpus
 
@@ -335,7 +336,7 @@ def test_odd_sentences_are_words_of_a_corpus_like_others(read: Any, tokenizer: s
     for text in ODD.values():
         assert made.tokenizer.unknown(text) == []
         again = made.tokenizer.decode(made.tokenizer.encode(text))
-        assert again.replace(" ", "") == text.replace(" ", "")
+        assert again.replace(" ", "") == unicodedata.normalize("NFC", text).replace(" ", "")
 
 
 @pytest.mark.row(19)

@@ -23,6 +23,8 @@ MOST_BYTES = 1 << 25
 """Size of a file: the vocabularies of 256,000 ids lie below."""
 MOST_PARTS = 64
 """Normalizers, splits and decoders, each."""
+LONGEST_WORD, LONGEST_PIECE = 200, 160
+"""Characters of a word of WordPiece, and of a piece of Unigram with its score: time grows with them for each letter."""
 MOST_CHARMAP = 1 << 21
 """Characters of a precompiled table of characters; that of SentencePiece has 320,000."""
 
@@ -91,8 +93,11 @@ def check(parts: Mapping[str, Any]) -> None:
     if model.get("dropout"):
         raise DataError("the tokenizer draws its merges at random", "set its dropout to null")
     longest = model.get("max_input_chars_per_word", 0)
-    if not isinstance(longest, int) or longest > 1_000:
-        raise DataError("max_input_chars_per_word is over 1,000")
+    if not isinstance(longest, int) or longest > LONGEST_WORD:
+        raise DataError(f"max_input_chars_per_word is over {LONGEST_WORD}")
+    vocabulary = model.get("vocab")
+    if isinstance(vocabulary, list) and any(len(str(entry)) > LONGEST_PIECE for entry in vocabulary):
+        raise DataError("a piece of the vocabulary is too long")
     for part, known in (("normalizer", NORMALIZERS), ("pre_tokenizer", SPLITS), ("decoder", DECODERS)):
         found = list(_parts(parts[part]))
         if len(found) > MOST_PARTS:

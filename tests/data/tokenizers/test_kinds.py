@@ -390,6 +390,7 @@ LIBRARY_WRONG: dict[str, dict[str, Any]] = {
     },
     "dropout": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}},
     "long words": {"model": {"type": "WordPiece", "max_input_chars_per_word": 10**6}},
+    "long pieces": {"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a" * 1000, -1.0]]}},
     "slow expression": {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+b"}, "behavior": "Isolated"}},
     "growing text": {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}},
     "growing start": {"normalizer": {"type": "Prepend", "prepend": "a" * 1000}},
