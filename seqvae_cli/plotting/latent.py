@@ -193,7 +193,7 @@ def _scatter_by_number(axes: Axes, means: Means, style: Mapping[str, Any]) -> No
 
 
 def _plain(text: str) -> str:
-    """A text from data for a legend: short, in one line, without control characters, and no mathematics or hidden name."""
+    """A text from data for a legend: short, in one line, no control characters, mathematics or hidden name."""
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
     shown = shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
     return f"{' ' * shown.startswith('_')}{shown}".replace("$", r"\$")
