@@ -34,12 +34,13 @@ from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
-from seqvae_cli.latent.arguments import check_counts, check_sentences
+from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.plotting import latent as latent_plots
+from seqvae_cli.plotting import projection
+from seqvae_cli.plotting.projection import Means
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import runtime
@@ -164,15 +165,50 @@ class Model(TextModel):
     def project(
         self,
         split: str = "valid",
-        color: str = latent_plots.LENGTH,
+        color: str | None = None,
         *,
-        most: int = latent_plots.POINTS,
+        components: Sequence[int] = projection.FIRST,
+        most: int = projection.POINTS,
         watch: Advance | None = None,
-    ) -> latent_plots.Means:
-        """Posterior means of at most `most` sentences of a split on their first two principal components."""
+    ) -> Means:
+        """Posterior means of at most `most` sentences of a split on two of their principal components.
+
+        `color` is `length` or a label of the corpus; None: its label where it has one alone, else the length.
+        """
         self.require_latent()
         check_counts(most=(most, 1))
-        return latent_plots.project(self.network, self.corpus(), split, color, step=self.step, most=most, watch=watch)
+        options: dict[str, Any] = {"step": self.step, "components": components, "most": most, "watch": watch}
+        return projection.project(self.network, self.corpus(), split, color, **options)
+
+    def project_sentences(
+        self,
+        sentences: Iterable[str],
+        labels: Iterable[object] | None = None,
+        color: str | None = None,
+        *,
+        components: Sequence[int] = projection.FIRST,
+        most: int = projection.POINTS,
+        source: str = "",
+        tally: Tally | None = None,
+    ) -> Means:
+        """The same of given sentences, a stream of any length: a uniform sample of at most `most`, always the same.
+
+        `labels` has a value for each sentence, empty where it has none; `color` is their name, `source` that of the
+        sentences. Sentences without words are left out, and `tally` counts them. Raises `DataError` without any other.
+        """
+        self.require_latent()
+        check_counts(most=(most, 1))
+        options: dict[str, Any] = {"step": self.step, "components": components, "most": most}
+        return projection.project_sentences(
+            self.network,
+            self.tokenizer,
+            check_sentences(sentences),
+            None if labels is None else check_iterable(labels, "labels"),
+            color,
+            source=source,
+            tally=tally,
+            **options,
+        )
 
 
 def load(run: str | Run = "latest", *, device: str = "auto") -> Model:

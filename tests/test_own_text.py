@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from seqvae_cli.data import corpus
+from seqvae_cli.plotting import latent
 from tests.conftest import SMALL, Seqvae
 from tests.test_docs import ROOT, blocks, calls, shown
 
@@ -57,14 +59,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_section_about_files_runs(folder: Path, seqvae: Seqvae) -> None:
-    section = PAGE.read_text(encoding="utf-8").partition("## Files and tables")[2].partition("\n## ")[0]
-    done = []
+def commands(title: str) -> Iterator[tuple[str, list[str]]]:
+    """The lines of the shell in a section, and the words of each; without those that need a missing package."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+    missing = {"parquet": "pyarrow", "zst": "zstandard", "plot": "matplotlib"}
     for line in (line for block in blocks(PAGE, "sh") if block in section for line, _ in shown(block)):
         (words, *_) = calls(line)
-        missing = {"parquet": "pyarrow", "zst": "zstandard", "plot": "matplotlib"}
-        if any(word in line.partition("#")[0] and not find_spec(package) for word, package in missing.items()):
-            continue
+        if all(find_spec(package) for word, package in missing.items() if word in line.partition("#")[0]):
+            yield line, words
+
+
+def test_the_section_about_files_runs(folder: Path, seqvae: Seqvae) -> None:
+    done = []
+    for line, words in commands("Files and tables"):
         more = {
             "train": [*SMALL, "--epochs", "1"],
             "eval": ["--samples", "2", "--split", "train"],
@@ -87,3 +94,30 @@ def test_the_section_about_files_runs(folder: Path, seqvae: Seqvae) -> None:
     head, *rows = csv.reader((folder / "codes.tsv").read_text().splitlines(), "excel-tab")
     assert head[-2:] == ["number", "sentiment"]
     assert [row[-1] for row in rows] == [str(row["sentiment"]) for row in ROWS]
+
+
+def test_the_section_about_the_map_runs(folder: Path, seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    for line, words in commands("The map"):
+        plotted = words[:2] == ["runs", "plot"]
+        more = [*SMALL, "--epochs", "1"] if words[0] == "train" else ["--json"] if plotted else []
+        answer = seqvae(*words, *more, stdin=(folder / "sentences.txt").read_bytes() if "-" in words else b"")
+        assert answer.code == 0, line + answer.err
+        if plotted:
+            written.append(json.loads(answer.out))
+            assert Path(written[-1]["path"]).stat().st_size > (10_000 if len(written) == 1 else 0)
+            monkeypatch.setattr(latent, "picture", lambda *_: b"drawn")  # the first picture is enough, and takes long
+        if words[0] == "sample":
+            assert len(answer.lines) == 5
+    if find_spec("matplotlib"):
+        assert [one["color"] for one in written] == [
+            "sentiment",
+            "sentiment",
+            "stars",
+            "length",
+            "length",
+            "length",
+            "sentiment",
+        ]
+        assert [one["sentences"] for one in written[1:6]] == [len(ROWS)] * 5
+        assert written[-1]["components"] == [3, 4]

@@ -12,6 +12,7 @@ from typing import Any
 OPTIONS = "Options"
 """The heading of options that name none."""
 DATA_AND_RUN = "Data and run"
+LATENT = "Latent space"
 TABLES = "Files and columns"
 VOCABULARY = "Tokens and vocabulary"
 SPLITS = "Splits"
@@ -25,7 +26,7 @@ SETTINGS = ("Training", "Learning rate", "Model", "Latent code", "Objective")
 """Headings of the settings alone; `config.options` says which setting stands under which."""
 
 ORDER = (
-    *("Arguments", OPTIONS, DATA_AND_RUN, TABLES, VOCABULARY, SPLITS, KNOWN_CORPORA, FIGURES, DECODING),
+    *("Arguments", OPTIONS, DATA_AND_RUN, LATENT, TABLES, VOCABULARY, SPLITS, KNOWN_CORPORA, FIGURES, DECODING),
     *SETTINGS,
     *(RUNTIME, OUTPUT),
 )

@@ -62,29 +62,32 @@ class Cuts:
 
 
 @contextmanager
-def counting() -> Iterator[Tally]:
-    """The tally of a stream, which is told at its end, and at Ctrl-C, the only end that some streams have."""
+def counting(empty: str = "kept") -> Iterator[Tally]:
+    """The tally of a stream, which is told at its end, and at Ctrl-C, the only end that some streams have.
+
+    empty: what becomes of the rows of empty sentences.
+    """
     from seqvae_cli.latent.streams import Tally
 
     tally = Tally()
     try:
         yield tally
     except KeyboardInterrupt:
-        warn_of(tally)
+        warn_of(tally, empty)
         raise
-    warn_of(tally)
+    warn_of(tally, empty)
 
 
-def warn_of(tally: Tally) -> None:
-    """Warns of unknown words, with their share and the first of them, and of empty sentences."""
+def warn_of(tally: Tally, empty: str = "kept") -> None:
+    """Warns of unknown words, with their share and the first of them, and of empty sentences, with their fate."""
     if tally.unknown:
         unknown = f"{tally.unknown:,} of {counted(tally.words, tally.noun)}"
         among = ": " if sum(tally.names.values()) == tally.unknown else ", among them "
         names = ", ".join(map(_quoted, tally.names))
         display.warn(f"{unknown} {'is' if tally.unknown == 1 else 'are'} unknown, read as <unk>{among}{names}")
     if tally.empty:
-        empty = "1 empty sentence; its row is" if tally.empty == 1 else f"{tally.empty} empty sentences; their rows are"
-        display.warn(f"{empty} kept")
+        rows = "1 empty sentence; its row is" if tally.empty == 1 else f"{tally.empty} empty sentences; their rows are"
+        display.warn(f"{rows} {empty}")
 
 
 def _quoted(word: str) -> str:

@@ -78,8 +78,7 @@ class LabelWriter:
         name, known = self.names[number], self.values[number]
         if len(known) >= MOST_VALUES:
             raise DataError(f"label {name!r} has over {MOST_VALUES:,} different values", f"is it an id? --id {name}")
-        if len(value) > MAX_VALUE:
-            raise DataError(f"label {name!r} has a value of {counted(len(value), 'character')}", "is it the text?")
+        check_value(name, value)
         return len(known)
 
     def finish(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -105,6 +104,13 @@ class LabelWriter:
                 indices.byteswap()
             self._files[key].write(indices.tobytes())
             self._indices[key] = array("I")
+
+
+def check_value(name: str, value: str) -> str:
+    """Returns the value. Raises `DataError` for a long one."""
+    if len(value) > MAX_VALUE:
+        raise DataError(f"label {name!r} has a value of {counted(len(value), 'character')}", "is it the text?")
+    return value
 
 
 def read_values(folder: Path, info: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

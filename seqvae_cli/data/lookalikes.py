@@ -28,15 +28,16 @@ _NAME = re.compile(r"[^\W\d][\w .:/()\[\]-]{0,39}")
 _JSON_DOCUMENT = re.compile(r'\s*(?:\[\s*\{\s*"|\{[ \t]*\n\s*"[^"\n]*"\s*:)')
 
 
-def refuse(start: str, label: str, command: str) -> None:
+def refuse(start: str, label: str, command: str, text_option: str = "--text") -> None:
     """Raises `DataError` where the text that begins with `start` is no sentence a line, but a table or JSON.
 
-    label: its name in the message. command: what the hint calls, such as `seqvae prepare`.
+    label: its name in the message. command: what the hint calls, such as `seqvae prepare`. text_option: its option that
+    names the column of the text.
     """
     name = "-" if label == "standard input" else shlex.quote(label)
     anyway = "; or --format txt, if its lines are sentences"
     if objects := _json_objects(start):
-        _refuse("JSON Lines, an object a line", "jsonl", objects, label, f"{command} {name}", anyway)
+        _refuse("JSON Lines, an object a line", "jsonl", objects, label, f"{command} {name}", text_option, anyway)
     if _JSON_DOCUMENT.match(start):
         hint = f"jq -c '.[]' {name} | {command} - --format jsonl"
         raise DataError(f"{label} looks like a JSON document, not a sentence a line", hint + anyway)
@@ -46,14 +47,14 @@ def refuse(start: str, label: str, command: str) -> None:
             header, *rest = rows
             cells = [dict(zip(header, row, strict=True)) for row in rest] if _is_header(header) else []
             what = f"a table of {len(header)} columns, separated by {noun}"
-            _refuse(what, form, cells, label, f"{command} {name}", anyway)
+            _refuse(what, form, cells, label, f"{command} {name}", text_option, anyway)
 
 
-def _refuse(what: str, form: str, rows: Sequence[Cells], label: str, call: str, anyway: str) -> None:
+def _refuse(what: str, form: str, rows: Sequence[Cells], label: str, call: str, text_option: str, anyway: str) -> None:
     text = "COLUMN"
     with suppress(UsageError):
         text = shlex.quote(Columns().chosen(rows, label).text or text)
-    hint = f"{call} --format {form} --text {text}"
+    hint = f"{call} --format {form} {text_option} {text}"
     if not rows:
         hint = f"put a line with the names of its columns before it, then: {hint}"
     raise DataError(f"{label} looks like {what}, not a sentence a line", hint + anyway)

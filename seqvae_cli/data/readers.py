@@ -55,6 +55,8 @@ class Reading:
     encoding: str = "utf-8"
     command: str = "seqvae prepare"
     """The command that hints name."""
+    text_option: str = "--text"
+    """The option of that command that names the column of the text."""
 
     def format_of(self, name: str) -> str:
         """The format of a file. Raises `UsageError` for an unknown one."""
@@ -97,7 +99,7 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
             rows = _rows(path, reading, label, Counter(), None)
             sample = [row for _, row in itertools.islice(rows, SAMPLE)]
             rows.close()  # and with it the file
-            return replace(reading, columns=reading.columns.chosen(sample, label))
+            return replace(reading, columns=reading.columns.chosen(sample, label, reading.text_option))
         first = first or label
     if reading.columns.named() and first is not None:
         raise no_columns(first)
@@ -140,7 +142,9 @@ def read_records(
     if not reading.is_table(label):
         if reading.columns.beside():
             raise no_columns(label)
-        inspect = None if reading.format else partial(lookalikes.refuse, label=label, command=reading.command)
+        inspect = None
+        if reading.format is None:
+            inspect = partial(lookalikes.refuse, label=label, command=reading.command, text_option=reading.text_option)
         for line in read_lines(
             source,
             reading.encoding,
@@ -154,7 +158,7 @@ def read_records(
         return
     rows = _rows(source, reading, label, dropped, advance)
     first = list(itertools.islice(rows, sample))
-    columns = reading.columns.chosen([row for _, row in first], label)
+    columns = reading.columns.chosen([row for _, row in first], label, reading.text_option)
     unit = FORMATS[reading.format_of(label)].unit
     seen: set[str] = set()
     for number, row in itertools.chain(first, rows):

@@ -65,11 +65,12 @@ class Columns:
         """The columns that are given beside the text."""
         return [name for name in (*self.labels, self.split, self.id) if name is not None]
 
-    def chosen(self, rows: Sequence[Cells], label: str) -> Columns:
+    def chosen(self, rows: Sequence[Cells], label: str, text_option: str = "--text") -> Columns:
         """These columns with that of the text, which is guessed from the first rows of the table named `label`.
 
         A table without rows leaves them as they are. Raises `UsageError` for a column that the table lacks, for one of
         splits that says something else, with its values, and where several could be the text, with an example of each.
+        `text_option`: the option of the command line that names it.
         """
         if not rows:
             return self
@@ -93,7 +94,7 @@ class Columns:
         rest = [name for name in names if name not in self.named() and name.strip()]
         guessed = _text_column(rest, rows)
         if guessed is None:
-            raise UsageError(f"{label} does not tell which column is the text", f"--text {_listed(names, rows)}")
+            raise UsageError(f"{label} does not tell which column is the text", f"{text_option} {_listed(names, rows)}")
         return replace(self, text=guessed)
 
 

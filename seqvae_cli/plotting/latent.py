@@ -1,30 +1,23 @@
 """The latent space of a run as a picture: the rate of each dimension over the epochs, and the posterior means in 2-D.
 
-`project` encodes sentences with the run's best weights and projects the posterior means onto their first two principal
-components; `picture` draws them beside the rates in `metrics.jsonl`. Every picture has the same logarithmic colour
-scale of rates, `RATE_RANGE`, which keeps low rates visible beside the high ones of a pretraining.
+`picture` draws the means of `projection` beside the rates in `metrics.jsonl`. Every picture has the same logarithmic
+colour scale of rates, `RATE_RANGE`, which keeps low rates visible beside the high ones of a pretraining.
 
-Shapes: N sentences, L latent dimensions, G groups of the KL (a dimension each, or one in all), E epochs.
+Shapes: N sentences, G groups of the KL (a dimension each, or one in all), E epochs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli.data.batching import Indices
-from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.labels import Label
-from seqvae_cli.errors import DataError, UsageError, counted
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.model import SentenceVAE
+from seqvae_cli.errors import counted
 from seqvae_cli.plotting import curves, pictures
-from seqvae_cli.system.progress import Advance
+from seqvae_cli.plotting.projection import LENGTH, NO_COLOR, NO_VALUE, OTHER_COLOR, Means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,129 +26,13 @@ if TYPE_CHECKING:
 Lines = Sequence[Mapping[str, Any]]
 """The lines of a run's `metrics.jsonl`."""
 
-LENGTH = "length"
-"""The default colouring: by sentence length."""
-OTHER = "other"
-"""In place of the rarest values of a label with more values than there are colours."""
-NO_VALUE = "none"
-"""In place of the empty value of sentences without the label."""
 MAX_NAME = 30
 """Characters of the name of a value in a legend, at most."""
-POINTS = 5000
-"""Sentences in one picture, at most."""
 RATE_RANGE = (0.01, 10.0)
 """Range of the colour scale, nats a sentence; a dimension below it is practically unused."""
 RATE_TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 MAX_NAMED = 64
 """Dimensions up to which each row is labelled with its index; more have only ranks."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """Posterior means of N sentences on their first two principal components."""
-
-    points: NDArray[np.float64]
-    """[N, 2], centred at 0."""
-    variance: tuple[float, float]
-    """Fraction of the variance along each component, 0 to 1."""
-    color: str
-    """`length`, or a label of the corpus."""
-    labels: Indices
-    """[N]: the length in tokens (`<eos>` not counted), or the index of the label's value."""
-    values: tuple[str, ...]
-    """The values of the label; empty for the length."""
-    split: str
-    step: int
-    """The training step of the weights."""
-
-
-@dataclass(frozen=True)
-class _Subset:
-    """A subset of the sentences of a split."""
-
-    split: metrics.SplitLike
-    rows: Indices
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.split[int(self.rows[index])]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return self.split.lengths[self.rows]
-
-
-def colors(corpus: Corpus) -> tuple[str, ...]:
-    """The colourings of a corpus: `length`, and the names of its labels, such as the hidden factors of toy."""
-    return LENGTH, *corpus.label_names()
-
-
-def project(
-    network: SentenceVAE,
-    corpus: Corpus,
-    split: str = "valid",
-    color: str = LENGTH,
-    *,
-    step: int,
-    most: int = POINTS,
-    watch: Advance | None = None,
-) -> Means:
-    """The posterior means of at most `most` sentences, evenly spread over the split.
-
-    `corpus` is the training corpus of the network, `step` the training step of its weights. Raises `UsageError` for an
-    unknown colour, an unknown or empty split; `DataError` for a damaged corpus or a mean that is not finite.
-    """
-    if color not in colors(corpus):
-        raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
-    corpus.verify()
-    data = corpus.nonempty_split(split)
-    rows = spread_indices(len(data), most)
-    means = metrics.posteriors(network, _Subset(data, rows), watch=watch).mean.double().numpy()
-    if not np.isfinite(means).all():
-        raise DataError("the posterior means are not finite", "name another run")
-    points, variance = principal(means)
-    if color == LENGTH:
-        return Means(points, variance, color, data.lengths[rows], (), split, step)
-    labels, values = _commonest(corpus.labels(split)[color], len(pictures.COLORS))
-    return Means(points, variance, color, labels[rows], values, split, step)
-
-
-def _commonest(label: Label, most: int) -> tuple[Indices, tuple[str, ...]]:
-    """A label of at most `most` values, the empty one by the name `none`: beyond that, the rarest are `other`."""
-    names = tuple(value or NO_VALUE for value in label.values)
-    if len(names) <= most:
-        return label.indices, names
-    counts = np.bincount(label.indices, minlength=len(names))
-    kept = sorted(np.argsort(-counts, kind="stable")[: most - 1].tolist())
-    places = np.full(len(names), most - 1, np.int64)
-    places[kept] = np.arange(most - 1)
-    return places[label.indices], (*(names[index] for index in kept), OTHER)
-
-
-def spread_indices(count: int, most: int) -> Indices:
-    """`most` of `count` indices at even distances, or all if there are fewer: [min(count, most)]."""
-    kept = min(count, most)
-    return np.arange(kept, dtype=np.int64) * count // kept
-
-
-def principal(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Rows [N, L] projected onto their first two principal components, [N, 2]; the fraction of variance along each.
-
-    By singular value decomposition (Hotelling 1933). The sign of a component makes its largest weight positive.
-    Coordinates and fractions of an absent component, or without any variance, are 0.
-    """
-    centered = means - means.mean(0)
-    _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
-    largest = axes[np.arange(len(axes)), np.abs(axes).argmax(1)]
-    found = centered @ (axes * np.sign(largest)[:, None])[:2].T
-    points = np.zeros((len(means), 2))
-    points[:, : found.shape[1]] = found
-    shares = np.zeros(2)
-    if total := np.square(lengths).sum():
-        shares[: len(lengths)] = np.square(lengths[:2]) / total
-    return points, (float(shares[0]), float(shares[1]))
 
 
 def rates(lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -199,13 +76,23 @@ def figure(name: str, lines: Lines, means: Means) -> Figure:
     epochs, values = rates(lines)
     _draw_rates(left, epochs, values)
     _draw_means(right, means)
-    note = f"{counted(len(means.points), 'sentence')} of {means.split}"
+    note = _sentences(means)
     if epoch in epochs:
         left.plot(epoch, 1.025, "k*", markersize=10, transform=left.get_xaxis_transform(), clip_on=False)
         note += f", weights of epoch {epoch} (★)"
-    _titles(right, "Posterior means", note)
+    _titles(right, "Posterior means", "")
+    # Below the title: beside it there is no room for a long name of a file.
+    place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+    right.annotate(note, (0, 1), fontsize=9, color="#555555", **place)
     fig.suptitle(name)
     return fig
+
+
+def _sentences(means: Means) -> str:
+    """How many sentences there are, of what."""
+    count = len(means.points)
+    share = f"{count:,} of " if means.total > count else ""
+    return f"{share}{counted(max(count, means.total), 'sentence')}{f' of {_plain(means.source)}' * bool(means.source)}"
 
 
 def _draw_rates(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -276,48 +163,52 @@ def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -
 def _draw_means(axes: Axes, means: Means) -> None:
     style = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
     if means.values:
-        _scatter_by_label(axes, means, style)
+        _scatter_by_value(axes, means, style)
     else:
-        _scatter_by_length(axes, means, style)
+        _scatter_by_number(axes, means, style)
     axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
     axes.set_aspect("equal", adjustable="datalim")
-    for axis, ordinal, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), means.variance, strict=True):
-        axis.set_label_text(f"{ordinal} principal component ({share:.1%} of the variance)")
+    for axis, number, share in zip((axes.xaxis, axes.yaxis), means.components, means.variance, strict=True):
+        axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
 
 
-def _scatter_by_length(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
+def _scatter_by_number(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     import matplotlib
     from matplotlib.colors import ListedColormap
     from matplotlib.ticker import MaxNLocator
 
-    colormap = ListedColormap(
-        matplotlib.colormaps["plasma"](np.linspace(0, 0.92, 256))
-    )  # without its yellow, too pale on white
-    low, high = np.quantile(means.labels, [0.01, 0.99])  # outliers must not compress the colour scale
+    shades = matplotlib.colormaps["plasma"](np.linspace(0, 0.92, 256))  # without its yellow, too pale on white
+    colormap = ListedColormap(shades).with_extremes(bad=NO_COLOR)
+    low, high = np.nanquantile(means.labels, [0.01, 0.99])  # outliers must not compress the colour scale
+    whole = means.color == LENGTH
     x, y = means.points.T
-    scatter = axes.scatter(x, y, **style)
+    scatter = axes.scatter(x, y, **style, plotnonfinite=True)
     scatter.set(
-        array=means.labels, cmap=colormap, clim=(low, max(high, low + 1))
+        array=means.labels, cmap=colormap, clim=(low, max(high, low + 1) if whole or high <= low else high)
     )  # not `c`, which reads three numbers as one colour
-    bar = axes.figure.colorbar(scatter, ax=axes, extend="both", ticks=MaxNLocator(integer=True), pad=0.02)
-    bar.set_label("sentence length (tokens)")
+    ticks = MaxNLocator(integer=whole)
+    bar = axes.figure.colorbar(scatter, ax=axes, extend="both", ticks=ticks, pad=0.02)
+    missing = f" (grey: {NO_VALUE})" if np.isnan(means.labels).any() else ""
+    bar.set_label("sentence length (tokens)" if whole else f"{_plain(means.color)}{missing}")
 
 
 def _plain(text: str) -> str:
-    """A text from data for a legend: short, in one line, without matplotlib's mathematics and hidden names."""
-    shown = " ".join(text.split())
+    """A text from data for a legend: short, in one line, no control characters, mathematics or hidden name."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
     shown = shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
     return f"{' ' * shown.startswith('_')}{shown}".replace("$", r"\$")
 
 
-def _scatter_by_label(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
+def _scatter_by_value(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:
     from matplotlib.lines import Line2D
 
-    x, y = means.points.T
-    axes.scatter(x, y, c=[pictures.COLORS[label] for label in means.labels], **style)
+    colors = [means.palette[label] for label in means.labels]
+    order = np.argsort([color not in (OTHER_COLOR, NO_COLOR) for color in colors], kind="stable")  # grey lies below
+    x, y = means.points[order].T
+    axes.scatter(x, y, c=[colors[row] for row in order], **style)
     handles = [
         Line2D([], [], color=color, label=_plain(value), marker="o", linestyle="")
-        for value, color in zip(means.values, pictures.COLORS, strict=False)
+        for value, color in zip(means.values, means.palette, strict=False)
     ]
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
     axes.legend(handles=handles, title=_plain(means.color), alignment="left", frameon=False, handletextpad=0.2, **place)

@@ -194,8 +194,11 @@ def test_the_latent_space_of_a_run_is_one_picture(plot: Plot) -> None:
         "runs": ["tiny-run"],
         "panels": ["rates", "means"],
         "split": "train",
+        "data": None,
         "sentences": 80,
+        "total": 80,
         "color": "length",
+        "components": [1, 2],
     }
     assert 1 >= shares[0] >= shares[1] >= 0
     assert Path("x.svg").read_bytes().startswith(b"<?xml")

@@ -48,6 +48,7 @@ READ: dict[str, Callable[[Model], Any]] = {
     "sample_quality": lambda model: model.sample_quality(count=8),
     "path_quality": lambda model: model.path_quality(pairs=2, steps=3),
     "project": lambda model: model.project(),
+    "project_sentences": lambda model: model.project_sentences(SENTENCES, "aba", most=2),
 }
 
 

@@ -1,45 +1,19 @@
-"""The latent space of a run as a picture: principal components, rates over the epochs, colours."""
+"""The latent space of a run as a picture: rates over the epochs, means, colours."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from seqvae_cli import api
-from seqvae_cli.api import Model
-from seqvae_cli.data import prepare
-from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.labels import Label
-from seqvae_cli.errors import DataError, MachineError, UsageError
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.plotting import latent, pictures
-from seqvae_cli.plotting.latent import Means
+from seqvae_cli.errors import MachineError
+from seqvae_cli.plotting import latent, pictures, projection
+from seqvae_cli.plotting.projection import Means
 from tests.plotting.lines import SIGNATURES
-from tests.trainings import fit, new_run
-
-
-@pytest.fixture
-def model(tiny_corpus: Corpus) -> Model:
-    assert tiny_corpus.name == "tiny"
-    return api.load("tiny-run")
-
-
-@pytest.fixture
-def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Corpus]:
-    """A small toy corpus and a run on it."""
-    assert not home.exists()
-    monkeypatch.setattr(prepare, "HELD_OUT", 60)
-    corpus = prepare.prepare_toy(sentences=100).corpus
-    run = new_run(corpus, "on-toy", train__epochs=1)
-    fit(run, corpus)
-    return api.load(run), corpus
 
 
 def lines(*rates: Any) -> list[dict[str, Any]]:
@@ -63,114 +37,6 @@ def figure(name: str, lines: list[dict[str, Any]], means: Means) -> Any:
 
 
 TENSE: dict[str, Any] = {"color": "tense", "values": ("past", "present", "future"), "labels": np.array([2, 0, 0, 1])}
-
-
-# principal components
-
-
-def test_principal_components_of_known_points() -> None:
-    first, second = np.array([0.6, 0.8, 0.0]), np.array([-0.64, 0.48, 0.6])
-    places = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    points, variance = latent.principal(places @ np.stack([first, second]) + [7, -3, 5])
-    assert variance == pytest.approx((0.8, 0.2))
-    # The largest weight of `second` is negative, so its axis is turned round.
-    np.testing.assert_allclose(points, places * [1, -1], atol=1e-12)
-
-
-def test_coordinates_are_invariant_to_translation_and_keep_the_variance() -> None:
-    cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 1]
-    points, variance = latent.principal(cloud)
-    moved, _ = latent.principal(cloud + 5)
-    mirrored, _ = latent.principal(-cloud)
-    doubled, same = latent.principal(2 * cloud)
-    np.testing.assert_allclose(moved, points, atol=1e-12)
-    np.testing.assert_allclose(mirrored, -points, atol=1e-12)
-    np.testing.assert_allclose(doubled, 2 * points, atol=1e-12)
-    assert same == pytest.approx(variance)
-    np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
-    np.testing.assert_allclose(points.var(0) / cloud.var(0).sum(), variance)
-    assert abs(np.mean(points[:, 0] * points[:, 1])) < 1e-12
-    assert 1 > variance[0] > variance[1] > 0
-
-
-@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (3, 2)])
-def test_without_a_second_component_or_any_variance_coordinates_are_zero(shape: tuple[int, int]) -> None:
-    points, variance = latent.principal(np.ones(shape))
-    assert (points == 0).all()
-    assert points.shape == (shape[0], 2)
-    assert variance == pytest.approx((0, 0), abs=0)
-
-
-def test_one_dimension_is_its_own_first_component() -> None:
-    line, share = latent.principal(np.arange(5.0)[:, None])
-    np.testing.assert_allclose(line, [[-2, 0], [-1, 0], [0, 0], [1, 0], [2, 0]])
-    assert share == pytest.approx((1, 0))
-
-
-def test_a_selection_is_even_and_never_more_than_there_is() -> None:
-    assert latent.spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert latent.spread_indices(10, 4).tolist() == [0, 2, 5, 7]
-    assert latent.spread_indices(3, 5).tolist() == [0, 1, 2]
-    large = latent.spread_indices(10**6 + 2500, 5000)
-    assert set(np.diff(large)) == {200, 201}
-
-
-# the means of a run
-
-
-def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Model, tiny_corpus: Corpus) -> None:
-    done: list[int] = []
-    found = model.project("train", most=20, watch=done.append)
-    split = tiny_corpus.split("train")
-    rows = latent.spread_indices(len(split), 20)
-    expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
-    np.testing.assert_allclose(found.points, latent.principal(expected)[0], atol=1e-5)
-    assert found.labels.tolist() == split.lengths[rows].tolist()
-    assert (found.color, found.values, found.split, found.step) == ("length", (), "train", model.step)
-    assert sum(done) == sum(split.lengths[rows] + 1)
-    assert len(model.project().points) == len(tiny_corpus.split("valid"))
-
-
-def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Corpus]) -> None:
-    model, corpus = toy
-    assert latent.colors(corpus) == ("length", *corpus.info["toy"]["factors"])
-    found = model.project("test", "tense", most=30)
-    assert found.values == tuple(corpus.info["toy"]["factors"]["tense"])
-    assert found.labels.tolist() == corpus.labels("test")["tense"].indices[::2].tolist()
-    by_length = model.project("test", most=30)
-    assert (by_length.points == found.points).all()
-    assert by_length.labels.tolist() == corpus.split("test").lengths[::2].tolist()
-    with pytest.raises(UsageError, match="no label 'tens'") as caught:
-        model.project(color="tens")
-    assert "length, topic, sentiment, tense, number, form, polarity" in caught.value.hint
-
-
-def test_a_text_corpus_is_coloured_only_by_length(model: Model) -> None:
-    with pytest.raises(UsageError, match="corpus tiny has no label 'topic'") as caught:
-        model.project(color="topic")
-    assert caught.value.hint.endswith(": length")
-
-
-def test_unknown_splits_language_models_and_damage_are_refused(model: Model, tiny_corpus: Corpus) -> None:
-    with pytest.raises(UsageError, match="no split 'dev'"):
-        model.project("dev")
-    language_model = new_run(tiny_corpus, "lm", model__latent_size=0, train__epochs=1)
-    fit(language_model, tiny_corpus)
-    with pytest.raises(UsageError, match="lm is a language model"):
-        api.load(language_model).project()
-    with torch.no_grad():
-        model.network.get_parameter(next(n for n, _ in model.network.named_parameters() if "encoder" in n)).fill_(
-            np.nan
-        )
-    with pytest.raises(DataError, match="not finite"):
-        model.project()
-    words = tiny_corpus.path / "valid.tokens.bin"
-    words.write_bytes(bytes(len(words.read_bytes())))
-    with pytest.raises(DataError, match=r"valid\.tokens\.bin"):
-        model.project()
-    model.run.info["corpus"]["hash"] = "0" * 64
-    with pytest.raises(DataError, match="000000000000"):
-        model.project()
 
 
 # rates
@@ -284,7 +150,7 @@ def test_a_run_without_rates_shows_a_note() -> None:
     pytest.importorskip("matplotlib")
     left, right, _ = figure("old", lines(None, None), means()).axes
     assert [text.get_text() for text in left.texts] == ["The metrics of this run\nlack the KL of each dimension."]
-    assert right.get_title("right") == "4 sentences of valid"
+    assert [text.get_text() for text in right.texts] == ["4 sentences of valid"]
 
 
 def test_a_star_marks_the_epoch_whose_weights_gave_the_means() -> None:
@@ -292,7 +158,7 @@ def test_a_star_marks_the_epoch_whose_weights_gave_the_means() -> None:
     left, right = figure("a", lines([1, 2], [3, 4], [5, 6]), means(step=20)).axes[:2]
     (star,) = left.lines
     assert (star.get_marker(), star.get_xdata()[0]) == ("*", 2)
-    assert right.get_title("right") == "4 sentences of valid, weights of epoch 2 (★)"
+    assert [text.get_text() for text in right.texts] == ["4 sentences of valid, weights of epoch 2 (★)"]
     assert not figure("a", lines([1, 2], [3, 4]), means(step=21)).axes[0].lines
 
 
@@ -306,8 +172,8 @@ def test_points_by_length_lie_in_the_plane_with_a_scale_in_tokens() -> None:
     assert points.get_array().tolist() == cloud.labels.tolist()
     assert points.get_clim() == (7, 12)  # 3 and 90 tokens are rare
     assert bar.get_ylabel() == "sentence length (tokens)"
-    assert axes.get_xlabel() == "first principal component (80.0% of the variance)"
-    assert axes.get_ylabel() == "second principal component (20.0% of the variance)"
+    assert axes.get_xlabel() == "principal component 1 (80.0% of the variance)"
+    assert axes.get_ylabel() == "principal component 2 (20.0% of the variance)"
     assert axes.get_aspect() == 1
 
 
@@ -327,18 +193,58 @@ def test_points_by_factor_have_the_colours_that_the_legend_names() -> None:
     assert legend.get_window_extent().x1 <= drawn.bbox.x1
 
 
-def test_a_legend_shows_values_as_they_are_and_the_rarest_as_others() -> None:
-    values = ("$x$", "_hidden", "a very long value of a label, of 50 characters or more", *map(str, range(9)))
-    indices = np.array([index for index in range(len(values)) for _ in range(20 - index)])
-    kept, names = latent._commonest(Label(("", *values[1:]), indices), 8)
-    assert names == ("none", *values[1:7], "other")
-    assert np.bincount(kept).tolist() == [*range(20, 13, -1), 13 + 12 + 11 + 10 + 9]
+def test_a_legend_shows_values_as_they_are_but_short() -> None:
     pytest.importorskip("matplotlib")
-    named = means(color="$", labels=np.array([0, 1, 2, 2]), values=values[:3])
-    drawn = figure("a", lines([1, 2]), named)
+    values = ("$x$", "_hidden", "a very long value of a label, of 50 characters or more", "a\x1b[31m\udc80")
+    drawn = figure("a", lines([1, 2]), means(color="$", labels=np.array([0, 1, 2, 3]), values=values))
     drawn.draw_without_rendering()
     shown = [text.get_text() for text in drawn.axes[1].get_legend().get_texts()]
-    assert shown == [r"\$x\$", " _hidden", "a very long value of a label,…"]
+    assert shown == [r"\$x\$", " _hidden", "a very long value of a label,…", "a\ufffd[31m\ufffd"]
+
+
+def test_sentences_without_a_named_value_lie_below_the_others() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    colors = (pictures.COLORS[0], projection.OTHER_COLOR, projection.NO_COLOR)
+    cloud = means(color="mood", labels=np.array([0, 2, 0, 1]), values=("good", "other", "none"), palette=colors)
+    axes = figure("a", lines([1, 2]), cloud).axes[1]
+    (points,) = axes.collections
+    assert [matplotlib.colors.to_hex(color) for color in points.get_facecolor()] == [
+        projection.NO_COLOR,
+        projection.OTHER_COLOR,
+        *[pictures.COLORS[0].lower()] * 2,
+    ]
+    assert np.asarray(points.get_offsets()).tolist() == cloud.points[[1, 3, 0, 2]].tolist()
+    assert [handle.get_color() for handle in axes.get_legend().legend_handles] == list(colors)
+
+
+def test_a_label_of_numbers_is_a_scale_with_its_name() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    drawn = figure("a", lines([1, 2]), means(color="year", labels=np.array([1990.5, np.nan, 2001, 2020])))
+    (points,) = drawn.axes[1].collections
+    drawn.draw_without_rendering()
+    assert matplotlib.colors.to_hex(points.get_facecolor()[1]) == projection.NO_COLOR
+    assert drawn.axes[3].get_ylabel() == "year (grey: none)"
+    same = figure("a", lines([1, 2]), means(color="year", labels=np.full(4, 7.5)))
+    assert same.axes[1].collections[0].get_clim() == (7.5, 8.5)
+    assert same.axes[3].get_ylabel() == "year"
+
+
+def test_the_components_name_the_axes_and_the_source_its_share() -> None:
+    pytest.importorskip("matplotlib")
+    cloud = means(components=(4, 3), source="$a long name of a file, longer than a title.csv", total=12_345)
+    drawn = figure("a", lines([1, 2]), cloud)
+    axes = drawn.axes[1]
+    assert axes.get_xlabel() == "principal component 4 (80.0% of the variance)"
+    assert axes.get_ylabel() == "principal component 3 (20.0% of the variance)"
+    (note,) = axes.texts
+    assert note.get_text().startswith(r"4 of 12,345 sentences of \$a long name of a file, longe…")
+    drawn.draw_without_rendering()
+    title = axes._left_title.get_window_extent()
+    assert not note.get_window_extent().overlaps(title)
+    assert not note.get_window_extent().overlaps(axes.get_window_extent())
+    assert note.get_window_extent().x1 <= drawn.bbox.x1
+    unnamed = figure("a", lines([1, 2]), means(source=""))
+    assert unnamed.axes[1].texts[0].get_text() == "4 sentences"
 
 
 def test_the_axes_cover_the_scale_of_the_prior_for_a_collapsed_posterior() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import Json, run_argument
+from seqvae_cli.cli.commands.runs import latent_map, picture_file
+from seqvae_cli.cli.headings import LATENT, TABLES
+from seqvae_cli.cli.options import Encoding, Format, Json, Labels, run_argument
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
     from seqvae_cli.plotting.curves import History, Lines, Phase, Runs
     from seqvae_cli.runs.run import Run
+
+DIMENSIONS = "the KL of each dimension in figures: seqvae eval --diagnose"
 
 
 def plot(
@@ -41,18 +43,55 @@ def plot(
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Draw in the terminal, with plain characters.")] = False,
     latent: Annotated[
-        bool, typer.Option("--latent", help="Draw the latent space of one run: KL of each dimension, posterior means.")
+        bool,
+        typer.Option(
+            "--latent",
+            help="Draw the latent space of one run: KL of each dimension, posterior means.",
+            rich_help_panel=LATENT,
+        ),
     ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Whose means: train, valid or test [default: valid].", rich_help_panel=LATENT),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of a split: sentences of a file, or of stdin (-); repeatable.",
+            rich_help_panel=LATENT,
+        ),
+    ] = None,
     color: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="With --latent: colour the means by length (tokens) or by a label of the corpus [default: length].",
+            help="Colour the means by length (tokens), or by a label: of the corpus, with --data a column "
+            "[default: the label, if there is one alone, else length].",
+            rich_help_panel=LATENT,
         ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="With --latent: whose means, train, valid or test [default: valid].")
+    components: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I,J",
+            help="The principal components of the axes, such as 3,4 [default: 1,2].",
+            rich_help_panel=LATENT,
+        ),
     ] = None,
+    form: Format = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            "--text-column",
+            metavar="COLUMN",
+            help="Tables: the column of the sentences, which is --text of other commands [default: the one that is "
+            "text].",
+            rich_help_panel=TABLES,
+        ),
+    ] = None,
+    label: Labels = None,
+    encoding: Encoding = "utf-8",
     json: Json = False,
 ) -> None:
     """Plot the training and validation curves of runs: KL, reconstruction, one against the other, -ELBO.
@@ -61,8 +100,9 @@ def plot(
     line the entropy of the corpus where it is known (toy). An existing file is replaced. Pictures need matplotlib
     (pip install '.[plot]' in a clone of the repository); --text needs nothing.
 
-    With --latent: the KL of each latent dimension over the epochs, and the posterior means of at most 5,000
-    sentences on their first two principal components. The labels are those of prepare; toy has hidden factors.
+    With --latent: the KL of each latent dimension over the epochs, and the posterior means of sentences on two of
+    their principal components, at most 5,000: evenly spread over a split, or a random sample of the files of --data,
+    which is always the same. The labels are those of prepare; toy has hidden factors. Files are read as encode does.
 
     Examples:
 
@@ -71,6 +111,8 @@ def plot(
         seqvae runs plot best --only kl -o - > kl.png
         seqvae runs plot --text
         seqvae runs plot toy-default-1 --latent --color topic
+        seqvae runs plot --latent --data reviews.csv --label sentiment
+        seqvae runs plot --latent --components 3,4
     """
     from seqvae_cli.plotting import curves, pictures
 
@@ -80,16 +122,17 @@ def plot(
     if text and (output is not None or json):
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
-        _check_output(output, json, pictures.PICTURE_FORMATS)
+        picture_file.check(output, json)
+    tables = latent_map.Tables(form, text_column, label, encoding)
+    options: dict[str, Any] = {"split": split, "data": data, "color": color, "components": components}
     if latent:
         if only is not None or text:
-            hint = "the KL of each dimension in figures: seqvae eval --diagnose" if text else "leave one out"
+            hint = "leave one out" if not text else "the column of a table: --text-column" if data else DIMENSIONS
             raise UsageError(f"{'--text' if text else '--only'} does not go with --latent", hint)
-        color, split = "length" if color is None else color, "valid" if split is None else split
-        _latent(run or ["latest"], color, split, output, json)
+        latent_map.draw(run or [], output, json, **options, tables=tables)
         return
-    if color is not None or split is not None:
-        raise UsageError(f"{'--split' if color is None else '--color'} goes with --latent alone", "add --latent")
+    named = {f"--{name}": value for name, value in options.items()} | tables.given()
+    latent_map.refuse(named, "goes with --latent alone", "add --latent")
     runs = _metrics(run or ["latest"], pictures.MAX_RUNS)
     if text:
         from seqvae_cli.plotting.text import draw_text
@@ -99,73 +142,10 @@ def plot(
             display.out(line)
         return
     stem = next(iter(runs)) if len(runs) == 1 else "runs"
-    output = _output(output, stem if only is None else f"{stem}-{only}", json)
-    _write(output, lambda kind: pictures.picture(runs, panels, kind), {"runs": list(runs), "panels": panels}, json)
-
-
-def _latent(names: list[str], color: str, split: str, output: Path | None, json: bool) -> None:
-    from seqvae_cli.data.corpus import SPLITS
-    from seqvae_cli.plotting import latent as latent_plots
-
-    if len(names) > 1:
-        raise UsageError(f"--latent draws one run, not {len(names)}", "name one")
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
-    model = open_model(names[0], None, "cpu", 0)
-    run = model.run
-    output = _output(output, f"{run.name}-latent", json)
-    with display.progress("posteriors", None, "tokens") as advance:
-        means = model.project(split, color, watch=advance)
-    lines = run.metrics()
-    answer = {
-        "runs": [run.name],
-        "panels": ["rates", "means"],
-        "split": split,
-        "sentences": len(means.points),
-        "color": color,
-        "variance": list(means.variance),
-    }
-    _write(output, lambda kind: latent_plots.picture(run.name, lines, means, kind), answer, json)
-
-
-def _output(given: Path | None, stem: str, json: bool) -> Path:
-    """The output file: `given`, else `STEM.png` in the current folder."""
-    from seqvae_cli.plotting import pictures
-
-    if given is None:
-        given = Path(f"{stem}.png")
-        _check_output(given, json, pictures.PICTURE_FORMATS)
-    return given
-
-
-def _write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
-    """Writes the picture in the format of the output's ending, and reports the path."""
-    from seqvae_cli.system import files
-
-    if output == Path("-"):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(picture("png"))
-        return
-    files.write(output, picture(output.suffix[1:].lower()))
-    if json:
-        display.out_json({"path": str(output.absolute()), **answer})
-    else:
-        display.say(f"written: {output}")
-
-
-def _check_output(output: Path, json: bool, formats: tuple[str, ...]) -> None:
-    """Raises `UsageError` for an output that cannot be written, before anything is read or drawn."""
-    if output == Path("-"):
-        if json:
-            raise UsageError("--json does not go with -o -, where stdout is the picture", "leave one out")
-        if sys.stdout.isatty():
-            raise UsageError("a picture cannot go to a terminal", "send it to a file or a pipe, or use --text")
-        return
-    if output.suffix[1:].lower() not in formats:
-        endings = ", ".join(f".{kind}" for kind in formats)
-        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
-    if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
+    output = picture_file.choose(output, stem if only is None else f"{stem}-{only}", json)
+    picture_file.write(
+        output, lambda kind: pictures.picture(runs, panels, kind), {"runs": list(runs), "panels": panels}, json
+    )
 
 
 def _metrics(names: list[str], max_runs: int) -> Runs:
