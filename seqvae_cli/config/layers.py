@@ -136,10 +136,13 @@ _Loader.add_constructor(_INT, lambda _, node: int(node.value))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that the loader would read as a number."""
+    """Quotes text that the loader would read as a number, and escapes a line end that it would read as another."""
 
 
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"' if "\x85" in text else None)
+)
 
 
 def scalar(text: str) -> Any:

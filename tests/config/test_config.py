@@ -404,6 +404,22 @@ def test_settings_survive_dump_and_load(name: str, tmp_path: Path) -> None:
     assert layers.dump(layers.load(path)) == layers.dump(settings)
 
 
+@pytest.mark.parametrize(
+    "character", ["\x85", "\u2028", "\u2029", "\n", "\t", "\x7f", "\xa0", "\ufeff", "\U0001f600"], ids=ascii
+)
+def test_a_name_with_any_character_survives_dump_and_load(character: str) -> None:
+    for name in (
+        character,
+        f"a{character}b",
+        f"{character}a",
+        f"a {character}",
+        f"'{character}",
+        f"{character}{character}",
+    ):
+        settings = layers.resolve(overrides={"data": name})
+        assert layers.resolve(overrides=layers.parse(layers.dump(settings), "again")) == settings
+
+
 def test_loading_checks_what_it_loads(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no setting 'train\.epoch'"):
         layers.load(written(tmp_path, "train: {epoch: 3}"))
