@@ -20,8 +20,9 @@ from typer.core import TyperGroup
 from benchmarks import quality
 from seqvae_cli.cli import app, display, settings
 from seqvae_cli.config import layers
-from seqvae_cli.data import inspection, prepare
+from seqvae_cli.data import inspection
 from seqvae_cli.data.tokenizer import KINDS
+from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.nn.recurrent import CELLS
@@ -211,7 +212,7 @@ def flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, obj
 def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tiny models and other sentences: each command succeeds and prints lines of the shape that is shown."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prepare, "HELD_OUT", 100)
+    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     (tmp_path / "docs").mkdir()
     (tmp_path / "sentences.txt").write_text("\n".join(tiny_text()) + "\n")
     smaller = {"prepare toy": ["--sentences", "200"], "train": [*SMALL, "--epochs", "2"], "eval": ["--samples", "2"]}

@@ -90,10 +90,9 @@ def test_the_notebook_runs_and_its_results_hold(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from seqvae_cli import Model
-    from seqvae_cli.data import prepare
     from seqvae_cli.data.toy import language
 
-    monkeypatch.setattr(prepare, "HELD_OUT", 100)
+    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     own_text = tmp_path / "own.txt"
     own_text.write_text("\n".join(tiny_text()))
     smaller_lines = SMALL | {'OWN_TEXT = ""': f'OWN_TEXT = "{own_text}"'}

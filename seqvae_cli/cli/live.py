@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, remarks
 from seqvae_cli.errors import counted
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.training.events import (
@@ -51,17 +51,6 @@ COLUMNS = (
     *((FIGURES[key].label, FIGURES[key].short) for key in ("mutual_information", "active_units")),
 )
 
-OVERFIT = 0.01
-"""Share by which the last validation -ELBO is above the best one where a training overfits."""
-LITTLE = 0.5
-"""Nats of mutual information below which a code says little."""
-CODE_PAYS = 3_000
-"""Sentences from which on a code paid for itself on most texts: docs/results.md."""
-
-REMEDIES = 3
-"""Remedies that a hint names, at most."""
-
-
 PHASES = {AUTOENCODER: "autoenc", ANNEALING: "↗ {:.2f}", "": "{:.2f}"}
 """What the column of the KL weight shows in each phase."""
 
@@ -85,7 +74,6 @@ class Row:
     perplexity: float | None = None
     mutual_information: float | None = None
     active_units: int | None = None
-    validation_rate: float | None = None
 
     @classmethod
     def of(cls, event: StepEvent | EvalEvent) -> Row:
@@ -94,7 +82,7 @@ class Row:
             return cls(*head, event.distortion, event.rate, event.neg_elbo)
         trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
         validated = event.neg_elbo, event.elbo_ppl, event.mutual_information
-        return cls(*head, *trained, *validated, event.active_units, event.rate)
+        return cls(*head, *trained, *validated, event.active_units)
 
     def cells(self, best: bool) -> list[str]:
         return [
@@ -120,7 +108,9 @@ class TrainingView:
         self.best_epoch: int | None = None
         self.collapses = 0
         self.steps: int | None = None
-        self.started: StartEvent | None = None
+        self._start_event: StartEvent | None = None
+        self._best: EvalEvent | None = None
+        self._last: EvalEvent | None = None
         self._epochs: int | None = None
         self._live: Live | None = None
         self._bar: Progress | None = None
@@ -161,7 +151,7 @@ class TrainingView:
                 display.warn(
                     f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:z.3f} nats a sentence, "
                     f"mutual information {event.mutual_information:z.3f}",
-                    collapse_hint(event) if self.collapses == 1 else "",
+                    remarks.collapse_hint(event) if self.collapses == 1 else "",
                 )
             case WarningEvent():
                 display.warn(event.message)
@@ -170,18 +160,24 @@ class TrainingView:
             case EndEvent():
                 self.current = None
 
+    def lessons(self) -> list[str]:
+        """What the epochs shown say of a finished training; nothing where the best one was before."""
+        if self._start_event is None or self._best is None or self._last is None:
+            return []
+        return remarks.lessons(self._start_event, self._best, self._last)
+
     def _start(self, event: StartEvent) -> None:
-        self.started = event
+        self._start_event = event
         self.steps, self._epochs = event.epochs * event.steps_per_epoch, event.epochs
         epochs, steps = counted(event.epochs, "epoch"), counted(event.steps_per_epoch, "step")
         display.say(
             f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
             f"{counted(event.threads, 'thread')}), {epochs} of {steps}"
-            + _phases(event)
+            + remarks.phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
         if event.settings.train.adapt and not event.step:
-            display.say(_sizes(event))
+            display.say(remarks.sizes(event))
         if self._bar is not None and self._task is not None:
             self._bar.reset(self._task, total=self.steps, completed=event.step)
             self._draw(event.step)
@@ -200,11 +196,11 @@ class TrainingView:
             )
 
     def _evaluated(self, event: EvalEvent) -> None:
-        self.current = None
+        self.current, self._last = None, event
         # A run resumed from its last checkpoint repeats some epochs.
         self.rows = [row for row in self.rows if row.epoch < event.epoch] + [Row.of(event)]
         if event.best:
-            self.best_epoch = event.epoch
+            self.best_epoch, self._best = event.epoch, event
         if self._live is not None:
             self._draw(event.step)
         else:
@@ -271,65 +267,6 @@ class TrainingView:
         return table
 
 
-def lessons(view: TrainingView) -> list[str]:
-    """What the epochs of a finished training say about the corpus: overfitting, and a code that says little."""
-    best = next((row for row in view.rows if row.epoch == view.best_epoch), None)
-    if best is None or view.started is None or best.validation is None:
-        return []
-    last, found = view.rows[-1], []
-    if last.validation is not None and last.validation > best.validation * (1 + OVERFIT) > last.neg_elbo:
-        found.append(
-            f"it overfits: after epoch {best.epoch}, whose weights are kept, the training -ELBO fell to "
-            f"{last.neg_elbo:.2f} and that of validation rose to {last.validation:.2f}"
-        )
-    said, cost = best.mutual_information or 0.0, best.validation_rate or 0.0
-    if view.started.settings.model.latent_size and said < LITTLE:
-        few, preset = view.started.sentences, "seqvae train --preset lm"
-        more = f"{counted(few, 'sentence')} may be too few: {CODE_PAYS:,} of the same kind would help"
-        advice = more if few < CODE_PAYS else "its sentences may have little in common that one code could say"
-        found.append(
-            f"its code says {said:z.2f} nats and costs {cost:z.2f}: {advice}. Without a code, `{preset}` is as good; "
-            "`--preset autoencoder-like` gives sentences back, at a worse bound"
-        )
-    return found
-
-
-def collapse_hint(event: CollapseEvent) -> str:
-    """What keeps the latent code in use and is not among the settings of the run already."""
-    model, objective, train = event.settings.model, event.settings.objective, event.settings.train
-    held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
-    floor = objective.free_bits or objective.free_bits_total or objective.min_rate or objective.target_rate
-    constant = model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
-    remedies = {
-        "--beta 1": objective.beta > 1 and not objective.target_rate,
-        "--pretrain 3": not train.pretrain,
-        "--free-bits-total 7": not floor and not held,
-        "--min-rate 5": not (objective.min_rate or objective.target_rate or constant or held),
-        "--word-dropout 0.25": not model.word_dropout,
-        "--aggressive": not train.aggressive,
-    }
-    absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
-    opening = "the KL is held up but carries no information; a" if held else "a"
-    return f"{opening} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
-
-
-def summary(event: EndEvent) -> str:
-    """How a training ended, in one line."""
-    minutes, seconds = divmod(round(event.seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
-    how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
-    return f"{how} after {counted(event.epoch, 'epoch')}, {counted(event.step, 'step')}, {took}{best}"
-
-
-def nothing_left(run: str, epoch: int, epochs: int) -> str:
-    """The line of a resume with nothing to do after `epoch` of `epochs`."""
-    if epoch < epochs:
-        return f"run {run} stopped early, after {epoch} of its {counted(epochs, 'epoch')}; more --epochs train on"
-    return f"run {run} has all its {counted(epochs, 'epoch')}; --epochs {epochs + 10} trains on"
-
-
 def _say_schedule(event: ScheduleEvent) -> None:
     changes = ", ".join(f"{name} {before:.2g} -> {now:.2g}" for name, before, now in event.changes)
     if event.now != event.epochs:
@@ -339,29 +276,6 @@ def _say_schedule(event: ScheduleEvent) -> None:
         f"the schedules now take {counted(event.now, 'epoch')}, not {event.before}: {changes}",
         "--keep-schedule leaves them as they were",
     )
-
-
-def _phases(event: StartEvent) -> str:
-    """The phases still ahead, whose losses are not comparable with those that follow."""
-    if event.step >= (event.pretrain + event.annealing) * event.steps_per_epoch:
-        return ""
-    lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}
-    parts = [f"{round(length, 2):g} {name}" for name, length in lengths.items() if length]
-    return f" (the first {', the next '.join(parts)})"
-
-
-def _sizes(event: StartEvent) -> str:
-    """What follows from the size of the corpus, in one line."""
-    model, train, free = event.settings.model, event.settings.train, event.settings.objective.free_bits_total
-    batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
-    parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
-    if model.latent_size and free:
-        parts.append(f"{free:.2g} free nats")
-    if train.unknown:
-        parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
-    if train.early_stop:
-        parts.append(f"an end after {counted(train.early_stop, 'epoch')} without progress")
-    return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
 
 
 def _speed(tokens_per_second: float) -> str:

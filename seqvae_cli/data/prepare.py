@@ -7,9 +7,6 @@ it is only hashed.
 
 from __future__ import annotations
 
-import itertools
-import json
-import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
 from seqvae_cli.data import download, segments, sources
-from seqvae_cli.data.build import Dropped, Prepared, build
+from seqvae_cli.data.build import Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
 from seqvae_cli.data.flow import Filter, Flow, chosen_reading, tables_recipe
@@ -30,12 +27,8 @@ from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.vocabulary import TokenizerOptions, tokenizer_settings
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
-from seqvae_cli.system import files, places
+from seqvae_cli.system import places
 from seqvae_cli.system.progress import ProgressReport
-
-TOY_SENTENCES = "choose 100 to 10,000,000"
-HELD_OUT = 2_000
-"""Sentences in each of toy's validation and test splits."""
 
 
 class PrepareOptions(TypedDict, total=False):
@@ -150,6 +143,8 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     if refused := refused_options(several, given):
         raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else several[0]}", "leave it out")
     if kind == "toy":
+        from seqvae_cli.data.toy.build import TOY_SENTENCES, prepare_toy
+
         if isinstance(given.get("sentences"), str):
             raise UsageError(f"toy cannot have {given['sentences'][:40]!r} training sentences", TOY_SENTENCES)
         return prepare_toy(**given)
@@ -287,58 +282,6 @@ def prepare_known(
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
     options: TokenizerOptions = {**tokens, "code_points": True}
     return prepare_text(source, name, dedupe=dedupe, max_len=max_len, watch=watch, **options)
-
-
-def prepare_toy(
-    *, sentences: int = 20_000, seed: int = 0, name: str = "toy", watch: ProgressReport | None = None
-) -> Prepared:
-    """Prepares the built-in corpus: one stream of sentences, cut into `sentences` for training and 2 × `HELD_OUT`.
-
-    Two more files a split: SPLIT.factors.jsonl, the hidden factors of each sentence, and SPLIT.logprob.bin, log p(x) in
-    nats as float64. watch: called with (stage, sentences done, sentences in all).
-
-    Raises `UsageError` for a number of sentences outside 100 to 10,000,000.
-    """
-    from seqvae_cli.data.toy import language
-
-    check_settings(name, None)
-    if not 100 <= sentences <= 10_000_000:
-        raise UsageError(f"toy cannot have {sentences} training sentences", TOY_SENTENCES)
-    sizes = {"train": sentences, "valid": HELD_OUT, "test": HELD_OUT}
-    total = sum(sizes.values())
-    recipe = {"format": CORPUS_FORMAT, "toy": language.VERSION, "sizes": sizes, "seed": seed, "tokenizer": "whitespace"}
-    recipe |= {"lower": False, "min_count": 1, "max_len": None}
-
-    def stream(stage: str) -> Iterator[tuple[str, language.ToySentence]]:
-        splits = itertools.chain.from_iterable(itertools.repeat(split, size) for split, size in sizes.items())
-        for done, pair in enumerate(zip(splits, language.generate(total, seed), strict=True)):
-            if watch and done % 1000 == 0:
-                watch(stage, done, total)
-            yield pair
-
-    def texts(stage: str, _dropped: Dropped) -> Iterator[tuple[str, str]]:
-        return ((split, " ".join(sentence.words)) for split, sentence in stream(stage))
-
-    def extras(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-        digests = {}
-        with ExitStack() as stack:
-
-            def open_all(kind: str) -> dict[str, files.DurableFile]:
-                made = {split: files.DurableFile(folder / f"{split}.{kind}") for split in sizes}
-                for file in made.values():
-                    stack.callback(file.close)
-                return made
-
-            factors, log_probs = open_all("factors.jsonl"), open_all("logprob.bin")
-            for split, sentence in stream("factors"):
-                factors[split].write((json.dumps(sentence.factors) + "\n").encode())
-                log_probs[split].write(struct.pack("<d", language.log_prob(sentence.words)))
-            for file in (*factors.values(), *log_probs.values()):
-                digests[file.path.name] = file.commit()
-        values = {factor: list(choices) for factor, choices in language.FACTORS.items()}
-        return digests, {"entropy": language.entropy(), "toy": {"version": language.VERSION, "factors": values}}
-
-    return build(name, recipe, f"the built-in corpus, seed {seed}", texts, extras)
 
 
 def check_settings(

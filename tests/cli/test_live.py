@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seqvae_cli.cli import display, live
+from seqvae_cli.cli import display, live, remarks
 from seqvae_cli.config import layers, options, presets
 from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
@@ -98,7 +98,7 @@ def test_an_overfitting_run_says_so(validation: float, train: float, said: bool)
     view.show(START)
     view.show(replace(EVAL, epoch=1, neg_elbo=100.0, train_neg_elbo=101.0))
     view.show(replace(EVAL, epoch=2, neg_elbo=validation, train_neg_elbo=train, best=False))
-    lessons = [lesson for lesson in live.lessons(view) if lesson.startswith("it overfits: after epoch 1")]
+    lessons = [lesson for lesson in view.lessons() if lesson.startswith("it overfits: after epoch 1")]
     assert len(lessons) == said
 
 
@@ -118,7 +118,7 @@ def test_a_code_that_says_little_is_told_with_what_helps(
     settings = layers.resolve(overrides={"model.latent_size": latent})
     view.show(replace(START, sentences=sentences, settings=settings))
     view.show(replace(EVAL, mutual_information=information))
-    lessons = live.lessons(view)
+    lessons = view.lessons()
     assert len(lessons) == bool(said)
     assert said in "".join(lessons)
 
@@ -235,13 +235,13 @@ def test_the_view_closes_when_training_fails(monkeypatch: pytest.MonkeyPatch) ->
     ("seconds", "took"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61.0, "1 min 1 s"), (3660.0, "1 h 1 min")]
 )
 def test_summary(seconds: float, took: str) -> None:
-    text = live.summary(EndEvent("finished", 30, 3000, 12, 101.256, seconds))
+    text = remarks.summary(EndEvent("finished", 30, 3000, 12, 101.256, seconds))
     assert text == f"finished after 30 epochs, 3,000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
 def hinted(settings: Settings, *, held: bool) -> tuple[str, dict[str, Any]]:
     """The hint of a collapse, and the settings that it recommends."""
-    hint = live.collapse_hint(CollapseEvent(2, 8.0 if held else 0.1, 0.01, settings))
+    hint = remarks.collapse_hint(CollapseEvent(2, 8.0 if held else 0.1, 0.01, settings))
     flags = {flag.names[0].partition("/")[0]: flag.key for flag in options.flags()}
     found = re.findall(r"(--[a-z-]+)(?: ([\d.]+))?", hint)
     return hint, {flags[name]: value or True for name, value in found}
@@ -273,4 +273,4 @@ def test_counts_of_one_are_singular(capsys: pytest.CaptureFixture[str]) -> None:
     with live.TrainingView() as view:
         view.show(replace(START, threads=1, epochs=1, steps_per_epoch=1))
     assert "1 thread), 1 epoch of 1 step" in capsys.readouterr().err
-    assert live.summary(EndEvent("stopped", 4, 1, 3, 101.256, 7.0)).startswith("stopped early, without a better")
+    assert remarks.summary(EndEvent("stopped", 4, 1, 3, 101.256, 7.0)).startswith("stopped early, without a better")

@@ -14,7 +14,7 @@ import pytest
 
 from seqvae_cli.cli import boundary
 from seqvae_cli.data import corpus as corpora
-from seqvae_cli.data import prepare
+from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.runs import registry
 from tests.trainings import new_run
 
@@ -245,8 +245,8 @@ def test_help_has_examples(plot: Plot) -> None:
 def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from seqvae_cli.cli.commands.runs import plot as command
 
-    monkeypatch.setattr(prepare, "HELD_OUT", 60)
-    toy = prepare.prepare_toy(sentences=100).corpus
+    monkeypatch.setattr(toy_build, "HELD_OUT", 60)
+    toy = toy_build.prepare_toy(sentences=100).corpus
     run = new_run(toy, "on-toy", train__epochs=4, train__pretrain=1.5, objective__kl_warmup=2, train__aggressive=True)
     lines = [{"epoch": epoch, "mutual_information": mi} for epoch, mi in enumerate((0, 1, 2, 2), 1)]
     (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -276,7 +276,7 @@ def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, mo
 def test_runs_of_two_corpora_on_one_axis_get_the_warning_of_compare(
     plot: Plot, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    other = prepare.prepare_toy(sentences=100).corpus
+    other = toy_build.prepare_toy(sentences=100).corpus
     run = new_run(other, "on-toy", train__epochs=1)
     shutil.copy(registry.find("tiny-run").path / "metrics.jsonl", run.path)
     code, _, err = plot("tiny-run", "on-toy", "--text")

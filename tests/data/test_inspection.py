@@ -11,9 +11,9 @@ import pytest
 
 from seqvae_cli.data import inspection
 from seqvae_cli.data.inspection import Inspector
-from seqvae_cli.data.prepare import prepare_toy
 from seqvae_cli.data.repeats import fingerprint
 from seqvae_cli.data.segments import ends_inside
+from seqvae_cli.data.toy.build import prepare_toy
 from seqvae_cli.system import files
 from tests.conftest import tiny_text
 from tests.data.corpora import prepared, whole

@@ -12,6 +12,7 @@ import pytest
 
 from seqvae_cli.data import labels, prepare, sources
 from seqvae_cli.data.corpus import Corpus, find
+from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import DataError, UsageError
 from tests.data.corpora import left_behind, sentences
 
@@ -155,8 +156,8 @@ def test_several_files_and_compressed_ones_are_one_corpus(reviews: Path, tmp_pat
 
 
 def test_the_factors_of_toy_are_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "HELD_OUT", 100)
-    corpus = prepare.prepare_toy(sentences=100).corpus
+    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
+    corpus = toy_build.prepare_toy(sentences=100).corpus
     assert corpus.label_names() == tuple(corpus.info["toy"]["factors"])
     first = json.loads((corpus.path / "valid.factors.jsonl").read_text().splitlines()[0])
     assert {name: label.values[label.indices[0]] for name, label in corpus.labels("valid").items()} == first

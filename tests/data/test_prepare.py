@@ -19,8 +19,9 @@ import pytest
 from seqvae_cli.data import build, sources
 from seqvae_cli.data.corpus import SplitWriter, find
 from seqvae_cli.data.flow import draw_splits
-from seqvae_cli.data.prepare import prepare_known, prepare_text, prepare_toy
+from seqvae_cli.data.prepare import prepare_known, prepare_text
 from seqvae_cli.data.sources import text_source
+from seqvae_cli.data.toy.build import prepare_toy
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError
 from seqvae_cli.system import files, places
 from tests.data.corpora import left_behind, prepared, sentences, whole

@@ -14,6 +14,7 @@ from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label
+from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent.streams import Tally
@@ -32,8 +33,8 @@ def model(tiny_corpus: Corpus) -> Model:
 def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Corpus]:
     """A small toy corpus and a run on it."""
     assert not home.exists()
-    monkeypatch.setattr(prepare, "HELD_OUT", 60)
-    corpus = prepare.prepare_toy(sentences=100).corpus
+    monkeypatch.setattr(toy_build, "HELD_OUT", 60)
+    corpus = toy_build.prepare_toy(sentences=100).corpus
     run = new_run(corpus, "on-toy", train__epochs=1)
     fit(run, corpus)
     return api.load(run), corpus

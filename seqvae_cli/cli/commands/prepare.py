@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import corpus_report, display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
-from seqvae_cli.errors import NotFoundError, UsageError, counted, nearest
+from seqvae_cli.errors import NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from seqvae_cli.data.corpus import Corpus
+    pass
 
 app = typer.Typer()
 
@@ -229,8 +229,8 @@ def prepare(
     sources = [sys.stdin.buffer if one == "-" else one for one in source]
     with _StageBar("sentences" if kind == "toy" else "bytes") as watch:
         prepared = prepare.prepare(sources, **given, watch=watch)
-    _say_layout(prepared.corpus.info["recipe"], given)
-    _report(prepared, json)
+    corpus_report.say_layout(prepared.corpus.info["recipe"], given)
+    corpus_report.report(prepared, json)
 
 
 FLAGS = {"from_folder": "--from", "verify": "--no-verify"}
@@ -306,66 +306,3 @@ class _StageBar:
             self.advance = self.bar.__enter__()
         self.advance(done - self.done)
         self.done = done
-
-
-def _warn_of_findings(corpus: Corpus) -> None:
-    """Warns of what is odd about a corpus, each in two lines of 80 columns."""
-    from seqvae_cli.cli import tables
-
-    for finding in corpus.findings:
-        example = tables.shortened(finding.example, 80 - len(f'warning: {finding.text}: ""'))
-        display.warn(f'{finding.text}: "{example}"' if example else finding.text, finding.advice)
-
-
-def _say_layout(recipe: dict[str, Any], given: dict[str, Any]) -> None:
-    """Says what was decided about the text where that was left open."""
-    if given.get("sentences") == "auto":
-        display.say(f"sentences: {recipe.get('sentences', 'line')} (--sentences says otherwise)")
-    if "language" in recipe and "language" not in given:
-        display.say(f"language: {recipe['language']} (guessed; --language says otherwise)")
-
-
-def _report(prepared: Any, json: bool) -> None:
-    corpus = prepared.corpus
-    info = corpus.info
-    if json:
-        findings = [finding.to_json() for finding in corpus.findings]
-        place = {"folder": corpus.path.name, "path": str(corpus.path), "fresh": prepared.fresh}
-        display.out_json({**info, "findings": findings, **place})
-        _warn_of_findings(corpus)
-        return
-    columns = ["split", "sentences", "tokens", "types", "unk %", "p50", "p90", "p99", "max", "cut", "dropped"]
-    rows = []
-    for split, counts in info["splits"].items():
-        lengths = counts["lengths"]
-        unknown = 100 * counts["unknown"] / max(1, counts["words"])
-        dropped = counts["too_long"] + counts["empty"]
-        rows.append(
-            [split, counts["sentences"], counts["tokens"], info["types"] if split == "train" else None, unknown]
-            + [lengths[key] for key in ("p50", "p90", "p99", "max")]
-            + [counts["truncated"], dropped]
-        )
-    pieces = f"{corpus.tokenizer.noun}s"
-    note = f"tokens: with <eos>; p50 to max: {pieces} a sentence; cut: truncated; dropped: blank or over-long"
-    display.table(str(info["name"]), columns, rows, note=note, optional=["p90", "p50", "types"])
-    entropy = f", entropy {corpus.entropy:.2f} nats a sentence" if corpus.entropy is not None else ""
-    if repeated := info["splits"]["train"].get("repeated"):
-        display.say(f"{counted(repeated, 'repeated sentence')} left out")
-    done = "prepared" if prepared.fresh else "was prepared already"
-    display.say(f"{corpus.path.name} {done}: {len(corpus.tokenizer):,} ids with the special ones{entropy}")
-    if records := _told(info):
-        display.say(records)
-    _warn_of_findings(corpus)
-    display.say(f"next: seqvae train --data {info['name']}")
-
-
-def _told(info: dict[str, Any]) -> str:
-    """What was read beside the sentences, in a line; empty for text without labels."""
-    parts = [f"text: {info['text']}"] if info.get("text") else []
-    if info.get("labels"):
-        parts.append(f"labels: {', '.join(info['labels'])}")
-    if info.get("ids"):
-        parts.append("with ids")
-    if joined := info.get("joined"):
-        parts.append(f"{counted(joined, 'text')} of several lines, joined by spaces")
-    return "; ".join(parts)

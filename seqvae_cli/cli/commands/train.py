@@ -97,7 +97,8 @@ def train(
         seqvae train --resume auto
     """
     with progress.working("loading PyTorch"):
-        from seqvae_cli.cli.live import TrainingView, lessons, nothing_left, summary
+        from seqvae_cli.cli import remarks
+        from seqvae_cli.cli.live import TrainingView
         from seqvae_cli.config import layers
         from seqvae_cli.data import corpus as corpora
         from seqvae_cli.runs import registry
@@ -151,10 +152,10 @@ def train(
     elif display.settings.quiet:
         display.out(run.name)
     if end.reason == "complete":
-        display.say(nothing_left(run.name, end.epoch, int(run.info["epochs"])))
+        display.say(remarks.nothing_left(run.name, end.epoch, int(run.info["epochs"])))
         return
-    display.say(f"{run.name}: {summary(end)}")
-    for lesson in lessons(view):
+    display.say(f"{run.name}: {remarks.summary(end)}")
+    for lesson in view.lessons():
         display.say(lesson)
     display.say(f"run folder: {run.path}")
     if stop:

@@ -1,0 +1,93 @@
+"""What a training says in words: its sizes and phases, how it ended, and what helps."""
+
+from __future__ import annotations
+
+from seqvae_cli.errors import counted
+from seqvae_cli.training.events import CollapseEvent, EndEvent, EvalEvent, StartEvent
+
+OVERFIT = 0.01
+"""Share by which the last validation -ELBO is above the best one where a training overfits."""
+LITTLE = 0.5
+"""Nats of mutual information below which a code says little."""
+CODE_PAYS = 3_000
+"""Sentences from which on a code paid for itself on most texts: docs/results.md."""
+
+REMEDIES = 3
+"""Remedies that a hint names, at most."""
+
+
+def phases(event: StartEvent) -> str:
+    """The phases still ahead, whose losses are not comparable with those that follow."""
+    if event.step >= (event.pretrain + event.annealing) * event.steps_per_epoch:
+        return ""
+    lengths = {"as an autoencoder": event.pretrain, "of annealing": event.annealing}
+    parts = [f"{round(length, 2):g} {name}" for name, length in lengths.items() if length]
+    return f" (the first {', the next '.join(parts)})"
+
+
+def sizes(event: StartEvent) -> str:
+    """What follows from the size of the corpus, in one line."""
+    model, train, free = event.settings.model, event.settings.train, event.settings.objective.free_bits_total
+    batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
+    parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
+    if model.latent_size and free:
+        parts.append(f"{free:.2g} free nats")
+    if train.unknown:
+        parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
+    if train.early_stop:
+        parts.append(f"an end after {counted(train.early_stop, 'epoch')} without progress")
+    return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
+
+
+def collapse_hint(event: CollapseEvent) -> str:
+    """What keeps the latent code in use and is not among the settings of the run already."""
+    model, objective, train = event.settings.model, event.settings.objective, event.settings.train
+    held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
+    floor = objective.free_bits or objective.free_bits_total or objective.min_rate or objective.target_rate
+    constant = model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
+    remedies = {
+        "--beta 1": objective.beta > 1 and not objective.target_rate,
+        "--pretrain 3": not train.pretrain,
+        "--free-bits-total 7": not floor and not held,
+        "--min-rate 5": not (objective.min_rate or objective.target_rate or constant or held),
+        "--word-dropout 0.25": not model.word_dropout,
+        "--aggressive": not train.aggressive,
+    }
+    absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
+    opening = "the KL is held up but carries no information; a" if held else "a"
+    return f"{opening} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
+
+
+def summary(event: EndEvent) -> str:
+    """How a training ended, in one line."""
+    minutes, seconds = divmod(round(event.seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    took = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    best = f"; best epoch {event.best_epoch}, validation -ELBO {event.best_neg_elbo:.2f}" if event.best_epoch else ""
+    how = "stopped early, without a better validation -ELBO," if event.reason == "stopped" else event.reason
+    return f"{how} after {counted(event.epoch, 'epoch')}, {counted(event.step, 'step')}, {took}{best}"
+
+
+def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
+    """What its best and its last epoch say of a finished training: overfitting, and a code that says little."""
+    found = []
+    if last.neg_elbo > best.neg_elbo * (1 + OVERFIT) > last.train_neg_elbo:
+        found.append(
+            f"it overfits: after epoch {best.epoch}, whose weights are kept, the training -ELBO fell to "
+            f"{last.train_neg_elbo:.2f} and that of validation rose to {last.neg_elbo:.2f}"
+        )
+    if start.settings.model.latent_size and best.mutual_information < LITTLE:
+        few = f"{counted(start.sentences, 'sentence')} may be too few: {CODE_PAYS:,} of the same kind would help"
+        advice = few if start.sentences < CODE_PAYS else "its sentences may have little in common that a code could say"
+        found.append(
+            f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}: {advice}. Without a code, "
+            "`seqvae train --preset lm` is as good; `--preset autoencoder-like` gives sentences back, at a worse bound"
+        )
+    return found
+
+
+def nothing_left(run: str, epoch: int, epochs: int) -> str:
+    """The line of a resume with nothing to do after `epoch` of `epochs`."""
+    if epoch < epochs:
+        return f"run {run} stopped early, after {epoch} of its {counted(epochs, 'epoch')}; more --epochs train on"
+    return f"run {run} has all its {counted(epochs, 'epoch')}; --epochs {epochs + 10} trains on"
