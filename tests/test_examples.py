@@ -73,6 +73,7 @@ def test_the_notebook_trains_with_the_default_settings_and_says_so() -> None:
 
 
 def test_the_losses_that_the_notebook_shows_approach_the_entropy() -> None:
+    from seqvae_cli.data.toy import build as toy_build
     from seqvae_cli.data.toy import language
 
     shown = "".join(
@@ -90,6 +91,7 @@ def test_the_notebook_runs_and_its_results_hold(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from seqvae_cli import Model
+    from seqvae_cli.data.toy import build as toy_build
     from seqvae_cli.data.toy import language
 
     monkeypatch.setattr(toy_build, "HELD_OUT", 100)
