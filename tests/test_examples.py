@@ -73,7 +73,6 @@ def test_the_notebook_trains_with_the_default_settings_and_says_so() -> None:
 
 
 def test_the_losses_that_the_notebook_shows_approach_the_entropy() -> None:
-    from seqvae_cli.data.toy import build as toy_build
     from seqvae_cli.data.toy import language
 
     shown = "".join(

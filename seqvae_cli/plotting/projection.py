@@ -38,6 +38,8 @@ NO_VALUE, NO_COLOR = "none", "#cccccc"
 """In place of the empty value of sentences without the label."""
 POINTS = 5000
 """Sentences in one picture, at most."""
+FEW = 300
+"""Sentences below which a map of the validation split shows too little."""
 FIRST = (1, 2)
 """The default components."""
 
@@ -118,6 +120,11 @@ class Reservoir:
 def colors(corpus: Corpus) -> tuple[str, ...]:
     """The colourings of a corpus: `length`, and the names of its labels, such as the hidden factors of toy."""
     return LENGTH, *corpus.label_names()
+
+
+def usual_split(corpus: Corpus) -> str:
+    """The split that a map shows: valid, which training has not read, or train where that has too few sentences."""
+    return "valid" if len(corpus.split("valid")) >= FEW else "train"
 
 
 def default_color(labels: Iterable[str]) -> str:

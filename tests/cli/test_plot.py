@@ -184,7 +184,7 @@ def test_the_latent_space_of_a_run_is_one_picture(plot: Plot) -> None:
     assert here() == ["tiny-run-latent.png"]
     first = Path("tiny-run-latent.png").read_bytes()
     assert first.startswith(PNG)
-    assert plot("tiny", "--latent", "--color", "length", "--split", "valid", "-o", "-", "-q") == (0, first, "")
+    assert plot("tiny", "--latent", "--color", "length", "--split", "train", "-o", "-", "-q") == (0, first, "")
     code, out, err = plot("--latent", "--split", "train", "--json", "-q", "-o", "x.svg")
     assert (code, err) == (0, "")
     answer = json.loads(out)

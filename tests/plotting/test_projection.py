@@ -137,6 +137,14 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     assert len(model.project().points) == len(tiny_corpus.split("valid"))
 
 
+def test_the_map_shows_the_validation_split_unless_it_is_small(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert projection.usual_split(tiny_corpus) == "train"
+    monkeypatch.setattr(projection, "FEW", len(tiny_corpus.split("valid")))
+    assert projection.usual_split(tiny_corpus) == "valid"
+
+
 def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Corpus]) -> None:
     model, corpus = toy
     assert projection.colors(corpus) == ("length", *corpus.info["toy"]["factors"])

@@ -54,7 +54,7 @@ def draw(
     tables: Tables,
 ) -> None:
     """Draws the KL of each dimension and the posterior means of one run."""
-    from seqvae_cli.plotting import latent
+    from seqvae_cli.plotting import latent, projection
 
     if len(names) > 1:
         several = data and any(map(names_a_file, names))
@@ -67,8 +67,10 @@ def draw(
         lines = _open(data, " ".join(["seqvae runs plot", *map(shlex.quote, names), "--latent --data"]), color, tables)
     else:
         refuse(tables.given(), "goes with --data alone", "add --data FILE")
-        split = _known(split)
+        _check_split(split)
     model = open_model(names[0] if names else None, None, "cpu", 0)
+    if not data and split is None:
+        split = projection.usual_split(model.corpus())
     output = picture_file.choose(output, f"{model.name}-latent", json)
     if lines is not None:
         means, labels = _of_files(model, lines, color, axes, _called(data or [])), lines.columns.labels
@@ -104,13 +106,11 @@ def _components(text: str | None) -> tuple[int, ...]:
     raise UsageError(f"components are {text[:40]!r}", "give two numbers, such as --components 3,4")
 
 
-def _known(split: str | None) -> str:
+def _check_split(split: str | None) -> None:
     from seqvae_cli.data.corpus import SPLITS
 
-    split = "valid" if split is None else split
-    if split not in SPLITS:
+    if split not in (None, *SPLITS):
         raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
-    return split
 
 
 def _open(data: list[str], command: str, color: str | None, tables: Tables) -> Lines:

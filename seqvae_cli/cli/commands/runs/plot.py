@@ -52,7 +52,10 @@ def plot(
     ] = False,
     split: Annotated[
         str | None,
-        typer.Option(help="Whose means: train, valid or test [default: valid].", rich_help_panel=LATENT),
+        typer.Option(
+            help="Whose means: train, valid or test [default: valid, or train where that has under 300 sentences].",
+            rich_help_panel=LATENT,
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
