@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -68,19 +68,23 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        holder = typer.Typer(rich_markup_mode=None, add_completion=False)
-        app: typer.Typer = importlib.import_module(COMMANDS[cmd_name].module).app
-        single = len(app.registered_commands) == 1 and not app.registered_groups
-        holder.add_typer(app, name=None if single else cmd_name)  # without a name its command joins the holder's
-        group = get_command(holder)
-        assert isinstance(group, TyperGroup)
-        (command,) = group.commands.values()
-        command.name = cmd_name
-        _finish(command)
-        assert isinstance(command, TyperCommand | TyperGroup)
-        return command
+        return _command(cmd_name) if cmd_name in COMMANDS else None
+
+
+@cache
+def _command(name: str) -> TyperCommand | TyperGroup:
+    """A command, made once a process."""
+    holder = typer.Typer(rich_markup_mode=None, add_completion=False)
+    app: typer.Typer = importlib.import_module(COMMANDS[name].module).app
+    single = len(app.registered_commands) == 1 and not app.registered_groups
+    holder.add_typer(app, name=None if single else name)  # without a name its command joins the holder's
+    group = get_command(holder)
+    assert isinstance(group, TyperGroup)
+    (command,) = group.commands.values()
+    command.name = name
+    _finish(command)
+    assert isinstance(command, TyperCommand | TyperGroup)
+    return command
 
 
 def _resolve(group: Any, resolve: Callable[..., Any], context: Any, arguments: list[str]) -> Any:
@@ -161,8 +165,9 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+@cache
 def program() -> TyperGroup:
-    """The whole command line, its commands not yet imported."""
+    """The whole command line, its commands not yet imported; made once a process."""
     app = typer.Typer(
         cls=Commands,
         rich_markup_mode=None,
