@@ -68,14 +68,15 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002
-        return _command(cmd_name) if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        return _command(cmd_name, importlib.import_module(COMMANDS[cmd_name].module).app)
 
 
 @cache
-def _command(name: str) -> TyperCommand | TyperGroup:
-    """A command, made once a process."""
+def _command(name: str, app: typer.Typer) -> TyperCommand | TyperGroup:
+    """The command of a module, made once a process."""
     holder = typer.Typer(rich_markup_mode=None, add_completion=False)
-    app: typer.Typer = importlib.import_module(COMMANDS[name].module).app
     single = len(app.registered_commands) == 1 and not app.registered_groups
     holder.add_typer(app, name=None if single else name)  # without a name its command joins the holder's
     group = get_command(holder)

@@ -71,7 +71,7 @@ def test_every_name_leads_to_a_command_that_exists_and_is_none_itself() -> None:
         (["sample", "--temp", "1"], "--temperature"),
         (["sample", "--gpu"], "--device"),
         (["sample", "--epochs", "1"], ""),
-        (["train", "--init", "x"], ""),
+        (["train", "--frobnicate", "x"], ""),
     ],
 )
 def test_an_option_of_another_name_is_answered_with_one_of_the_command(
