@@ -325,7 +325,8 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
                 state = "is missing" if found is None else f"has {found} bytes, not {size}"
                 raise DataError(f"{path / part} {state}", "prepare the corpus again")
     inspection.findings(info)
-    if not (path / "tokenizer.json").is_file() or not isinstance(info["vocabulary"], int):
+    tokenizer = "tokenizer.json" in digests and (path / "tokenizer.json").is_file()
+    if not tokenizer or not isinstance(info["vocabulary"], int):
         raise DataError(f"{path / 'tokenizer.json'} is missing", "prepare the corpus again")
     return info
 
