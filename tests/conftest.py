@@ -31,6 +31,7 @@ TINY = {
     "model.embed_size": 12,
     "model.hidden_size": 16,
     "model.latent_size": 4,
+    "train.adapt": False,
     "train.epochs": 2,
     "train.batch_size": 8,
     "runtime.device": "cpu",

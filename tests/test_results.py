@@ -14,6 +14,9 @@ from seqvae_cli.config import presets
 ROOT = Path(__file__).parents[1]
 ROWS: list[dict[str, Any]] = json.loads(quality.RESULTS.read_text(encoding="utf-8"))
 
+NAMED_THEN = {"large": "best"}
+"""Presets that had another name when their rows were made."""
+
 
 def test_the_tables_are_those_of_the_measured_rows() -> None:
     assert quality.tables(ROWS) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -28,7 +31,8 @@ def test_a_model_whose_paths_never_change_has_no_largest_jump() -> None:
 def test_a_row_agrees_with_itself(row: dict[str, Any]) -> None:
     assert row["preset"] in presets.names()
     assert row["command"].startswith(f"seqvae train --data {row['data']} --preset {row['preset']} --seed {row['seed']}")
-    assert f"run:{row['data']}-{row['preset']}-{row['seed']}@" in row["signature"]
+    preset = NAMED_THEN.get(row["preset"], row["preset"])
+    assert f"run:{row['data']}-{preset}-{row['seed']}@" in row["signature"]
     assert row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
     assert row["mutual_information"] <= row["rate"] + 0.05  # an estimate from samples
     assert row["iw_nll"] <= row["neg_elbo"] + 0.05

@@ -29,7 +29,7 @@ class Facts:
 
 
 def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
-    """The settings, by dotted key, that a preset's give way to on a training split; none where `train.adapt` is off."""
+    """The settings, by dotted key, that those of a preset give way to on a split; none without `train.adapt`."""
     train, model, objective = settings.train, settings.model, settings.objective
     if not train.adapt:
         return {}
@@ -38,8 +38,8 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
     if not small:
         return found
     scale = facts.sentences / FULL
-    epochs = round(train.epochs * scale**-0.15)
-    longer = epochs / train.epochs
+    longer = scale**-0.15
+    epochs = round(train.epochs * longer)
     return found | {
         "train.batch_size": max(4, 2 ** round(math.log2(train.batch_size * scale**0.35))),
         "train.epochs": epochs,

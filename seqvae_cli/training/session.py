@@ -41,7 +41,8 @@ def settle(
     if corpus is None:
         folder = settings.data or (initial.run.info["corpus"]["folder"] if initial else "")
         corpus = corpora.find(folder) if folder else corpora.latest()
-    layer = adapted(settings, facts(corpus))
+    # Of the preset alone: a training that gets more epochs later is the one that had them at once.
+    layer = adapted(layers.resolve(preset), facts(corpus)) if settings.train.adapt else {}
     return layers.resolve(preset, file, overrides, initial.layer(layer) if initial else layer), corpus
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.cli import app, boundary, display, eval_tables, tables
-from seqvae_cli.cli.commands import prepare
+from seqvae_cli.cli import app, boundary, corpus_report, display, eval_tables, tables
 from seqvae_cli.config import presets
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.evaluation.diagnosis import Diagnosis, Probe
@@ -173,7 +172,7 @@ def test_prepare(shown: Shown) -> None:
     }
     info = corpus.info | {"splits": splits, "types": 12_345_678, "name": "n" * 64}
     shown.on()
-    prepare._report(SimpleNamespace(corpus=corpora.Corpus(corpus.path, info), fresh=True), json=False)
+    corpus_report.report(SimpleNamespace(corpus=corpora.Corpus(corpus.path, info), fresh=True), json=False)
     shown.check("360000123", "720000246", "1048576", "67890", "n" * 64)
 
 
@@ -238,7 +237,8 @@ HUGE = dict.fromkeys(FIGURES, 123456.789) | {"iw_samples": 1_000_000, "active_un
 
 
 def test_eval(shown: Shown) -> None:
-    model: Any = SimpleNamespace(run=SimpleNamespace(name=LONG), latent_size=1024)
+    words = SimpleNamespace(has_words=False, noun="character")
+    model: Any = SimpleNamespace(run=SimpleNamespace(name=LONG), latent_size=1024, tokenizer=words)
     shown.on()
     eval_tables.evaluation(model, Evaluation("test", 10**7, 10**9, 0, HUGE, "signature"))
     shown.check("123456.79", "1024")
@@ -247,7 +247,15 @@ def test_eval(shown: Shown) -> None:
 def test_eval_diagnose(shown: Shown) -> None:
     numbers: dict[str, Any] = dict.fromkeys(("own", "shuffled", "prior", "rate", "mutual_information"), 123_456.789)
     probes = {"a-factor-with-a-name-as-long-as-that": Probe(1.0, 1.0)}
-    found = Diagnosis(10**7, 1024, rate_by_dimension=(1e5,) * 1024, active_units=1024, probes=probes, **numbers)
+    found = Diagnosis(
+        10**7,
+        1024,
+        rate_by_dimension=(1e5,) * 1024,
+        active_units=1024,
+        probes=probes,
+        left_out={"a-label": "1 value in test"},
+        **numbers,
+    )
     shown.on()
     eval_tables.diagnosis(found, 123_456.789)
     shown.check("123456.79", "100000.00", "1023")

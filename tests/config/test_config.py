@@ -172,7 +172,7 @@ def test_malformed_keys_are_typed_errors(key: str) -> None:
 
 @pytest.mark.parametrize("value", ["3", "[]", "text", ""])
 def test_a_group_is_no_setting(value: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train: is a group of settings, such as train\.epochs"):
+    with pytest.raises(DataError, match=r"train: is a group of settings, such as train\.adapt"):
         layers.resolve(file=written(tmp_path, f"train: {value}\n"))
 
 

@@ -114,7 +114,7 @@ def test_each_label_has_a_probe_or_a_reason(tiny_corpus: Corpus, tmp_path: Path)
     rows = [{"text": text, "who": text.split()[0], "all": "x", "row": i} for i, text in enumerate(tiny_text())]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options: dict[str, Any] = {"label": ["who", "all", "row"], "valid_fraction": 0.1, "test_fraction": 0.1}
-    corpus = prepare.prepare(path, tokenizer="whitespace", **options).corpus
+    corpus = prepare.prepare(path, tokenizer="whitespace", normalize="none", **options).corpus
     assert corpus.split("train").hash == tiny_corpus.split("train").hash
     found = diagnose(api.load("tiny-run").network, corpus, "train")
     assert list(found.probes) == ["who"]

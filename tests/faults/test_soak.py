@@ -24,7 +24,7 @@ SECONDS = 30 * 60 if FULL else 4
 TRAIN = ["--data", "toy", "--batch-size", "16", "--hidden-size", "64", "--embed-size", "32", "--latent-size", "8"]
 TRAIN += ["--patience", "0", "--threads", "1", "--set", "train.save_every=0.01", "--set", "train.early_stop=0"]
 # Nothing that depends on how many epochs there will be: that is not known before the end.
-TRAIN += ["--lr-schedule", "plateau", "--pretrain", "0", "--kl-schedule", "none"]
+TRAIN += ["--lr-schedule", "plateau", "--pretrain", "0", "--kl-schedule", "none", "--no-adapt"]
 ENDLESS = ["--epochs", "100000"]
 
 

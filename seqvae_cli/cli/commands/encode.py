@@ -69,7 +69,7 @@ def encode(
 
         seqvae encode "stock prices rose" "the president resigned"
         seqvae encode sentences.txt -o codes.npy
-        seqvae encode reviews.csv --text review_text --label sentiment -o codes.tsv
+        seqvae encode reviews.csv --label sentiment -o codes.tsv
         cat sentences.txt | seqvae encode - | jq -c .mean
     """
     if output == Path("-"):
