@@ -214,7 +214,8 @@ def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     (tmp_path / "docs").mkdir()
-    (tmp_path / "sentences.txt").write_text("\n".join(tiny_text()) + "\n")
+    rows = [f'"{text}",{text.split()[1]}' for text in tiny_text()]
+    (tmp_path / "reviews.csv").write_text("\n".join(["review_text,sentiment", *rows]) + "\n")
     smaller = {"prepare toy": ["--sentences", "200"], "train": [*SMALL, "--epochs", "2"], "eval": ["--samples", "2"]}
     done = []
     for line, output in (pair for block in blocks(README, "") for pair in shown(block)):
@@ -232,7 +233,7 @@ def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatc
         if words[0] == "eval":
             made = iter(labels(answer.lines))
             assert all(label in made for label in labels(output)), "rows that eval does not print, or in another order"
-    assert done.count("interpolate") >= 3
+    assert done.count("interpolate") >= 2
     assert done.count("train") == 2
 
 

@@ -31,7 +31,8 @@ def sizes(event: StartEvent) -> str:
     batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
     parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
     if model.latent_size and free:
-        parts.append(f"{free:.2g} free nats")
+        fade = event.settings.objective.free_bits_fade
+        parts.append(f"{free:.2g} free nats" + (" that fall to 0" if fade < 1 else ""))
     if train.unknown:
         parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
     if train.early_stop:

@@ -2,7 +2,8 @@
 
 A preset gives batches, epochs, phases, dropout and free bits for `FULL` sentences and more, the sizes of `toy` and the
 Penn Treebank. A smaller corpus gets smaller batches and more epochs, so that it has enough steps; more dropout, since
-it is read more often; and fewer free bits, which fall to 0 towards the end: nats that say nothing are given back.
+it is read more often. Its free bits fall to 0 towards the end: the code learns to say something with them, and nats
+that do not pay are given back.
 docs/settings.md has the rule as a table, with what it was chosen by.
 """
 
@@ -46,8 +47,7 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
         "train.pretrain": train.pretrain * longer,
         "objective.kl_hold": objective.kl_hold * longer,
         "objective.kl_warmup": objective.kl_warmup * longer,
-        "objective.free_bits_total": objective.free_bits_total * (1 - small * 4 / 7),
-        "objective.free_bits_fade": 0.3,
+        "objective.free_bits_fade": 1 - 0.7 * small,
         "model.dropout": max(model.dropout, 0.35 + 0.3 * small),
         "train.early_stop": train.early_stop or max(5, epochs // 4),
     }

@@ -34,9 +34,28 @@ from tests.faults.test_fuzzing_runs import go_on
 __all__ = ["fuzzed_home", "no_disk"]  # fixtures
 
 GONE = object()
-VALUES: list[Any] = [GONE, None, -1, 10**400, ""]
+VALUES: list[Any] = [GONE, -1]
 if FULL:
-    VALUES += [True, 0, 1, 2, 2**63, 0.5, 1e-320, 1e308, float("nan"), float("inf"), "1", "..", "/x", "a\0b", "\ud800"]
+    VALUES += [
+        None,
+        10**400,
+        "",
+        True,
+        0,
+        1,
+        2,
+        2**63,
+        0.5,
+        1e-320,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "1",
+        "..",
+        "/x",
+        "a\0b",
+        "\ud800",
+    ]
     VALUES += [[], {}, [0], {"a": 1}, [[]], "x" * 100]
 
 
@@ -71,7 +90,7 @@ def read_all(readers: tuple[Callable[[], object], ...]) -> None:
 
 
 @pytest.mark.row(29)
-@pytest.mark.parametrize("name", ["corpus.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["corpus.json", *(["tokenizer.json"] if FULL else [])])
 def test_each_field_of_a_corpus(fuzzed_home: Path, home: Path, name: str, count_tries: CountTries) -> None:
     (original,) = (fuzzed_home / "corpora").iterdir()
     path, members = home / "corpora" / original.name, content(original)
@@ -87,7 +106,9 @@ def test_each_field_of_a_corpus(fuzzed_home: Path, home: Path, name: str, count_
 
 
 @pytest.mark.row(29)
-@pytest.mark.parametrize("name", ["run.json", "training.json", "manifest.json", "metrics.jsonl", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "manifest.json", *(["training.json", "metrics.jsonl", "tokenizer.json"] if FULL else [])]
+)
 def test_each_field_of_a_run(fuzzed_home: Path, home: Path, name: str, count_tries: CountTries) -> None:
     shutil.copytree(fuzzed_home / "corpora", home / "corpora")
     made, path = corpus.find("few"), home / "runs" / "half"
