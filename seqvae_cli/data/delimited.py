@@ -49,19 +49,22 @@ class Dialect(csv.Dialect):
 def dialect_of(start: str, delimiters: tuple[str, ...] = DELIMITERS) -> Dialect:
     """The dialect of a table that begins with `start`: the one in which its rows have as many fields as its header.
 
-    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows; of several
-    delimiters the one that gives most fields. Where none fits, the delimiter that the first line has most of, so that
-    the first row that differs is told.
+    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows; but quotes around
+    every name of the header are no text. Of several delimiters the one that gives most fields. Where none fits, the
+    delimiter that the first line has most of, so that the first row that differs is told.
     """
     start = start[:SAMPLE]
+    first = start.partition("\n")[0]
     fitting: list[tuple[int, Dialect]] = []
     for delimiter in delimiters:
-        dialects = [Dialect(delimiter, quotes) for quotes in QUOTES if quotes.get("escapechar", "") in start]
+        names = first.rstrip("\r").split(delimiter)
+        quoted = all(len(name) > 1 and name[0] == name[-1] == '"' for name in names)
+        ways = [quotes for quotes in QUOTES if not (quoted and "quoting" in quotes)]
+        dialects = [Dialect(delimiter, quotes) for quotes in ways if quotes.get("escapechar", "") in start]
         shapes = [(shape, dialect) for dialect in dialects if (shape := _shape(start, dialect))]
         if shapes:
             (fields, _), dialect = max(shapes, key=lambda found: found[0][1])
             fitting.append((fields, dialect))
-    first = start.partition("\n")[0]
     frequent = max(delimiters, key=first.count)
     if not fitting:
         return Dialect(frequent, QUOTES[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqvae_cli.data import compression
@@ -218,6 +218,7 @@ def test_the_limit_of_csv_fields_stays_that_of_the_process(tmp_path: Path) -> No
     ),
     st.sampled_from(",;\t|"),
 )
+@example(rows=[[",\n", ""]], delimiter=",")
 def test_what_csv_writes_is_read_back(rows: list[list[str]], delimiter: str) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")

@@ -366,7 +366,7 @@ def test_a_language_model_does_not_begin_as_an_autoencoder(tiny_corpus: Corpus) 
 def test_stopping_and_resuming_equals_never_having_stopped(
     tiny_corpus: Corpus, settings: dict[str, Any], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", 20)
+    monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", 5)
     quiet = new_run(tiny_corpus, "quiet", train__epochs=3, **settings)
     fit(quiet, tiny_corpus)
     asked = [0]
