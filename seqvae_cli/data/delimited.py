@@ -49,9 +49,9 @@ class Dialect(csv.Dialect):
 def dialect_of(start: str, delimiters: tuple[str, ...] = DELIMITERS) -> Dialect:
     """The dialect of a table that begins with `start`: the one in which its rows have as many fields as its header.
 
-    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows; but quotes around
-    every name of the header are no text. Of several delimiters the one that gives most fields. Where none fits, the
-    delimiter that the first line has most of, so that the first row that differs is told.
+    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows; but quotes
+    around every name of the header are no text. Of several delimiters the one that gives most fields. Where none fits,
+    the delimiter that the first line has most of, so that the first row that differs is told.
     """
     start = start[:SAMPLE]
     first = start.partition("\n")[0]
