@@ -11,6 +11,7 @@ import pytest
 
 from seqvae_cli.data import inspection
 from seqvae_cli.data.inspection import Inspector
+from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.repeats import fingerprint
 from seqvae_cli.data.segments import ends_inside
 from seqvae_cli.data.toy.build import prepare_toy
@@ -157,7 +158,8 @@ def test_files_of_our_own_have_the_findings_they_deserve(tmp_path: Path) -> None
     assert prepared(reviews, tokenizer="word").corpus.findings == []
 
     def found(name: str, tokenizer: str) -> list[str]:
-        return [finding.kind for finding in prepared(OWN / name, tokenizer=tokenizer).corpus.findings]
+        made = prepared(OWN / name, tokenizer=tokenizer, reading=Reading("txt"))  # tables, taken as lines
+        return [finding.kind for finding in made.corpus.findings]
 
     assert found("german.txt", "word") == ["repeated", "leaked"]
     assert found("chinese.txt", "char") == ["repeated", "leaked"]

@@ -16,6 +16,7 @@ from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import (
+    FULL,
     as_ordinary_user,
     assert_one_line,
     command,
@@ -83,6 +84,7 @@ PROGRAM runs doctor
 
 
 @pytest.mark.row(5)
+@pytest.mark.skipif(not FULL, reason="six processes on a disk of its own: make faults")
 def test_a_disk_that_fills_up_while_training_keeps_the_checkpoint_before(trained_home: Path, tmp_path: Path) -> None:
     """A real one of 1 MB: the first epoch can be saved, the next cannot."""
     disk = tmp_path / "disk"

@@ -104,7 +104,7 @@ def test_too_little_memory_to_begin_with_is_told(trained_home: Path, loaded: int
 
 
 @pytest.mark.row(23)
-@pytest.mark.parametrize(("arguments", "lower"), some(HUNGRY, 2), ids=lambda value: value[0] if len(value) > 9 else "")
+@pytest.mark.parametrize(("arguments", "lower"), some(HUNGRY, 1), ids=lambda value: value[0] if len(value) > 9 else "")
 def test_out_of_memory_says_what_to_lower(trained_home: Path, loaded: int, arguments: list[str], lower: str) -> None:
     before = snapshot(trained_home)
     result = seqvae_process(*arguments, preexec_fn=memory_limit(loaded + GIGABYTE))

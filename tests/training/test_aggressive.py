@@ -89,6 +89,7 @@ def test_an_aggressive_phase_begins_after_pretraining_and_ends_when_the_mutual_i
         return real(learner, batches, clock, number)
 
     monkeypatch.setattr(aggressive, "train_encoder", watched)
+    monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", 5)
     told = [3.0, 1.0, 2.0, 1.5, 2.5][1 - pretrain :]  # epoch 1 of pretraining says nothing of the rest
     validate = Trainer.validate
     monkeypatch.setattr(
