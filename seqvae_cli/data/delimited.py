@@ -49,9 +49,10 @@ class Dialect(csv.Dialect):
 def dialect_of(start: str, delimiters: tuple[str, ...] = DELIMITERS) -> Dialect:
     """The dialect of a table that begins with `start`: the one in which its rows have as many fields as its header.
 
-    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows; but quotes
-    around every name of the header are no text. Of several delimiters the one that gives most fields. Where none fits,
-    the delimiter that the first line has most of, so that the first row that differs is told.
+    Of several quotings the one that gives most rows, since a quote that is never closed swallows rows. Where quotes
+    enclose every name of the header, they are read as quotes, not as text. Of several delimiters the one that gives
+    most fields. Where none fits, the delimiter that the first line has most of, so that the error names the first row
+    that differs.
     """
     start = start[:SAMPLE]
     first = start.partition("\n")[0]
@@ -182,7 +183,7 @@ def _header(row: list[str], where: str) -> list[str]:
     if any(is_number(name) for name in names) or any(len(name) > MAX_HEADER for name in names):
         shown = ", ".join(names)
         raise DataError(
-            f"{where} is no header, with the names of the columns: {shown[:60]}{'…' * (len(shown) > 60)}",
+            f"{where} should be a header, the names of the columns, and is: {shown[:60]}{'…' * (len(shown) > 60)}",
             "put a line with their names before the first row",
         )
     if len(names) > MAX_COLUMNS:

@@ -29,7 +29,7 @@ _JSON_DOCUMENT = re.compile(r'\s*(?:\[\s*\{\s*"|\{[ \t]*\n\s*"[^"\n]*"\s*:)')
 
 
 def refuse(start: str, label: str, command: str, text_option: str = "--text") -> None:
-    """Raises `DataError` where the text that begins with `start` is no sentence a line, but a table or JSON.
+    """Raises `DataError` where the text that begins with `start` is a table or JSON.
 
     label: its name in the message. command: what the hint calls, such as `seqvae prepare`. text_option: its option that
     names the column of the text.

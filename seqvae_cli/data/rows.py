@@ -10,7 +10,7 @@ from collections.abc import Iterable
 ROWS = 0.8
 """Share of lines with the same number of columns from which on a text is a table."""
 MOST_COLUMNS = 100
-"""Columns of a row from which on there is no difference."""
+"""Columns of a row that are counted, at most."""
 
 _JSON = re.compile(
     r"""

@@ -31,7 +31,7 @@ WRAPPED_WIDTH = 40, 120
 BLANK = 0.05
 """Share of blank lines from which on they separate the paragraphs of a text whose lines are narrow."""
 MOST_WIDTH = 1_000
-"""Characters of a line from which on there is no difference."""
+"""Characters of a line that are counted, at most."""
 
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Letters of Chinese and Japanese, as a class of regular expressions."""
@@ -49,7 +49,7 @@ _NO_SPACE = re.compile(f"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")
 
 
 def check(mode: str | int, language: str | None) -> None:
-    """Raises `UsageError` for an unknown mode, and for a language that is no code or has nothing to split."""
+    """Raises `UsageError` for an unknown mode, for a malformed language code, and for a language with mode "line"."""
     if mode not in MODES:
         raise UsageError(f"sentences of text cannot be {str(mode)[:40]!r}", f"choose {', '.join(MODES)}")
     if language is not None and mode == "line":

@@ -81,7 +81,7 @@ def figure(name: str, lines: Lines, means: Means) -> Figure:
         left.plot(epoch, 1.025, "k*", markersize=10, transform=left.get_xaxis_transform(), clip_on=False)
         note += f", weights of epoch {epoch} (★)"
     _titles(right, "Posterior means", "")
-    # Below the title: beside it there is no room for a long name of a file.
+    # Below the title: a long name of a file would run into it.
     place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
     right.annotate(note, (0, 1), fontsize=9, color="#555555", **place)
     fig.suptitle(name)

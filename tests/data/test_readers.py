@@ -179,7 +179,7 @@ def test_empty_and_overlong_texts_are_dropped_or_kept_empty(tmp_path: Path) -> N
         ("a.csv", 'id,review,stars\n1,"a\nb",5\n2,"b,3\n3,c,1\n', "line 4: a quotation mark opens here, and is never"),
         ("a.csv", 'id,review,stars\n1,"a",5\n2,"b" c,1\n3,c,d,1\n', "line 3: a quotation mark stands"),
         ("a.csv", 'id,review,stars\n1,"' + "a\n" * 600_000, "line 2: a field of over 1 MiB begins here"),
-        ("a.csv", "1,good,5\n2,bad,1\n", "line 1 is no header, with the names of the columns: 1, good, 5"),
+        ("a.csv", "1,good,5\n2,bad,1\n", "line 1 should be a header, the names of the columns, and is: 1, good, 5"),
         ("a.csv", "id,review,id\n", "line 1: two columns have the name 'id'"),
         ("a.csv", ",".join(f"c{i}" for i in range(10_001)) + "\n", "line 1 has 10,001 columns, 10,000 are the most"),
         ("a.jsonl", json.dumps(dict.fromkeys(map(str, range(10_001)))), "line 1 has 10,001 keys"),
