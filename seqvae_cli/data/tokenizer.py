@@ -162,7 +162,7 @@ class Tokenizer:
         return self._rule.join(pieces)
 
     def same_text(self, first: Iterable[int], second: Iterable[int]) -> bool:
-        """Whether two lists of ids stand for the same text. Subwords can spell one text in several ways; words cannot."""
+        """Whether two lists of ids are the same text: subwords can spell one in several ways, words cannot."""
         return not self.has_words and self.decode(first) == self.decode(second)
 
     def to_json(self) -> dict[str, Any]:
