@@ -54,7 +54,7 @@ COLUMNS = (
 PHASES = {AUTOENCODER: "autoenc", ANNEALING: "↗ {:.2f}", "": "{:.2f}"}
 """What the column of the KL weight shows in each phase."""
 
-LEGEND = "autoenc: without the KL yet · ↗: the KL weight rises · later bounds compare"
+LEGEND = "autoenc: no KL yet · ↗: the KL weight rises"
 
 
 @dataclass(frozen=True)
