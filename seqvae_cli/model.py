@@ -64,7 +64,6 @@ class Encoder(RecurrentModule):
         size, width = settings.encoder_size or settings.hidden_size, settings.summary_size
         layers = settings.encoder_layers
         self.add_recurrent(settings.cell, settings.embed_size, size, layers, settings.bidirectional, device=device)
-        self.dropout = nn.Dropout(settings.encoder_dropout)
         self.pooling = POOLINGS[settings.pooling]
         self.words = linear(settings.embed_size, width, device, bias=False) if self.pooling.with_words else None
         self.kind = POSTERIORS[settings.posterior]
@@ -73,7 +72,7 @@ class Encoder(RecurrentModule):
             self.add_module(name, linear(width, numbers, device))
 
     def forward(self, batch: Batch) -> Posterior:
-        return self.posterior(self.dropout(self.summary(self.dropout(self.embedding(batch.tokens)), batch)))
+        return self.posterior(self.summary(self.embedding(batch.tokens), batch))
 
     def of_embeddings(self, inputs: Tensor) -> Posterior:
         """q(z|x) of sequences of any embeddings [B, T, E], not only those of words."""

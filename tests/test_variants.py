@@ -62,18 +62,21 @@ every_prior = pytest.mark.parametrize("prior", [*PRIOR_SETTINGS])
 
 ENCODERS = [{"pooling": p, "bidirectional": b} for p in POOLINGS for b in (False, True)]
 OUTPUTS = [{"tied": t, "shortlist": s} for t in (False, True) for s in (0, 5)]
+PARTS = ("posterior", "concentration"), ("prior", "components"), ("pooling", "bidirectional"), ("tied", "shortlist")
+"""The settings of a posterior, a prior, an encoder and an output."""
 
 
 def combinations() -> Iterator[dict[str, Any]]:
-    """All that the tables allow, without repetition: the smallest code, which differs in shapes alone, is tried with
-    one encoder, a language model, which has no encoder, with none, and cells but the first with one posterior."""
+    """Every posterior with every prior and encoder; with each output, every two of them. The smallest code, which
+    differs in shapes alone, is tried with one encoder, a language model, which has no encoder, with none, and cells
+    but the first with one posterior."""
     for cell, encoder in itertools.product([*CELLS][1:], ENCODERS):
         yield {"cell": cell, "latent_size": 3, "decoder_layers": 2, "weight_drop": 0.3} | encoder
-    for posterior, prior, output in itertools.product(POSTERIOR_SETTINGS.values(), PRIOR_SETTINGS.values(), OUTPUTS):
-        for encoder in ENCODERS:
-            yield posterior | prior | {"latent_size": 3} | encoder | output
+    for i, (posterior, prior) in enumerate(itertools.product(POSTERIOR_SETTINGS.values(), PRIOR_SETTINGS.values())):
+        for j, encoder in enumerate(ENCODERS):
+            yield posterior | prior | {"latent_size": 3} | encoder | OUTPUTS[(i + j) % len(OUTPUTS)]
         smallest = 1 if posterior["posterior"] == "gaussian" else 2
-        yield posterior | prior | {"latent_size": smallest} | ENCODERS[0] | output
+        yield posterior | prior | {"latent_size": smallest} | ENCODERS[0] | OUTPUTS[i % len(OUTPUTS)]
     for output in OUTPUTS:
         yield {"latent_size": 0} | output
 
@@ -107,6 +110,18 @@ def test_the_combinations_leave_out_no_entry() -> None:
     for setting, table in TABLES.items():
         default = ModelSettings.model_fields[setting].default
         assert {tried.get(setting, default) for tried in combinations()} == table.keys(), setting
+
+
+def test_the_combinations_leave_out_no_pair() -> None:
+    tried = [tuple(tuple(one.get(key) for key in part) for part in PARTS) for one in combinations()]
+    every = [POSTERIOR_SETTINGS.values(), PRIOR_SETTINGS.values(), ENCODERS, OUTPUTS]
+    for (i, first), (j, second) in itertools.combinations(enumerate(every), 2):
+        pairs = {
+            (tuple(a.get(key) for key in PARTS[i]), tuple(b.get(key) for key in PARTS[j]))
+            for a in first
+            for b in second
+        }
+        assert pairs <= {(one[i], one[j]) for one in tried}
 
 
 BATCH = collate([np.array(ids) for ids in ([4, 5, 6, 7, 8], [9], [10, 11, 12, 3], [5, 5, 4])])

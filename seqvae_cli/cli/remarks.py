@@ -41,7 +41,7 @@ def sizes(event: StartEvent) -> str:
 
 
 def collapse_hint(event: CollapseEvent) -> str:
-    """What keeps the latent code in use and is not among the settings of the run already."""
+    """What keeps the latent code in use: more sentences, where they are few, and what the run does not do already."""
     model, objective, train = event.settings.model, event.settings.objective, event.settings.train
     held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
     floor = objective.free_bits or objective.free_bits_total or objective.min_rate or objective.target_rate
@@ -55,8 +55,14 @@ def collapse_hint(event: CollapseEvent) -> str:
         "--aggressive": not train.aggressive,
     }
     absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
-    opening = "the KL is held up but carries no information; a" if held else "a"
-    return f"{opening} new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
+    held_up = "the KL is held up but carries no information; " if held else ""
+    few = f"{too_few(event.sentences)}; " if event.sentences < CODE_PAYS else ""
+    return f"{held_up}{few}a new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
+
+
+def too_few(sentences: int) -> str:
+    """Why a code says little on a small training split, and how many sentences help."""
+    return f"{counted(sentences, 'sentence')} may be too few for a code: {CODE_PAYS:,} of the same kind would help"
 
 
 def summary(event: EndEvent) -> str:
@@ -78,8 +84,8 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
             f"{last.train_neg_elbo:.2f} and that of validation rose to {last.neg_elbo:.2f}"
         )
     if start.settings.model.latent_size and best.mutual_information < LITTLE:
-        few = f"{counted(start.sentences, 'sentence')} may be too few: {CODE_PAYS:,} of the same kind would help"
-        advice = few if start.sentences < CODE_PAYS else "its sentences may have little in common that a code could say"
+        unlike = "its sentences may have little in common that a code could say"
+        advice = too_few(start.sentences) if start.sentences < CODE_PAYS else unlike
         found.append(
             f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}: {advice}. Without a code, "
             "`seqvae train --preset lm` is as good; `--preset autoencoder-like` gives sentences back, at a worse bound"

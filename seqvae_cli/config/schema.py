@@ -64,9 +64,6 @@ class ModelSettings(_Section):
         "rotary)",
     )
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder's recurrent layers")
-    encoder_dropout: float = Field(
-        0.0, ge=0, lt=1, description="dropout rate of the words that the encoder reads and of its summary"
-    )
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
         0.0, ge=0, lt=1, description="share of the decoder's recurrent weights dropped at each step"

@@ -91,6 +91,8 @@ class CollapseEvent:
     epoch: int
     rate: float
     mutual_information: float
+    sentences: int
+    """Of the training split: few of them may not pay for a code."""
     settings: Settings
     """Those of the run, phases shortened: what may help is what they lack."""
 

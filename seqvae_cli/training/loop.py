@@ -291,7 +291,8 @@ class Trainer:
             aggressive.update_phase(state, event.mutual_information)
         if annealed and not state.collapsed and self.settings.model.latent_size and self.collapsed(event):
             state.collapsed = True
-            yield CollapseEvent(event.epoch, event.rate, event.mutual_information, self.settings)
+            sentences = len(self.train_split)
+            yield CollapseEvent(event.epoch, event.rate, event.mutual_information, sentences, self.settings)
         if schedule.count_epoch(self.settings.train, state, improved=event.best, annealed=annealed):
             self.reload_best()
             yield PlateauEvent(state.epoch, state.learning_rate, state.best_epoch)
