@@ -21,8 +21,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import PROGRAM, machine
+from benchmarks.measure import PROGRAM, machine, overrides
 from benchmarks.quality import answer, markdown
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.training import session
 
 RESULTS = Path(__file__).with_name("own_text.json")
 SIZES = "100,300,1000,3000,10000,32000"
@@ -33,7 +35,15 @@ KEPT = ("sentences", "tokens", "iw_nll", "neg_elbo", "rate", "mutual_information
 SMALL_RATE = 0.5
 """Nats a sentence that a code may cost where the corpus is too small for one."""
 TEST = 1000
-"""Sentences of the test split, at most, and a fifth of those a text has."""
+"""Sentences of the test split, at most; a text gives at most a fifth of its lines."""
+KEY = ("text", "tokenizer", "size", "preset", "seed")
+"""What tells a row from the others."""
+
+
+def named(source: str) -> tuple[str, str]:
+    """The name of a text and its tokenizer, from FILE[:TOKENIZER]."""
+    path, _, tokenizer = source.partition(":")
+    return Path(path).stem, tokenizer or "word"
 
 
 def splits(text: Path, size: int) -> dict[str, list[str]] | None:
@@ -49,7 +59,7 @@ def splits(text: Path, size: int) -> dict[str, list[str]] | None:
 
 def prepared(source: str, size: int) -> str | None:
     """Prepares `size` training sentences of a source; the folder of the corpus, None where it has too few."""
-    path, _, tokenizer = source.partition(":")
+    path, tokenizer = source.partition(":")[0], named(source)[1]
     if path == "toy":
         done = answer("prepare", "toy", "--sentences", size, "--name", f"toy-{size}", "--json")
         return str(done["folder"] if "folder" in done else done["path"])
@@ -59,8 +69,8 @@ def prepared(source: str, size: int) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for split, lines in found.items():
             Path(folder, f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        name = f"{Path(path).stem}-{size}".lower()
-        done = answer("prepare", folder, "--name", name, "--tokenizer", tokenizer or "word", "--json")
+        name = f"{Path(path).stem}-{tokenizer}-{size}".lower()
+        done = answer("prepare", folder, "--name", name, "--tokenizer", tokenizer, "--json")
     return str(done["path"])
 
 
@@ -69,18 +79,23 @@ def measured(source: str, size: int, preset: str, seed: int, extra: list[str]) -
     folder = prepared(source, size)
     if folder is None:
         return None
-    name = f"own-{Path(source.partition(':')[0]).stem}-{size}-{preset}-{seed}".lower()
+    text, tokenizer = named(source)
+    name = f"own-{text}-{tokenizer}-{size}-{preset}-{seed}".lower()
+    given = overrides([*extra, f"seed={seed}"])
+    wanted = session.settle(preset, overrides=given, corpus=corpora.find(Path(folder).name))[0].model_dump()
     options = [part for one in extra for part in ("--set", one)]
     command = ["train", "--data", Path(folder).name, "--preset", preset, "--seed", str(seed), *options]
     there = answer("runs", "show", name, "--json")
+    if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
+        raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")
     if there is None or there["status"] != "finished":
         how = ["--resume", name] if there is not None else [*command[1:], "--name", name]
         subprocess.run([*PROGRAM, "-q", "train", *how], check=True, stdout=subprocess.DEVNULL)
     shown = answer("runs", "show", name, "--json")
     figures = answer("eval", name, "--samples", SAMPLES, "--json")
     return {
-        "text": Path(source.partition(":")[0]).stem,
-        "tokenizer": source.partition(":")[2] or "word",
+        "text": text,
+        "tokenizer": tokenizer,
         "size": size,
         "preset": preset,
         "seed": seed,
@@ -106,9 +121,10 @@ def verdict(default: dict[str, Any], control: dict[str, Any]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown: the default beside `lm`, a line for each text, size and seed."""
-    found = {(row["text"], row["size"], row["seed"], row["preset"]): row for row in rows}
+    found = {(row["text"], row["tokenizer"], row["size"], row["seed"], row["preset"]): row for row in rows}
     head = [
         "text",
+        "tokens",
         "sentences",
         "seed",
         "`lm`: NLL",
@@ -121,12 +137,20 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         "missing",
     ]
     body = []
-    for text, size, seed, preset in sorted(found):
-        default, control = found[text, size, seed, preset], found.get((text, size, seed, "lm"))
+    for text, tokenizer, size, seed, preset in sorted(found):
+        default = found[text, tokenizer, size, seed, preset]
+        control = found.get((text, tokenizer, size, seed, "lm"))
         if preset == "lm" or control is None:
             continue
         keys = ("iw_nll", "neg_elbo", "rate", "mutual_information")
-        cells = [text, f"{size:,}", str(seed), f"{control['iw_nll']:.2f}", *(f"{default[key]:.2f}" for key in keys)]
+        cells = [
+            text,
+            tokenizer,
+            f"{size:,}",
+            str(seed),
+            f"{control['iw_nll']:.2f}",
+            *(f"{default[key]:.2f}" for key in keys),
+        ]
         cells += [f"{default['best_epoch']} of {default['epochs']}", f"{default['seconds']:.0f}"]
         body.append([*cells, verdict(default, control) or "-"])
     return markdown(head, body)
@@ -146,15 +170,15 @@ def main() -> None:
     for size in map(int, arguments.sizes.split(",")):
         for source in arguments.texts:
             for preset in PRESETS:
-                key = Path(source.partition(":")[0]).stem, size, preset, arguments.seed
-                if any((row["text"], row["size"], row["preset"], row["seed"]) == key for row in rows):
+                key = *named(source), size, preset, arguments.seed
+                if any(tuple(row[part] for part in KEY) == key for row in rows):
                     print(f"{' '.join(map(str, key))}: its row is there already", file=sys.stderr)
                     continue
                 if (row := measured(source, size, preset, arguments.seed, arguments.set)) is None:
                     print(f"{source} cannot give {size} training sentences", file=sys.stderr)
                     break
                 rows.append(row)
-                rows.sort(key=lambda row: (row["text"], row["size"], row["preset"], row["seed"]))
+                rows.sort(key=lambda row: tuple(row[part] for part in KEY))
                 path.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.table:
         print("\n".join(table(rows)))

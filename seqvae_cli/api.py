@@ -117,6 +117,7 @@ class Model(TextModel):
             samples=samples,
             elbo_samples=elbo_samples,
             seed=seed,
+            unk=self.unk,
             precision=self.precision,
             stage=stage,
         )
@@ -140,9 +141,8 @@ class Model(TextModel):
     ) -> Quality:
         """The figures of `count` samples beside the real sentences of a split."""
         check_counts(count=(count, 2), seed=(seed, 0))
-        return quality(
-            self.network, self.corpus(), split, count=count, seed=seed, precision=self.precision, stage=stage
-        )
+        options: dict[str, Any] = {"count": count, "seed": seed, "unk": self.unk, "precision": self.precision}
+        return quality(self.network, self.corpus(), split, stage=stage, **options)
 
     def path_quality(
         self,
@@ -159,7 +159,7 @@ class Model(TextModel):
         """
         self.require_latent()
         check_counts(pairs=(pairs, 1), steps=(steps, 2), seed=(seed, 0))
-        options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed}
+        options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed, "unk": self.unk}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
 
     def project(

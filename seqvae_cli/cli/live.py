@@ -151,7 +151,9 @@ class TrainingView:
                 display.warn(
                     f"epoch {event.epoch}: the posterior is collapsing: KL is {event.rate:z.3f} nats a sentence, "
                     f"mutual information {event.mutual_information:z.3f}",
-                    remarks.collapse_hint(event) if self.collapses == 1 else "",
+                    remarks.collapse_hint(self._start_event, event)
+                    if self.collapses == 1 and self._start_event
+                    else "",
                 )
             case WarningEvent():
                 display.warn(event.message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from seqvae_cli.errors import counted
 from seqvae_cli.training.events import CollapseEvent, EndEvent, EvalEvent, StartEvent
 
@@ -9,8 +11,8 @@ OVERFIT = 0.01
 """Share by which the last validation -ELBO is above the best one where a training overfits."""
 LITTLE = 0.5
 """Nats of mutual information below which a code says little."""
-CODE_PAYS = 3_000
-"""Sentences from which on a code paid for itself on most texts: docs/results.md."""
+FEW = 3_000
+"""Sentences below which more of them are the first thing to try."""
 
 REMEDIES = 3
 """Remedies that a hint names, at most."""
@@ -27,12 +29,13 @@ def phases(event: StartEvent) -> str:
 
 def sizes(event: StartEvent) -> str:
     """What follows from the size of the corpus, in one line."""
-    model, train, free = event.settings.model, event.settings.train, event.settings.objective.free_bits_total
+    model, train = event.settings.model, event.settings.train
+    free, each = event.settings.objective.free_bits_total, event.settings.objective.free_bits
     batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
     parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
-    if model.latent_size and free:
-        fade = event.settings.objective.free_bits_fade
-        parts.append(f"{free:.2g} free nats" + (" that fall to 0" if fade < 1 else ""))
+    if model.latent_size and (free or each):
+        nats = f"{free:.2g} free nats" if free else f"{each:.2g} free nats a dimension"
+        parts.append(nats + (" that fall to 0" if event.settings.objective.free_bits_fade < 1 else ""))
     if train.unknown:
         parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
     if train.early_stop:
@@ -40,7 +43,7 @@ def sizes(event: StartEvent) -> str:
     return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
 
 
-def collapse_hint(event: CollapseEvent) -> str:
+def collapse_hint(start: StartEvent, event: CollapseEvent) -> str:
     """What keeps the latent code in use: more sentences, where they are few, and what the run does not do already."""
     model, objective, train = event.settings.model, event.settings.objective, event.settings.train
     held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
@@ -48,7 +51,8 @@ def collapse_hint(event: CollapseEvent) -> str:
     constant = model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
     remedies = {
         "--beta 1": objective.beta > 1 and not objective.target_rate,
-        "--pretrain 3": not train.pretrain,
+        "--free-bits-fade 1": bool(floor) and objective.free_bits_fade < 1 and not held,
+        "--pretrain 3": not train.pretrain and not start.initial,  # it would throw the decoder away
         "--free-bits-total 7": not floor and not held,
         "--min-rate 5": not (objective.min_rate or objective.target_rate or constant or held),
         "--word-dropout 0.25": not model.word_dropout,
@@ -56,13 +60,13 @@ def collapse_hint(event: CollapseEvent) -> str:
     }
     absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
     held_up = "the KL is held up but carries no information; " if held else ""
-    few = f"{too_few(event.sentences)}; " if event.sentences < CODE_PAYS else ""
+    few = f"{too_few(start.sentences)}; " if start.sentences < FEW else ""
     return f"{held_up}{few}a new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
 
 
 def too_few(sentences: int) -> str:
     """Why a code says little on a small training split, and how many sentences help."""
-    return f"{counted(sentences, 'sentence')} may be too few for a code: {CODE_PAYS:,} of the same kind would help"
+    return f"{counted(sentences, 'sentence')} may be too few for a code: some thousands of the same kind would help"
 
 
 def summary(event: EndEvent) -> str:
@@ -83,12 +87,16 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
             f"it overfits: after epoch {best.epoch}, whose weights are kept, the training -ELBO fell to "
             f"{last.train_neg_elbo:.2f} and that of validation rose to {last.neg_elbo:.2f}"
         )
-    if start.settings.model.latent_size and best.mutual_information < LITTLE:
+    model, measurable = start.settings.model, math.log(max(1, start.valid_sentences)) > 2 * LITTLE
+    if model.latent_size and measurable and best.mutual_information < LITTLE:
         unlike = "its sentences may have little in common that a code could say"
-        advice = too_few(start.sentences) if start.sentences < CODE_PAYS else unlike
+        advice = too_few(start.sentences) if start.sentences < FEW else unlike
+        other = (
+            "; `--preset autoencoder-like` gives sentences back, at a worse bound" if not model.latent_rotary else ""
+        )
         found.append(
             f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}: {advice}. Without a code, "
-            "`seqvae train --preset lm` is as good; `--preset autoencoder-like` gives sentences back, at a worse bound"
+            f"`seqvae train --preset lm` is as good{other}"
         )
     return found
 

@@ -38,18 +38,20 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
     small = smallness(facts.sentences)
     if not small:
         return found
-    scale = facts.sentences / FULL
+    scale = max(1, facts.sentences) / FULL
     longer = scale**-0.15
     epochs = round(train.epochs * longer)
+    if objective.free_bits_total:
+        found["objective.free_bits_fade"] = 1 - 0.7 * small
+    if train.lr_schedule != "plateau":  # its last plateau ends a training
+        found["train.early_stop"] = train.early_stop or max(5, epochs // 4)
     return found | {
         "train.batch_size": max(4, 2 ** round(math.log2(train.batch_size * scale**0.35))),
         "train.epochs": epochs,
         "train.pretrain": train.pretrain * longer,
         "objective.kl_hold": objective.kl_hold * longer,
         "objective.kl_warmup": objective.kl_warmup * longer,
-        "objective.free_bits_fade": 1 - 0.7 * small,
-        "model.dropout": max(model.dropout, 0.35 + 0.3 * small),
-        "train.early_stop": train.early_stop or max(5, epochs // 4),
+        "model.dropout": model.dropout + max(0.0, 0.65 - model.dropout) * small,
     }
 
 

@@ -49,6 +49,13 @@ def resolve(
     return settings
 
 
+def given(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> set[str]:
+    """The dotted keys that a YAML file and overrides set. Raises what `resolve` raises for a bad file."""
+    groups = {} if file is None else parse(_read(file), str(file))
+    inside = {f"{group}.{key}" for group, keys in groups.items() if isinstance(keys, dict) for key in keys}
+    return inside | set(groups) | set(overrides or ())
+
+
 def _check_latent(settings: Settings) -> None:
     """Raises `UsageError` where settings of the latent code contradict each other."""
     model, objective = settings.model, settings.objective

@@ -102,7 +102,7 @@ class ObjectiveSettings(_Section):
         1.0,
         ge=0,
         le=1,
-        description="share of the training after which the free bits fall to 0 in its last epoch; 1: never",
+        description="share of the epochs after pretraining from which on free bits fall, to 0 at the end; 1: they stay",
     )
     target_rate: float = Field(
         0.0,

@@ -42,6 +42,8 @@ NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
 _DTYPES = ("uint16", "uint32")
+COUNTED = 1 << 20
+"""Ids that are counted at once: the count takes 8 bytes of memory for each."""
 
 
 class Split:
@@ -77,6 +79,16 @@ class Split:
     def lengths(self) -> npt.NDArray[np.int64]:
         """Words of each sentence, without <eos>; shape (sentences,)."""
         return np.diff(self.offsets).astype(np.int64)
+
+    def counts(self, vocabulary: int) -> npt.NDArray[np.int64]:
+        """How often each id occurs: (vocabulary,). Raises `DataError` for an id beyond it."""
+        found = np.zeros(vocabulary, dtype=np.int64)
+        for start in range(0, len(self.tokens), COUNTED):
+            block = self.tokens[start : start + COUNTED]
+            if block.max() >= vocabulary:
+                raise DataError(f"split {self.name} has ids outside the vocabulary", "prepare the corpus again")
+            found += np.bincount(block, minlength=vocabulary)
+        return found
 
 
 class SplitWriter:
@@ -177,11 +189,16 @@ class Corpus:
         digest = content_hash({part: digests[part] for part in parts})
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
+    def sentences(self, name: str) -> int:
+        """How many a split has; 0 where there is no such split."""
+        return int(self.info["splits"].get(name, {}).get("sentences", 0))
+
     def nonempty_split(self, name: str) -> Split:
         """Opens a split with sentences. Raises `UsageError` for an unknown or an empty one."""
         split = self.split(name)
         if not len(split):
-            raise UsageError(f"split {name!r} of corpus {self.name} is empty")
+            others = [other for other in self.splits if self.sentences(other)]
+            raise UsageError(f"split {name!r} of corpus {self.name} is empty", f"not empty: {', '.join(others)}")
         return split
 
     def label_names(self) -> tuple[str, ...]:

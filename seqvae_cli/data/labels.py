@@ -10,6 +10,8 @@ A corpus has these files only where its source has labels or ids.
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.data.mapped import memory_map
-from seqvae_cli.data.records import Record, is_number
+from seqvae_cli.data.records import Record
 from seqvae_cli.errors import DataError, counted
 from seqvae_cli.system import files
 
@@ -139,15 +141,27 @@ def read_labels(folder: Path, info: Mapping[str, Any], split: str) -> dict[str, 
 
 def in_order(values: Sequence[str], indices: NDArray[Any]) -> Label:
     """A label with its values sorted: numbers by size, if all but the empty one are numbers."""
-    numbers = all(is_number(value) for value in values if value)
-
-    def key(value: str) -> tuple[float, str]:
-        return (float(value.replace(",", ".")) if numbers and value else 0.0), value
-
-    order = sorted(range(len(values)), key=lambda index: (bool(values[index]), key(values[index])))
+    sizes = [-math.inf if math.isnan(size) else size for size in numbers(values) or [0.0] * len(values)]
+    order = sorted(range(len(values)), key=lambda index: (bool(values[index]), sizes[index], values[index]))
     places = np.empty(len(values), np.int64)
     places[order] = np.arange(len(values))
     return Label(tuple(values[index] for index in order), places[indices] if len(values) else indices.astype(np.int64))
+
+
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+
+
+def numbers(values: Sequence[str]) -> list[float] | None:
+    """The values of a label as numbers, NaN for empty and infinite ones; None where one is not a number.
+
+    A comma stands before decimals; where each value with commas can be read so, between thousands.
+    """
+    thousands = all(_THOUSANDS.fullmatch(value.strip()) for value in values if "," in value)
+    try:
+        found = [float(value.replace(",", "" if thousands else ".") or "nan") for value in values]
+    except ValueError:
+        return None
+    return [number if math.isfinite(number) else math.nan for number in found]
 
 
 def read_ids(folder: Path, info: Mapping[str, Any], split: str) -> Iterator[str] | None:

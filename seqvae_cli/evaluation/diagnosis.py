@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
@@ -143,12 +145,12 @@ def _probes(
 ) -> tuple[dict[str, Probe], dict[str, str]]:
     """By label: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`.
 
-    And the labels without a probe, each with the reason.
+    Sentences without the label are left out. And the labels without a probe, each with the reason.
     """
     labels = corpus.labels(split)
     if not labels or not means.size(1):
         return {}, {}
-    truth = {name: label.indices for name, label in labels.items()}
+    truth = {name: label.indices[_labelled(label)] for name, label in labels.items()}
     counts = {name: len(np.unique(indices)) for name, indices in truth.items()}
     left_out = {
         name: f"{counted(count, 'value')} in {split}, a probe takes 2 to {MOST_CLASSES}"
@@ -156,20 +158,31 @@ def _probes(
         if not 2 <= count <= MOST_CLASSES
     }
     other = "train" if split != "train" else "valid"
-    data = corpus.split(other)
-    if len(data) < 2:
-        left_out = {name: f"{other} has {counted(len(data), 'sentence')} to learn it from" for name in labels}
+    data, learned = corpus.split(other), corpus.labels(other)
+    for name, label in learned.items():
+        if (rows := int(_labelled(label).sum())) < 2:
+            left_out[name] = f"{other} has {counted(rows, 'sentence')} to learn it from"
     kept = [name for name in labels if name not in left_out]
     if not kept:
         return {}, left_out
     watch = stage(f"posteriors of {other}", int(data.lengths.sum()) + len(data))
     train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
-    learned = corpus.labels(other)
     found = {}
     for name in kept:
-        accuracy = probe(train_means, torch.from_numpy(learned[name].indices), means, torch.from_numpy(truth[name]))
-        found[name] = Probe(accuracy, float(np.bincount(truth[name]).max()) / len(means))
+        rows, tested = _labelled(learned[name]), _labelled(labels[name])
+        accuracy = probe(
+            *(train_means[torch.from_numpy(rows)], torch.from_numpy(learned[name].indices[rows])),
+            *(means[torch.from_numpy(tested)], torch.from_numpy(truth[name])),
+        )
+        found[name] = Probe(accuracy, float(np.bincount(truth[name]).max()) / len(truth[name]))
     return found, left_out
+
+
+def _labelled(label: Label) -> NDArray[np.bool_]:
+    """Which of N sentences have a value of the label: [N]."""
+    named = np.array([bool(value) for value in label.values], dtype=np.bool_)
+    present: NDArray[np.bool_] = named[label.indices]
+    return present
 
 
 def derangement(count: int, seed: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.figures import FIGURES, Measurements
 from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
+from seqvae_cli.latent.strategy import GREEDY
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.system.runtime import precision_name
@@ -53,18 +54,25 @@ class Evaluation:
 
 
 def reconstructions(
-    network: SentenceVAE, split: metrics.SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance
+    network: SentenceVAE,
+    split: metrics.SplitLike,
+    *,
+    unk: bool = True,
+    precision: torch.dtype = torch.float32,
+    watch: Advance,
 ) -> list[list[int]]:
     """Token ids that the posterior mean of each sentence is greedily decoded into, in the order of the split.
 
-    At most twice those of the sentence, or twice `usual_length` if that is more. watch: told tokens of the sentences.
+    At most twice those of the sentence, or twice `usual_length` if that is more. unk: whether `<unk>` may be chosen.
+    watch: told tokens of the sentences.
     """
+    greedy = replace(GREEDY, unk=unk)
     lengths = split.lengths
     limits = 2 * lengths.clip(min=metrics.usual_length(lengths))
     found: list[list[int]] = [[] for _ in range(len(split))]
     for rows in by_length(lengths, BATCH_SIZE):
         sentences, longest = [split[int(i)] for i in rows], int(limits[rows].max())
-        decoded = generate.reconstruct(network, sentences, max_len=longest, precision=precision)
+        decoded = generate.reconstruct(network, sentences, greedy, max_len=longest, precision=precision)
         for i, words in zip(rows.tolist(), decoded, strict=True):
             found[i] = words[: limits[i]]
         watch(int(lengths[rows].sum()) + len(rows))
@@ -80,13 +88,15 @@ def evaluate(
     samples: int = 500,
     elbo_samples: int = 1,
     seed: int = 0,
+    unk: bool = True,
     precision: torch.dtype = torch.float32,
     stage: Stages = silent,
 ) -> Evaluation:
     """All of `FIGURES` on `split` of the corpus that the network was trained on.
 
     weights: their name in the signature, RUN@STEP; samples: K of the importance-weighted bound; elbo_samples: z a
-    sentence for the -ELBO. Raises `DataError` for a damaged corpus, `UsageError` for an unknown or empty split.
+    sentence for the -ELBO; unk: whether reconstructions may have `<unk>`. Raises `DataError` for a damaged corpus,
+    `UsageError` for an unknown or empty split.
     """
     corpus.verify()
     data = corpus.nonempty_split(split)
@@ -98,7 +108,7 @@ def evaluate(
         network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", tokens)
     )
     inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
-    outputs = reconstructions(network, data, precision=precision, watch=stage("reconstruction", tokens))
+    outputs = reconstructions(network, data, unk=unk, precision=precision, watch=stage("reconstruction", tokens))
     tokenizer = corpus.tokenizer
     words = Words(tokenizer, inputs)
     pairs = zip(inputs, outputs, strict=True)

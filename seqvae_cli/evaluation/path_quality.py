@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import CANDIDATES_A_STEP, Sentence, candidates, edit_distance, even_steps, walks
+from seqvae_cli.latent.strategy import GREEDY
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import stream
@@ -51,6 +52,7 @@ def paths(
     pairs: int = 200,
     steps: int = 11,
     seed: int = 0,
+    unk: bool = True,
     precision: torch.dtype = torch.float32,
     stage: Stages = silent,
 ) -> tuple[Paths, Paths]:
@@ -58,7 +60,7 @@ def paths(
 
     The first are of paths with equal steps of the code, the second of paths with even steps (`interpolate --even`).
     Paths are straight, or great circles for a von Mises-Fisher posterior. Their ends are compared with reconstructions
-    that `generate.reconstruct` makes independently of the paths.
+    that `generate.reconstruct` makes independently of the paths. unk: whether sentences may have `<unk>`.
 
     `corpus` is the one that the network was trained on; the network has a latent code. Raises `UsageError` for a split
     of fewer than two sentences.
@@ -71,12 +73,13 @@ def paths(
     max_len = 2 * metrics.usual_length(data.lengths)
     codes = [code for code, _ in generate.encode(network, end_sentences)]
     ends = list(zip(codes[::2], codes[1::2], strict=True))
+    greedy = replace(GREEDY, unk=unk)
     watch, equal, even = stage("paths", pairs), [], []
-    for sentences in walks(network, ends, candidates(steps), max_len=max_len, precision=precision):
+    for sentences in walks(network, ends, candidates(steps), greedy, max_len=max_len, precision=precision):
         equal.append(sentences[::CANDIDATES_A_STEP])
         even.append([sentences[i] for i in even_steps(sentences, steps)])
         watch(1)
-    alone = list(generate.reconstruct(network, end_sentences, max_len=max_len, precision=precision))
+    alone = list(generate.reconstruct(network, end_sentences, greedy, max_len=max_len, precision=precision))
     reconstructions = list(zip(alone[::2], alone[1::2], strict=True))
     return path_figures(equal, reconstructions), path_figures(even, reconstructions)
 

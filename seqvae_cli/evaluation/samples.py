@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from seqvae_cli.evaluation.ngrams import KneserNey
 from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
+from seqvae_cli.latent.strategy import ANCESTRAL
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Stages, silent
 
@@ -88,21 +89,22 @@ def quality(
     *,
     count: int = SAMPLES,
     seed: int = 0,
+    unk: bool = True,
     precision: torch.dtype = torch.float32,
     stage: Stages = silent,
 ) -> Quality:
     """The figures of `count` ancestral samples (z from the prior, tokens from the decoder) and of real sentences.
 
-    A sample that reaches twice the `usual_length` of the split is cut there, and counted as complete.
+    unk: whether samples may have `<unk>`. A sample that reaches twice the `usual_length` of the split is cut there, and
+    counted as complete.
 
     `corpus` is the one that the network was trained on. Raises `UsageError` for `train` and for an empty split.
     """
     check_split(split)
     train, real = corpus.nonempty_split("train"), corpus.nonempty_split(split)
     watch, samples = stage("samples", count), []
-    for words in generate.sample(
-        network, count, seed=seed, max_len=2 * metrics.usual_length(real.lengths), precision=precision
-    ):
+    strategy, max_len = replace(ANCESTRAL, unk=unk), 2 * metrics.usual_length(real.lengths)
+    for words in generate.sample(network, count, strategy, seed=seed, max_len=max_len, precision=precision):
         samples.append(words)
         watch(1)
     modelled, compared = min(count, len(train)), min(count, len(real))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.errors import counted
 from seqvae_cli.plotting import curves, pictures
-from seqvae_cli.plotting.projection import LENGTH, NO_COLOR, NO_VALUE, OTHER_COLOR, Means
+from seqvae_cli.plotting.projection import LENGTH, NO_COLOR, OTHER_COLOR, Means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,7 +188,7 @@ def _scatter_by_number(axes: Axes, means: Means, style: Mapping[str, Any]) -> No
     )  # not `c`, which reads three numbers as one colour
     ticks = MaxNLocator(integer=whole)
     bar = axes.figure.colorbar(scatter, ax=axes, extend="both", ticks=ticks, pad=0.02)
-    missing = f" (grey: {NO_VALUE})" if np.isnan(means.labels).any() else ""
+    missing = " (grey: none)" if np.isnan(means.labels).any() else ""
     bar.set_label("sentence length (tokens)" if whole else f"{_plain(means.color)}{missing}")
 
 

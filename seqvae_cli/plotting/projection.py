@@ -8,7 +8,6 @@ Shapes: N sentences, L latent dimensions.
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.labels import Label, check_value, in_order
-from seqvae_cli.data.records import cell, is_number
+from seqvae_cli.data.labels import Label, check_value, in_order, numbers
+from seqvae_cli.data.records import cell
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.windows import WINDOW, windows
 from seqvae_cli.errors import DataError, UsageError
@@ -32,9 +31,9 @@ from seqvae_cli.system.progress import Advance
 
 LENGTH = "length"
 """The colouring by sentence length."""
-OTHER, OTHER_COLOR = "other", pictures.COLORS[-1]
+OTHER, OTHER_COLOR = "(other)", pictures.COLORS[-1]
 """In place of the rarest values of a label with more values than there are colours."""
-NO_VALUE, NO_COLOR = "none", "#cccccc"
+NO_VALUE, NO_COLOR = "(none)", "#cccccc"
 """In place of the empty value of sentences without the label."""
 POINTS = 5000
 """Sentences in one picture, at most."""
@@ -173,7 +172,8 @@ def project(
     if color == LENGTH:
         return _means(means, LENGTH, (data.lengths[rows], (), ()), found)
     label = corpus.labels(split)[color]
-    return _means(means, color, _coloured(Label(label.values, label.indices[rows])), found)
+    used, indices = np.unique(label.indices[rows], return_inverse=True)
+    return _means(means, color, _coloured(Label(tuple(label.values[index] for index in used), indices)), found)
 
 
 def project_sentences(
@@ -276,11 +276,9 @@ def _coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, .
     absent = label.values.index("") if "" in label.values else -1
     named = [index for index in range(len(label.values)) if index != absent]
     room = len(pictures.COLORS) - (absent >= 0)
-    numeric = all(is_number(label.values[index]) for index in named)
-    if len(named) > room and numeric and (label.indices != absent).any():
-        numbers = [float(value.replace(",", ".")) if value else math.nan for value in label.values]
-        scale = np.array([number if math.isfinite(number) else math.nan for number in numbers])
-        return scale[label.indices], (), ()
+    scale = numbers(label.values)
+    if len(named) > room and scale is not None and (label.indices != absent).any():
+        return np.array(scale)[label.indices], (), ()
     counts = np.bincount(label.indices, minlength=len(label.values))
     shown = named
     if len(named) > room:

@@ -27,6 +27,10 @@ class StartEvent:
     """Steps already done: 0, unless the run was resumed."""
     sentences: int
     """Of the training split."""
+    valid_sentences: int
+    """Of the validation split: they cap its mutual information."""
+    initial: bool
+    """Whether it begins with the weights of another run."""
     settings: Settings
     """Those of the run, phases shortened."""
 
@@ -91,8 +95,6 @@ class CollapseEvent:
     epoch: int
     rate: float
     mutual_information: float
-    sentences: int
-    """Of the training split: few of them may not pay for a code."""
     settings: Settings
     """Those of the run, phases shortened: what may help is what they lack."""
 
@@ -115,7 +117,7 @@ class ScheduleEvent:
     epochs: int
     """Epochs in all; more than `now` where the run keeps its schedules."""
     changes: tuple[tuple[str, float, float], ...]
-    """The name, the value until now and the value from now on, of the learning rate, KL weight or target rate."""
+    """Name, value until now and value from now on of the learning rate, KL weight, target rate and free nats."""
 
 
 @dataclass(frozen=True)

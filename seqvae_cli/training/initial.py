@@ -13,6 +13,7 @@ from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, loading
 from seqvae_cli.runs.run import Run
 
+DROPOUTS = {"model.dropout", "model.locked_dropout", "model.weight_drop", "model.word_dropout"}
 FOLDER = "init"
 """Folder of a run with the weights that it begins with."""
 
@@ -31,9 +32,11 @@ class Initial:
     def layer(self, adapted: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, by dotted key, that a preset's give way to: the model of the run, `adapted`, and no phases.
 
-        Pretraining would throw the decoder away, and a KL weight of 0 let the code forget its prior.
+        Dropout is of the training, not of the model. Pretraining would throw the decoder away, and a KL weight of 0
+        let the code forget its prior.
         """
         model = {f"model.{key}": value for key, value in self.settings.model.model_dump().items()}
+        model = {key: value for key, value in model.items() if key not in DROPOUTS}
         return model | dict(adapted) | {"train.pretrain": 0.0, "objective.kl_schedule": "none"}
 
     def check(self, settings: Settings, corpus: Corpus) -> None:

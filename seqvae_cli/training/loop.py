@@ -47,12 +47,6 @@ from seqvae_cli.training.state import TrainingState
 STEPS_PER_EVENT = 10
 
 
-def seen_once(tokens: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
-    """By token id: whether it occurs exactly once among `tokens`, the flat ids of a split."""
-    found: NDArray[np.bool_] = np.bincount(tokens) == 1
-    return found
-
-
 class StopRequested(Exception):  # noqa: N818 - no error: the user asked for it
     """Raised inside validation when `stop()` turns true."""
 
@@ -70,7 +64,7 @@ class Trainer:
         self.lengths = self.train_split.lengths
         if train.max_len:
             self.lengths = self.lengths.clip(max=train.max_len)
-        self.seen_once = seen_once(self.train_split.tokens) if train.unknown else np.zeros(0, dtype=np.bool_)
+        self.seen_once: NDArray[np.bool_] = self.train_split.counts(len(corpus.tokenizer)) == 1
         self.state = TrainingState(learning_rate=train.lr, aggressive=train.aggressive, pretrained=not train.pretrain)
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
@@ -125,6 +119,8 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
             step=state.step,
             sentences=len(self.train_split),
+            valid_sentences=len(self.valid_split),
+            initial=bool(self.run.info.get("init")),
             settings=self.settings,
         )
         reason = "finished"
@@ -291,8 +287,7 @@ class Trainer:
             aggressive.update_phase(state, event.mutual_information)
         if annealed and not state.collapsed and self.settings.model.latent_size and self.collapsed(event):
             state.collapsed = True
-            sentences = len(self.train_split)
-            yield CollapseEvent(event.epoch, event.rate, event.mutual_information, sentences, self.settings)
+            yield CollapseEvent(event.epoch, event.rate, event.mutual_information, self.settings)
         if schedule.count_epoch(self.settings.train, state, improved=event.best, annealed=annealed):
             self.reload_best()
             yield PlateauEvent(state.epoch, state.learning_rate, state.best_epoch)

@@ -90,6 +90,10 @@ def _moved_schedules(trainer: Trainer) -> list[Event]:
     if target and not now.pretraining:
         first, second = (schedule.kl_share(trainer.objective.settings, clock) for clock in (before, now))
         moved["target rate"] = (first * target, second * target)
+    free = trainer.objective.settings.free_bits_total or trainer.objective.settings.free_bits
+    if free and not now.pretraining:
+        first, second = (schedule.free_share(trainer.objective.settings, clock) for clock in (before, now))
+        moved["free nats"] = (first * free, second * free)
     changes = tuple((name, *values) for name, values in moved.items() if values[0] != values[1])
     if not changes:
         return []

@@ -111,10 +111,8 @@ def kl_share(settings: ObjectiveSettings, clock: Clock) -> float:
 
 def free_share(settings: ObjectiveSettings, clock: Clock) -> float:
     """The share of the free bits that is left at a moment."""
-    if settings.free_bits_fade >= 1:
-        return 1.0
-    position = clock.epoch / clock.epochs
-    return min(1.0, max(0.0, (1 - position) / (1 - settings.free_bits_fade)))
+    left, fall = max(0.0, clock.epochs - clock.epoch), clock.epochs * (1 - settings.free_bits_fade)
+    return left / fall if left < fall else 1.0
 
 
 def annealing_epochs(settings: ObjectiveSettings) -> float:

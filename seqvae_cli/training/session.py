@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seqvae_cli.config import layers
 from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
@@ -37,21 +35,32 @@ def settle(
     The corpus is the one given, that of the settings, that of the run with the `initial` weights, or the last one
     prepared. Raises what `layers.resolve` raises, and `NotFoundError` where no such corpus is prepared.
     """
-    settings = layers.resolve(preset, file, overrides)
+    settings = layers.resolve(preset, file, overrides, initial.layer({}) if initial else None)
     if corpus is None:
         folder = settings.data or (initial.run.info["corpus"]["folder"] if initial else "")
         corpus = corpora.find(folder) if folder else corpora.latest()
-    # Of the preset alone: a training that gets more epochs later is the one that had them at once.
-    layer = adapted(layers.resolve(preset), facts(corpus)) if settings.train.adapt else {}
+    layer: dict[str, Any] = {}
+    if settings.train.adapt:
+        # Of the preset, not of its epochs as given: a training that gets more later is the one that had them at once.
+        of_preset = {"train.adapt": True, "train.lr_schedule": settings.train.lr_schedule}
+        layer = adapted(layers.resolve(preset, overrides=of_preset), facts(corpus))
+        if {"objective.free_bits", "objective.free_bits_total"} & layers.given(file, overrides):
+            layer.pop("objective.free_bits_fade", None)
     return layers.resolve(preset, file, overrides, initial.layer(layer) if initial else layer), corpus
 
 
 def facts(corpus: Corpus) -> Facts:
     """What the settings of a run on this corpus follow from."""
     train = corpus.split("train")
-    counts = np.bincount(train.tokens, minlength=UNK + 1)
-    once, twice = (0, 0) if counts[UNK] else (int((counts == number).sum()) for number in (1, 2))
-    return Facts(len(train), once, twice)
+    counts = train.counts(len(corpus.tokenizer))
+    once, twice = (int((counts == number).sum()) for number in (1, 2))
+    # A tokenizer may know every text, and text that has `<unk>` for its rare words has taught it already.
+    known = UNK not in corpus.tokenizer.encode(NEVER_SEEN) or counts[UNK] > once
+    return Facts(len(train), *((0, 0) if known else (once, twice)))
+
+
+NEVER_SEEN = chr(0x10FFFD)
+"""A character without a meaning, which text does not have."""
 
 
 def start(

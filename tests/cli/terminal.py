@@ -11,7 +11,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.training.events import EvalEvent, StartEvent, StepEvent
 
 FIXED = Settings.model_validate({"train": {"adapt": False}})
-START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 3, 6, 100, 0, 3200, FIXED)
+START = StartEvent("toy-1", "toy", 1234567, "cpu", "float32", 2, 40, 3, 6, 100, 0, 3200, 160, False, FIXED)
 STEP = StepEvent(1, 10, 4000, "annealing", 0.5, 0.00025, 98.123, 17.25, 106.75, 123456.7)
 EVAL = EvalEvent(
     *(1, 100, "", 0.5, 0.00025, 12345.6, 98.1, 17.2, 115.3),

@@ -105,7 +105,7 @@ def test_an_overfitting_run_says_so(validation: float, train: float, said: bool)
 @pytest.mark.parametrize(
     ("sentences", "information", "latent", "said"),
     [
-        (300, 0.1, 32, "300 sentences may be too few for a code: 3,000 of the same kind would help"),
+        (300, 0.1, 32, "300 sentences may be too few for a code: some thousands of the same kind would help"),
         (30_000, 0.1, 32, "little in common"),
         (300, 2.0, 32, ""),
         (300, 0.0, 0, ""),
@@ -149,8 +149,8 @@ def test_quiet_training_shows_only_warnings(capsys: pytest.CaptureFixture[str]) 
             STEP,
             EVAL,
             PlateauEvent(1, 0.1, 1),
-            CollapseEvent(1, 0.01, 0.0, 20_000, Settings()),
-            CollapseEvent(2, 8.0, 0.01, 20_000, Settings()),
+            CollapseEvent(1, 0.01, 0.0, Settings()),
+            CollapseEvent(2, 8.0, 0.01, Settings()),
         ):
             view.show(event)
         view.show(WarningEvent("odd \x1b[31m"))
@@ -173,7 +173,7 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
             view.show(replace(EVAL, epoch=epoch, step=epoch * 1000, best=epoch <= 3, phase=phase))
             screen = terminal.getvalue().split("\x1b[1A")[-1].splitlines()
             assert len(screen) <= 24
-        view.show(CollapseEvent(60, 0.02, 0.01, 20_000, Settings()))
+        view.show(CollapseEvent(60, 0.02, 0.01, Settings()))
         before = len(terminal.getvalue())
     lines = [line.rstrip() for line in terminal.getvalue().replace("\x1b[2K", "").replace("\x1b[?25l", "").splitlines()]
     assert [line for line in lines if len(line.rpartition("\x1b[1A")[2]) > 80] == []
@@ -240,9 +240,10 @@ def test_summary(seconds: float, took: str) -> None:
     assert text == f"finished after 30 epochs, 3,000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
-def hinted(settings: Settings, *, held: bool, sentences: int = 20_000) -> tuple[str, dict[str, Any]]:
+def hinted(settings: Settings, *, held: bool, **changed: Any) -> tuple[str, dict[str, Any]]:
     """The hint of a collapse, and the settings that it recommends."""
-    hint = remarks.collapse_hint(CollapseEvent(2, 8.0 if held else 0.1, 0.01, sentences, settings))
+    start = replace(START, **{"sentences": 20_000, "settings": settings, **changed})
+    hint = remarks.collapse_hint(start, CollapseEvent(2, 8.0 if held else 0.1, 0.01, settings))
     flags = {flag.names[0].partition("/")[0]: flag.key for flag in options.flags()}
     found = re.findall(r"(--[a-z-]+)(?: ([\d.]+))?", hint)
     return hint, {flags[name]: value or True for name, value in found}
@@ -273,8 +274,35 @@ def test_where_nothing_is_lacking_the_hint_is_a_smaller_decoder() -> None:
 @pytest.mark.parametrize(("sentences", "said"), [(300, True), (20_000, False)])
 def test_the_hint_of_a_collapse_on_few_sentences_asks_for_more(sentences: int, *, said: bool) -> None:
     hint, recommended = hinted(layers.resolve(), held=True, sentences=sentences)
-    assert ("300 sentences may be too few for a code: 3,000 of the same kind would help; a new run" in hint) == said
+    assert (
+        "300 sentences may be too few for a code: some thousands of the same kind would help; a new run" in hint
+    ) == said
     assert recommended
+
+
+def test_the_hint_of_a_collapse_keeps_initial_weights_and_lets_free_bits_stay() -> None:
+    begun = layers.resolve(overrides={"train.pretrain": 0, "objective.kl_schedule": "none"})
+    assert "train.pretrain" in hinted(begun, held=False)[1]
+    assert "train.pretrain" not in hinted(begun, held=False, initial=True)[1]
+    fading = layers.resolve(overrides={"objective.free_bits_fade": 0.3})
+    assert hinted(fading, held=False)[1]["objective.free_bits_fade"] == "1"
+    assert "objective.free_bits_fade" not in hinted(layers.resolve(), held=False)[1]
+
+
+def test_the_hint_says_nothing_of_a_code_that_one_sentence_cannot_measure() -> None:
+    view = live.TrainingView()
+    view.show(replace(START, valid_sentences=1, settings=layers.resolve()))
+    view.show(replace(EVAL, mutual_information=0.0))
+    assert view.lessons() == []
+
+
+def test_the_autoencoder_like_preset_is_not_sent_to_itself() -> None:
+    view = live.TrainingView()
+    view.show(replace(START, settings=layers.resolve("autoencoder-like")))
+    view.show(replace(EVAL, mutual_information=0.1))
+    (lesson,) = view.lessons()
+    assert "lm" in lesson
+    assert "autoencoder-like" not in lesson
 
 
 def test_counts_of_one_are_singular(capsys: pytest.CaptureFixture[str]) -> None:

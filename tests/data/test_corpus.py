@@ -169,3 +169,11 @@ def test_hashes_depend_on_the_content_alone(tmp_path: Path, made: Corpus) -> Non
     other = make(tmp_path, "one two three\ntwo three\ntwo\n", "small")
     assert other.hash != made.hash
     assert other.split("train").hash != made.split("train").hash
+
+
+def test_ids_are_counted_block_by_block(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, size = tiny_corpus.split("train"), len(tiny_corpus.tokenizer)
+    monkeypatch.setattr(corpus, "COUNTED", 7)
+    assert (split.counts(size) == np.bincount(split.tokens, minlength=size)).all()
+    with pytest.raises(DataError, match="ids outside the vocabulary"):
+        split.counts(int(split.tokens.max()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,34 @@ def test_the_parts_of_a_split_belong_together(tmp_path: Path) -> None:
         (tmp_path / name).write_text(json.dumps({"text": name}) + "\n")
     found = sources.text_source(tmp_path).files
     assert {split: len(paths) for split, paths in found.items()} == {"train": 2, "valid": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (("1", "-2.5", "1e3"), [1, -2.5, 1000]),
+        (("0,5", "12"), [0.5, 12]),
+        (("999", "1,234", "1,000,000"), [999, 1234, 1_000_000]),
+        (("1,234.5", "7"), [1234.5, 7]),
+        (("1,234", "1,5"), [1.234, 1.5]),
+        (("0,123", "1,234"), [0.123, 1.234]),
+        (("3", "x"), None),
+    ],
+)
+def test_commas_stand_before_decimals_or_between_thousands(values: tuple[str, ...], found: list[float] | None) -> None:
+    assert labels.numbers(values) == found
+    assert labels.numbers(()) == []
+
+
+def test_what_is_no_finite_number_is_missing() -> None:
+    found = labels.numbers(("3", "nan", "", "inf"))
+    assert found is not None
+    assert found[0] == 3
+    assert all(math.isnan(number) for number in found[1:])
+
+
+def test_numbers_are_in_their_order_and_a_missing_one_is_first() -> None:
+    label = labels.in_order(("999", "1,234", "", "1000"), np.array([0, 1, 2, 3]))
+    assert label.values == ("", "999", "1000", "1,234")
+    assert label.indices.tolist() == [1, 3, 0, 2]
+    assert labels.in_order(("3", "nan", "10", ""), np.arange(4)).values == ("", "nan", "3", "10")

@@ -124,3 +124,21 @@ def test_each_label_has_a_probe_or_a_reason(tiny_corpus: Corpus, tmp_path: Path)
         "row": "80 values in train, a probe takes 2 to 50",
     }
     assert found.to_json()["left_out"] == found.left_out
+
+
+def test_sentences_without_the_label_are_no_class_of_its_probe(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    rows = [
+        {"text": text, "two": ("a", "b", "", "", "")[i % 5], "one": ("x", "")[i % 2], "none": ""}
+        for i, text in enumerate(tiny_text())
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options: dict[str, Any] = {"label": ["two", "one", "none"], "valid_fraction": 0.1, "test_fraction": 0.1}
+    corpus = prepare.prepare(path, tokenizer="whitespace", normalize="none", **options).corpus
+    found = diagnose(api.load("tiny-run").network, corpus, "train")
+    assert corpus.split("train").hash == tiny_corpus.split("train").hash
+    two = [row["two"] for row in rows]
+    assert list(found.probes) == ["two"]
+    assert 0.5 <= found.probes["two"].chance < 0.65, f"of {two.count('a')} and {two.count('b')}"
+    assert found.left_out["one"].startswith("1 value in train")
+    assert found.left_out["none"].startswith("0 values in train") or "0 sentences" in found.left_out["none"]

@@ -22,12 +22,13 @@ from seqvae_cli.api import Model
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
-from seqvae_cli.data.tokenizer import EOS
+from seqvae_cli.data.tokenizer import EOS, UNK
 from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import metrics, path_quality
 from seqvae_cli.evaluation.evaluate import Evaluation, reconstructions
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
+from seqvae_cli.latent.strategy import Strategy
 from tests.conftest import InMemory, Stages, tiny_text
 from tests.trainings import fit, new_run
 
@@ -149,7 +150,7 @@ def test_a_lost_space_of_characters_is_no_exact_reconstruction(home: Path, monke
     fit(run, corpus)
     space = corpus.tokenizer.words.index(" ")
 
-    def spaceless(_: object, sentences: Iterable[np.ndarray], **__: object) -> Iterator[list[int]]:
+    def spaceless(_: object, sentences: Iterable[np.ndarray], *__: object, **___: object) -> Iterator[list[int]]:
         return ([index for index in ids.tolist() if index != space] for ids in sentences)
 
     monkeypatch.setattr(generate, "reconstruct", spaceless)
@@ -183,11 +184,11 @@ def test_one_long_sentence_does_not_let_the_others_run_on(model: Model) -> None:
 
 
 def test_a_model_that_gives_everything_back_reconstructs_exactly(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: (ids.tolist() for ids in sentences))
+    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, *__, **___: (ids.tolist() for ids in sentences))
     result = model.evaluate(samples=1)
     assert result.exact_match == 1
     assert result.bleu == pytest.approx(100)
-    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: ([] for _ in sentences))
+    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, *__, **___: ([] for _ in sentences))
     result = model.evaluate(samples=1)
     assert (result.exact_match, result.bleu) == (0, 0)
 
@@ -230,3 +231,28 @@ def test_an_empty_split_is_wrong_usage(model: Model, tmp_path: Path) -> None:
     model.run.info["corpus"] |= {"folder": other.path.name, "hash": other.hash}
     with pytest.raises(UsageError, match=r"'test' of corpus other is empty"):
         model.evaluate()
+
+
+def test_a_model_that_does_not_choose_unk_is_not_evaluated_with_it(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reconstructions, samples and paths are those that `reconstruct`, `sample` and `interpolate` print."""
+    model = api.load("tiny-run")
+    with torch.no_grad():
+        model.network.decoder.vocabulary.bias[UNK] = 50.0
+    model.unk = True
+    assert model.evaluate("valid", samples=1).bleu == 0
+    assert model.sample_quality("valid", count=8).samples.distinct_2 < 0.1
+    ends = path_quality.paths(model.network, tiny_corpus, "valid", pairs=4)[0]
+    assert (ends.distinct, ends.unchanged) == (1, 4)
+    model.unk = False
+    split = tiny_corpus.split("valid")
+    max_len = 2 * int(split.lengths.max())
+    said = list(generate.reconstruct(model.network, split, Strategy(greedy=True, unk=False), max_len=max_len))
+    assert model.evaluate("valid", samples=1).bleu == metrics.bleu(said, [ids.tolist() for ids in split]) > 0
+    assert model.sample_quality("valid", count=8).samples.distinct_2 > 0.1
+    heard = []
+    monkeypatch.setattr(path_quality, "path_figures", lambda walked, ends: heard.extend([*walked, *ends]))
+    model.path_quality("valid", pairs=4)
+    assert heard
+    assert not any(UNK in ids for sentences in heard for ids in sentences)

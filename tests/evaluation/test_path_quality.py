@@ -23,6 +23,7 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation.path_quality import path_figures
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import PATHS
+from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.training import session
 from tests.conftest import TINY, Stages
 
@@ -72,9 +73,9 @@ def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
     asked: list[list[int]] = []
     honest = generate.reconstruct
 
-    def reconstruct(model: Any, sentences: Iterable[Any], **options: Any) -> Iterator[list[int]]:
+    def reconstruct(model: Any, sentences: Iterable[Any], strategy: Strategy, **options: Any) -> Iterator[list[int]]:
         asked.extend(ids.tolist() for ids in sentences)
-        return honest(model, [np.array(ids, dtype=np.int64) for ids in asked], **options)
+        return honest(model, [np.array(ids, dtype=np.int64) for ids in asked], strategy, **options)
 
     monkeypatch.setattr(generate, "reconstruct", reconstruct)
     found, even = lively.path_quality(pairs=30, steps=5)
@@ -85,7 +86,7 @@ def test_paths_lead_from_one_sentence_to_another_by_the_reconstructions(
     sentences = [ids.tolist() for ids in tiny_corpus.split("test")]
     assert all(ids in sentences for ids in asked)
     assert all(first != last for first, last in zip(asked[::2], asked[1::2], strict=True))
-    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, **__: ([] for _ in sentences))
+    monkeypatch.setattr(generate, "reconstruct", lambda _, sentences, *__, **___: ([] for _ in sentences))
     expected = tuple(dataclasses.replace(figures, ends=0) for figures in (found, even))
     assert lively.path_quality(pairs=30, steps=5) == expected
 

@@ -35,7 +35,7 @@ def model(tiny_corpus: Corpus) -> Model:
 def say(monkeypatch: pytest.MonkeyPatch, sentences: list[list[int]]) -> None:
     """Lets every model sample these."""
     monkeypatch.setattr(
-        generate, "sample", lambda _, count, **__: (sentences[i % len(sentences)] for i in range(count))
+        generate, "sample", lambda _, count, *__, **___: (sentences[i % len(sentences)] for i in range(count))
     )
 
 

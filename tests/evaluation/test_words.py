@@ -135,7 +135,7 @@ def test_a_run_on_subwords_answers_and_its_bounds_compare(
         assert "unknown" not in answer.err
     assert all(json.loads(line)["text"].startswith("the cat") for line in answer.lines)
 
-    def repeated(_: object, sentences: Iterable[np.ndarray], **__: object) -> Iterator[list[int]]:
+    def repeated(_: object, sentences: Iterable[np.ndarray], *__: object, **___: object) -> Iterator[list[int]]:
         return ([*ids.tolist()] for ids in sentences)
 
     monkeypatch.setattr(generate, "reconstruct", repeated)

@@ -226,8 +226,8 @@ def test_a_sentence_has_the_same_mean_from_a_split_and_as_text(model: Model, tin
 def test_labels_stay_with_their_sentences(model: Model) -> None:
     moods = ["bad" if "not" in text else "good" if "cat" in text else "" for text in tiny_text()]
     found = model.project_sentences(tiny_text(), moods, "mood")
-    assert (found.color, found.values) == ("mood", ("bad", "good", "none"))
-    assert [found.values[label] for label in found.labels] == [mood or "none" for mood in moods]
+    assert (found.color, found.values) == ("mood", ("bad", "good", "(none)"))
+    assert [found.values[label] for label in found.labels] == [mood or "(none)" for mood in moods]
     assert model.project_sentences(tiny_text(), range(100)).color == "label"
 
 
@@ -298,15 +298,25 @@ def test_the_rarest_values_are_others_and_sentences_without_one_are_none() -> No
     values = ("", *(f"value {i}" for i in range(11)))
     indices = np.array([index for index in range(12) for _ in range(20 - index)])
     labels, names, palette = projection._coloured(Label(values, indices))
-    assert names == (*values[1:7], "other", "none")
+    assert names == (*values[1:7], "(other)", "(none)")
     assert palette == (*pictures.COLORS[:6], projection.OTHER_COLOR, projection.NO_COLOR)
     assert np.bincount(labels).tolist() == [*range(19, 13, -1), 13 + 12 + 11 + 10 + 9, 20]
     eight = Label(values[1:9], np.arange(8))
     assert projection._coloured(eight)[1:] == (values[1:9], pictures.COLORS)
     without = Label(values[:8], np.arange(8))
     labels, names, palette = projection._coloured(without)
-    assert (names, palette) == ((*values[1:8], "none"), (*pictures.COLORS[:7], projection.NO_COLOR))
+    assert (names, palette) == ((*values[1:8], "(none)"), (*pictures.COLORS[:7], projection.NO_COLOR))
     assert labels.tolist() == [7, 0, 1, 2, 3, 4, 5, 6]
+
+
+def test_the_legend_names_what_is_drawn(model: Model, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(tiny_corpus.split("valid"))
+    label = Label(("", *(f"value {i}" for i in range(20))), np.arange(count) % 3 + 15)
+    monkeypatch.setattr(Corpus, "label_names", lambda _: ("mood",))
+    monkeypatch.setattr(Corpus, "labels", lambda *_: {"mood": label})
+    found = projection.project(model.network, tiny_corpus, "valid", "mood", step=1)
+    assert found.values == ("value 14", "value 15", "value 16")
+    assert found.labels.tolist() == (np.arange(count) % 3).tolist()
 
 
 def test_a_label_of_many_numbers_is_a_scale() -> None:

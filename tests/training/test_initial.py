@@ -100,3 +100,12 @@ def test_the_library_takes_a_run_or_its_name(tiny_corpus: Corpus) -> None:
     for init in ("tiny-run", registry.find("tiny-run")):
         model = train_model(settings, data=tiny_corpus, init=init)
         assert model.run.info["init"]["run"] == "tiny-run"
+
+
+def test_dropout_is_of_the_training_not_of_the_weights(tiny_corpus: Corpus) -> None:
+    initial = Initial(registry.find("tiny-run"))
+    kept = session.settle("large", corpus=tiny_corpus, initial=initial)[0].model
+    large = layers.resolve("large").model
+    assert (kept.locked_dropout, kept.weight_drop) == (large.locked_dropout, large.weight_drop)
+    assert kept.dropout >= large.dropout
+    assert kept.hidden_size == initial.settings.model.hidden_size

@@ -29,7 +29,7 @@ from seqvae_cli.training.events import (
     StepEvent,
     WarningEvent,
 )
-from seqvae_cli.training.loop import Trainer, seen_once
+from seqvae_cli.training.loop import Trainer
 from tests.trainings import assert_same_run, copied, fit, new_run
 
 
@@ -274,10 +274,9 @@ def test_batches_by_tokens_and_a_short_max_len_train(tiny_corpus: Corpus) -> Non
 
 def test_words_seen_once_are_unknown_in_a_share_of_the_steps(tiny_corpus: Corpus) -> None:
     split = tiny_corpus.split("train")
-    counts = np.bincount(split.tokens)
-    assert (seen_once(split.tokens) == (counts == 1)).all()
     run = new_run(tiny_corpus, "unknown", train__unknown=0.25)
     trainer = Trainer(run, tiny_corpus, setup.resolve(run), bool)
+    assert (trainer.seen_once == (np.bincount(split.tokens, minlength=len(tiny_corpus.tokenizer)) == 1)).all()
     trainer.seen_once = np.ones(len(tiny_corpus.tokenizer), dtype=np.bool_)
     rows = np.arange(len(split))
     found = [trainer.batch(rows, number) for number in range(1, 41)]

@@ -36,6 +36,16 @@ def test_the_clock_starts_where_pretraining_ends() -> None:
     assert [Clock.at(train, done).pretraining for done in (0, 2.25, 2.5, 10)] == [True, True, False, False]
 
 
+def test_free_bits_fall_from_their_share_of_the_epochs_to_nothing_at_the_end() -> None:
+    def left(*times: float, fade: float, epochs: float = EPOCHS) -> list[float]:
+        return [schedule.free_share(objective(free_bits_fade=fade), Clock(time, epochs)) for time in times]
+
+    assert left(-3, 0, 10, 20, 30, 40, 41, fade=0.5) == [1, 1, 1, 1, 0.5, 0, 0]
+    assert left(0, 10, 40, fade=0) == [1, 0.75, 0]
+    assert left(0, 39, 40, 99, fade=1) == [1, 1, 1, 1]
+    assert left(-1, 0, 5, fade=0.5, epochs=0) == [1, 1, 1]  # nothing comes after pretraining
+
+
 # --- KL schedules
 
 

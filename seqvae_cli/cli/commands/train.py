@@ -155,13 +155,14 @@ def train(
         display.say(remarks.nothing_left(run.name, end.epoch, int(run.info["epochs"])))
         return
     display.say(f"{run.name}: {remarks.summary(end)}")
-    for lesson in view.lessons():
+    for lesson in view.lessons() if not stop else []:
         display.say(lesson)
     display.say(f"run folder: {run.path}")
     if stop:
         display.comment(f"saved; to go on: seqvae train --resume {run.name}")
         raise typer.Exit(128 + stop[0])
-    follow = [f"seqvae eval {run.name}", f"seqvae sample {run.name}"]
+    held_out = "" if corpus.sentences("test") else " --split valid"
+    follow = [f"seqvae eval {run.name}{held_out}", f"seqvae sample {run.name}"]
     if layers.load(run.path / "config.yaml").model.latent_size:
         follow.append(f"seqvae interpolate --random -r {run.name}")
     display.say(f"next: {' · '.join(follow)}")
