@@ -19,6 +19,13 @@ FULL, FEW = 20_000, 300
 """Training sentences from which on, and up to which, a setting is at its one end and at its other."""
 
 
+KEYS = (
+    *("train.unknown", "train.batch_size", "train.epochs", "train.pretrain", "train.early_stop"),
+    *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_fade", "model.dropout"),
+)
+"""The settings that follow from a corpus."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the rule reads of a training split."""

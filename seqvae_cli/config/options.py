@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from seqvae_cli.config.adapt import KEYS
 from seqvae_cli.config.schema import Settings
 
 
@@ -82,7 +83,8 @@ def flags() -> Iterator[Flag]:
         if kind == "BOOLEAN":
             names = (f"{name}/--no-{name[2:]}",)
         default = ("on" if field.default else "off") if kind == "BOOLEAN" else field.default
-        notes = [range_of(field), "" if default == "" else f"default {default}"]
+        follows = ", or from the corpus" if key in KEYS else ""
+        notes = [range_of(field), "" if default == "" else f"default {default}{follows}"]
         text = "; ".join(filter(None, notes))
         yield Flag(
             key, names, f"{field.description} [{text}]" if text else str(field.description), kind, heading_of(key)

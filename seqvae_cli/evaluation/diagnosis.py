@@ -160,8 +160,8 @@ def _probes(
     other = "train" if split != "train" else "valid"
     data, learned = corpus.split(other), corpus.labels(other)
     for name, label in learned.items():
-        if (rows := int(_labelled(label).sum())) < 2:
-            left_out[name] = f"{other} has {counted(rows, 'sentence')} to learn it from"
+        if (labelled := int(_labelled(label).sum())) < 2:
+            left_out[name] = f"{other} has {counted(labelled, 'sentence')} to learn it from"
     kept = [name for name in labels if name not in left_out]
     if not kept:
         return {}, left_out

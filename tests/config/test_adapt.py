@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from seqvae_cli.config import layers, presets
-from seqvae_cli.config.adapt import FEW, FULL, Facts, adapted, smallness, unknown_share
+from seqvae_cli.config import layers, options, presets
+from seqvae_cli.config.adapt import FEW, FULL, KEYS, Facts, adapted, smallness, unknown_share
 from seqvae_cli.config.schema import Settings
 
 SIZES = (1, 10, 100, 300, 1_000, 3_000, 10_000, 19_999)
@@ -71,3 +71,9 @@ def test_unknown_words_get_the_share_that_good_estimates() -> None:
     share = unknown_share(Facts(100, once, twice))
     # unknown words : words seen once = n1 : 2 n2, as in new text
     assert share * once / ((1 - share) * once) == pytest.approx(once / (2 * twice))
+
+
+def test_the_settings_that_follow_from_a_corpus_are_those_that_help_names() -> None:
+    assert set(adapted(Settings(), Facts(300, 60, 20))) == set(KEYS)
+    helps = {flag.key: flag.help for flag in options.flags()}
+    assert {key for key, text in helps.items() if "or from the corpus" in text} == set(KEYS)

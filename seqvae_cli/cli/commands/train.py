@@ -87,8 +87,8 @@ def train(
 ) -> None:
     """Train a sentence VAE on a prepared corpus.
 
-    Later layers of settings win: preset default, --preset, --config, --set, flags. Ctrl-C saves a checkpoint and prints
-    the command that goes on.
+    Later layers of settings win: preset default, --preset, what follows from the corpus, --config, --set, flags. Ctrl-C
+    saves a checkpoint and prints the command that goes on.
 
     Examples:
 
