@@ -20,8 +20,39 @@ if TYPE_CHECKING:
     from seqvae_cli.data.windows import Pause
 
 ENDINGS = {
-    *(".txt", ".text", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml", ".html"),
-    *(".pdf", ".doc", ".docx", ".npy", ".npz", ".parquet", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz"),
+    *(
+        ".txt",
+        ".text",
+        ".md",
+        ".log",
+        ".csv",
+        ".tsv",
+        ".tab",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".yaml",
+        ".yml",
+        ".xml",
+        ".html",
+    ),
+    *(
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".npy",
+        ".npz",
+        ".parquet",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zst",
+        ".zip",
+        ".tar",
+        ".tgz",
+    ),
 }
 """Endings of the names of text and data files: an argument with one is never a sentence."""
 
@@ -139,7 +170,7 @@ def _open_files(names: list[Path], reading: Reading) -> Lines:
     size = None
     if len(regular) == len(paths):
         reading = checked
-        if not any(reading.is_table(str(path)) or path.suffix in compression.COMPRESSIONS for path in paths):
+        if not any(reading.is_table(str(path)) or path.suffix.lower() in compression.COMPRESSIONS for path in paths):
             size = sum(path.stat().st_size for path in paths)
     told = reading
     if labels:

@@ -61,7 +61,8 @@ def encode(
 ) -> None:
     """Encode sentences, one a line, in order: the mean and the scale of q(z|x).
 
-    Arguments that are names of files stand for the lines of these files. An empty line keeps its row: null in JSON
+    Arguments that are names of files stand for the lines of these files, names of folders for the files in them: then
+    the folder is a label. An empty line keeps its row: null in JSON
     Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions. TSV is
     quoted as Python's csv and pandas read it. The id and the labels of a table are in JSON Lines and the last columns
     of TSV.
