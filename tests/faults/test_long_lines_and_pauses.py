@@ -80,7 +80,7 @@ def test_a_long_line_is_warned_of_and_trained_on_and_evaluated_alone(
     text = str(with_a_long_line(tmp_path / "long.txt"))
     prepared = seqvae("prepare", text, "--valid", text, "--test", text)
     assert (
-        f"warning: the longest line has {WORDS:,} tokens, nine in ten have at most 9\nhint: --max-len cuts it\n"
+        f"warning: the longest line has {WORDS:,} tokens, nine in ten at most 9\nhint: --max-len cuts it\n"
         in prepared.err
     )
     assert "--max-len" not in seqvae("prepare", text, "--name", "cut", "--max-len", "50").err
