@@ -52,7 +52,9 @@ RunOption = Annotated[
     str | None,
     typer.Option("--run", "-r", metavar="RUN", help=f"{RUN} [default: latest]", autocompletion=complete_run),
 ]
-Text = Annotated[list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, files of them, or stdin.")]
+Text = Annotated[
+    list[str], typer.Argument(metavar="TEXT|FILE|-", help="Sentences, files or folders of them, or stdin.")
+]
 Encoding = Annotated[str, typer.Option(help="Encoding of the text.", show_default=True, rich_help_panel=TABLES)]
 Format = Annotated[
     str | None,

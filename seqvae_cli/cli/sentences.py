@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,39 @@ if TYPE_CHECKING:
     from seqvae_cli.data.windows import Pause
 
 ENDINGS = {
-    *(".txt", ".text", ".md", ".log", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml", ".html"),
-    *(".pdf", ".doc", ".docx", ".npy", ".npz", ".parquet", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz"),
+    *(
+        ".txt",
+        ".text",
+        ".md",
+        ".log",
+        ".csv",
+        ".tsv",
+        ".tab",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".yaml",
+        ".yml",
+        ".xml",
+        ".html",
+    ),
+    *(
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".npy",
+        ".npz",
+        ".parquet",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zst",
+        ".zip",
+        ".tar",
+        ".tgz",
+    ),
 }
 """Endings of the names of text and data files: an argument with one is never a sentence."""
 
@@ -29,9 +60,13 @@ ENDINGS = {
 class Lines:
     """Sentences in order, read while they are iterated, and what their files say beside them."""
 
-    def __init__(self, records: Iterable[Record | Pause], reading: Reading, size: int | None) -> None:
+    def __init__(
+        self, records: Iterable[Record | Pause], reading: Reading, size: int | None, paths: Sequence[Path] = ()
+    ) -> None:
         self.records, self.columns, self.encoding, self.size = records, reading.columns, reading.encoding, size
         """`size`: their bytes in all; None where it is unknown: of stdin, pipes, tables and compressed files."""
+        self.paths = paths
+        """The files that they come from."""
         self._unanswered: deque[Record] = deque()
 
     def __iter__(self) -> Iterator[str | Pause]:
@@ -82,10 +117,10 @@ def reading_of(
 
 
 def open_lines(text: Sequence[str], reading: Reading) -> Lines:
-    """The sentences of stdin, of files one after another, or the arguments themselves.
+    """The sentences of stdin, of files and folders one after another, or the arguments themselves.
 
     Raises `UsageError` for files and sentences together, a name that is not a file, an empty sentence, and columns that
-    the files lack.
+    a file lacks; for folders what `folders.files_of` raises.
     """
     from seqvae_cli.data.records import Record
 
@@ -95,33 +130,53 @@ def open_lines(text: Sequence[str], reading: Reading) -> Lines:
         return Lines(_read([standard_input()], reading), reading, None)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences or files", "give - alone")
-    named = [names_a_file(one) for one in text]
+    named = [names_a_file(one) or _names_a_folder(one) for one in text]
     if all(named):
         return _open_files([Path(one) for one in text], reading)
     for one, is_file in zip(text, named, strict=True):
         if not is_file and looks_like_a_file(one):
-            raise _no_file(one)
+            hint = f"name a file, or pipe the sentence: echo SENTENCE | {reading.command} -"
+            raise UsageError(f"no file {one!r}", hint)
     if any(named):
         file, sentence = text[named.index(True)], text[named.index(False)]
-        raise UsageError(f"{file!r} is a file, {sentence!r} is none", "give files alone, or sentences alone")
+        kind = "file" if names_a_file(file) else "folder"
+        raise UsageError(f"{file!r} is a {kind}, {sentence!r} is not a file", "give files alone, or sentences alone")
     if reading.format or reading.columns.named():
         flag = "--format goes" if reading.format else "columns go"
-        raise UsageError(f"{flag} with files, {text[0][:40]!r} is none", "name a file, or leave it out")
+        raise UsageError(f"{flag} with files, {text[0][:40]!r} is not a file", "name a file, or leave it out")
     sentences = [utf8(one) for one in text]
     refuse_empty(sentences, "give a sentence, FILE or -")
     size = sum(len(one.encode()) + 1 for one in sentences)
     return Lines([Record(one) for one in sentences], replace(reading, encoding="utf-8"), size)
 
 
-def _open_files(paths: list[Path], reading: Reading) -> Lines:
-    from seqvae_cli.data import compression, readers
+def _open_files(names: list[Path], reading: Reading) -> Lines:
+    from seqvae_cli.data import compression, folders, headers
 
-    regular = all(path.is_file() for path in paths)
-    if regular:
-        reading = readers.choose_columns([(path, str(path)) for path in paths], reading)
-    lines = not any(reading.is_table(str(path)) or path.suffix in compression.COMPRESSIONS for path in paths)
-    size = sum(path.stat().st_size for path in paths) if regular and lines else None
-    return Lines(_read(paths, reading), reading, size)
+    paths: list[Path] = []
+    labels: dict[Path, str] = {}
+    for name in names:
+        if not name.is_dir():
+            paths.append(name)
+            continue
+        for _, path, label in folders.files_of(name, reading.format):
+            paths.append(path)
+            if label is not None:
+                labels[path] = label
+    if labels:
+        headers.refuse_folder_label(reading.columns)
+    regular = [path for path in paths if path.is_file()]
+    checked = headers.choose_columns([(path, str(path)) for path in regular], reading)
+    size = None
+    if len(regular) == len(paths):
+        reading = checked
+        if not any(reading.is_table(str(path)) or path.suffix.lower() in compression.COMPRESSIONS for path in paths):
+            size = sum(path.stat().st_size for path in paths)
+    told = reading
+    if labels:
+        columns = replace(reading.columns, labels=(*reading.columns.labels, folders.FOLDER))
+        told = replace(reading, columns=columns)
+    return Lines(_read(paths, reading, labels), told, size, paths)
 
 
 def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
@@ -153,22 +208,29 @@ def utf8(argument: str) -> str:
     return argument
 
 
-def _read(sources: Sequence[Path | BinaryIO], reading: Reading) -> Iterator[Record | Pause]:
+def _read(
+    sources: Sequence[Path | BinaryIO], reading: Reading, folders: Mapping[Path, str] | None = None
+) -> Iterator[Record | Pause]:
     pausing = any(map(may_pause, sources))
-    records = _records(sources, reading, pausing)
+    records = _records(sources, reading, folders or {}, pausing)
     return with_pauses(records) if pausing else records
 
 
-def _records(sources: Sequence[Path | BinaryIO], reading: Reading, pausing: bool) -> Iterator[Record]:
+def _records(
+    sources: Sequence[Path | BinaryIO], reading: Reading, folders: Mapping[Path, str], pausing: bool
+) -> Iterator[Record]:
     """The records of `sources`. Those over 1 MiB become empty, with a warning that counts them.
 
+    folders: the last label of the records of each file; no entry for any: there is no such label.
     pausing: the first record alone tells the columns, since the next may be long in coming.
     """
     from seqvae_cli.data.readers import SAMPLE, read_records
 
     dropped: Counter[str] = Counter()
+    sample = 1 if pausing else SAMPLE
     for source in sources:
-        yield from read_records(source, reading, keep_blank=True, sample=1 if pausing else SAMPLE, dropped=dropped)
+        folder = (folders.get(source, "") if isinstance(source, Path) else "") if folders else None
+        yield from read_records(source, reading, folder=folder, keep_blank=True, sample=sample, dropped=dropped)
     if dropped["too_long"]:
         long = dropped["too_long"]
         lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"
@@ -183,19 +245,20 @@ def names_a_file(text: str) -> bool:
         return False
 
 
+def _names_a_folder(text: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(text).is_dir()
+    return False
+
+
 def looks_like_a_file(text: str) -> bool:
-    """Whether `text`, without spaces, names a folder, or has a path separator, a `*` or the ending of a data file."""
+    """Whether `text`, without spaces, has the ending of a data file, or begins as a path: with / or ./, or a folder.
+
+    Other text with a / or a * is a sentence, such as and/or, and the molecule C/C=C/C.
+    """
     if not text or any(character.isspace() for character in text):
         return False
-    with suppress(OSError, ValueError):
-        if Path(text).is_dir():
-            return True
-    signs = [sign for sign in (os.sep, os.altsep, "*") if sign]
-    return any(sign in text for sign in signs) or Path(text).suffix.lower() in ENDINGS
-
-
-def _no_file(name: str) -> UsageError:
-    with suppress(OSError, ValueError):
-        if Path(name).is_dir():
-            return UsageError(f"{name!r} is a folder", "name the files in it")
-    return UsageError(f"no file {name!r}", "name a file, or give a sentence of several words")
+    path = Path(text)
+    if path.anchor or text.startswith(("./", "../", "~/")) or path.suffix.lower() in ENDINGS:
+        return True
+    return bool(path.parts) and _names_a_folder(path.parts[0])

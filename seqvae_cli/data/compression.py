@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import sys
 import zlib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from seqvae_cli.errors import DataError, MachineError
 
 Read = Callable[[int], bytes]
-"""Reads at most so many bytes, and at least one before the end, as soon as some have arrived."""
+"""Takes a number of bytes; returns what has come, at most so many of them, and nothing at the end alone."""
 
 START = 1 << 18
 """Bytes at the beginning that are read at once."""
@@ -48,13 +49,13 @@ def unpacked(read: Read, label: str) -> Read:
     where the package that unpacks it is missing.
     """
     start = read(START)
-    while start and any(magic.startswith(start) and start != magic for magic in COMPRESSIONS.values()):
+    while start and any(magic.startswith(start) and start != magic for magic in MAGIC):
         more = read(START)
         if not more:
             break
         start += more
     stream = Stream(start, read)
-    kind = next((kind for kind, magic in COMPRESSIONS.items() if start.startswith(magic)), None)
+    kind = kind_of(start)
     if kind is None:
         return stream.read1
     unpacking = UNPACK[kind](stream)
@@ -63,9 +64,24 @@ def unpacked(read: Read, label: str) -> Read:
         try:
             return unpacking.read(size)
         except unpacking.damage as error:
-            raise DataError(f"{label} is damaged or cut short: {error}", "copy it again") from error
+            raise _damaged(label, str(error)) from error
 
     return reading
+
+
+def kind_of(start: bytes) -> str | None:
+    """The ending that names the compression of a file with these first bytes; None where it is not compressed."""
+    return next((kind for kind, magic in COMPRESSIONS.items() if start.startswith(magic)), None)
+
+
+def _damaged(label: str, reason: str) -> DataError:
+    """The error for a file that cannot be unpacked. zstd, too, asks before it takes over 128 MiB for a window."""
+    if "too much memory" in reason:
+        return DataError(
+            f"{label} was packed with a window of over 128 MiB (zstd --long)",
+            "unpack it into a command that reads from -: zstd --long=31 -dc FILE | seqvae COMMAND -",
+        )
+    return DataError(f"{label} is damaged or cut short: {reason}", "copy it again")
 
 
 def _gzip(stream: Stream) -> Unpacked:
@@ -108,6 +124,13 @@ class _ZstdFrames:
         return bytes(piece)
 
 
-COMPRESSIONS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
-"""Endings of the names of compressed files, and the bytes that these files begin with."""
+COMPRESSIONS = {
+    ".gz": (b"\x1f\x8b",),
+    ".zst": (b"\x28\xb5\x2f\xfd", *(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))),
+}
+"""Endings of the names of compressed files, and what these files begin with.
+
+Zstandard: a frame, or one to be skipped, with which pzstd begins (RFC 8878, section 3.1).
+"""
+MAGIC = tuple(itertools.chain.from_iterable(COMPRESSIONS.values()))
 UNPACK: dict[str, Callable[[Stream], Unpacked]] = {".gz": _gzip, ".zst": _zstd}

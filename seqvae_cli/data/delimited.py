@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seqvae_cli.data.records import MAX_COLUMNS, Rows, is_number
-from seqvae_cli.data.text import MAX_LINE, decoded_blocks, line_feeds, read_lines
+from seqvae_cli.data.text import MAX_LINE, decoded_blocks, line_feeds
 from seqvae_cli.errors import DataError, counted
 
 MAX_ROW = 16 * MAX_LINE
 """Characters of a line of a table, at most."""
 SAMPLE = 1 << 16
 """Characters at the beginning of a table that tell its dialect."""
+LONG = 1 << 16
+"""Characters of a line of JSON from which on what no record can hold is not kept: many rows are in memory at once."""
 MAX_HEADER = 200
 """Characters of the name of a column, at most."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -201,13 +203,17 @@ def json_rows(
     dropped: Counter[str],
     advance: Callable[[int], None] | None = None,
 ) -> Rows:
-    """The objects of JSON Lines. Blank lines, and lines over 1 MiB, are dropped.
+    """The objects of JSON Lines. Blank lines are dropped.
 
-    Raises `DataError` with the line for anything but an object; else what `text.read_lines` raises.
+    Of values that no record can hold, a list or an object is given empty, and a text over 1 MiB without its end.
+
+    Raises `DataError` with the line for anything but an object, and for a line over 16 MiB; else what
+    `text.read_lines` raises.
     """
-    lines = read_lines(source, encoding, label=label, dropped=dropped, advance=advance, keep_blank=True)
+    lines = _lines(line_feeds(decoded_blocks(source, encoding, label, advance)), label)
     for number, line in enumerate(lines, 1):
-        if not line:
+        if line.isspace():
+            dropped["empty"] += 1
             continue
         try:
             value = json.loads(line)
@@ -218,4 +224,12 @@ def json_rows(
             raise DataError(f"{label}, line {number} is not a JSON object", hint)
         if len(value) > MAX_COLUMNS:
             raise DataError(f"{label}, line {number} has {len(value):,} keys, {MAX_COLUMNS:,} are the most")
-        yield number, value
+        yield number, value if len(line) < LONG else {name: _cut(one) for name, one in value.items()}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, (list, dict)):
+        return type(value)()
+    if isinstance(value, str) and len(value) > MAX_LINE:
+        return value[:100] + "." * (MAX_LINE + 1)  # too long still, whatever becomes of the spaces in it
+    return value

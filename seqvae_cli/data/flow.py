@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seqvae_cli.data import folders, readers, repeats
+from seqvae_cli.data import folders, headers, repeats
 from seqvae_cli.data.build import Dropped
 from seqvae_cli.data.corpus import SPLITS
-from seqvae_cli.data.labels import LabelWriter
+from seqvae_cli.data.labels import LabelValues, LabelWriter
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Record
 from seqvae_cli.data.sources import SplitText, StageProgress
@@ -40,22 +40,28 @@ class Flow:
     ) -> None:
         """cut: the splits that may have to be cut from train, and their shares of it.
 
-        normalized: what makes two sentences the same, of which training keeps the first; None: it keeps all.
+        normalized: maps a sentence to its key: training keeps the first sentence of each key; None: all.
         """
         self.texts, self.reading, self.cut, self.seed = texts, reading, cut, seed
         self.progress, self.filters, self.normalized = progress, filters, normalized
         self.labels = [*reading.columns.labels, *([folders.FOLDER] if _has_folders(texts) else [])]
+        self._values = LabelValues(self.labels)
         self._sizes: dict[str, int] = {}
         self._joined = 0
 
     def _read(self, stage: str, dropped: Dropped, splits: Iterable[str]) -> Iterator[Record]:
-        """The records of the files of some splits, after the filters and without repeats."""
-        records = self._filtered(stage, dropped, splits)
-        if self.normalized is None:
-            return records
-        dropped["train"]["repeated"] = self._firsts.count(0)
-        kept = iter(self._firsts)
-        return (record for record in records if record.split != "train" or next(kept))
+        """The records of the files of some splits, after the filters and without repeats.
+
+        Raises `DataError` for a value of a label that `LabelWriter` would refuse, in a pass before it writes.
+        """
+        kept: Iterator[int] = itertools.repeat(1)
+        if self.normalized is not None:
+            dropped["train"]["repeated"] = self._firsts.count(0)
+            kept = iter(self._firsts)
+        for record in self._filtered(stage, dropped, splits):
+            if record.split != "train" or next(kept):
+                self._values.indices(record.labels)
+                yield record
 
     def _filtered(self, stage: str, dropped: Dropped, splits: Iterable[str]) -> Iterator[Record]:
         """The records of the files of some splits, after the filters; `stage`: the name that the progress shows."""
@@ -73,17 +79,20 @@ class Flow:
     def _firsts(self) -> bytearray:
         """1 for each training record that stays, 0 for one that repeats an earlier one, or one of another split."""
         assert self.normalized is not None
-        elsewhere: Iterable[str] = ()
-        if len(self.texts) > 1 or self.reading.columns.split is not None:
-            everywhere = self._filtered("repeats", _uncounted(), self.texts)
-            elsewhere = (record.text for record in everywhere if record.split != "train")
-        train = (
-            record.text for record in self._filtered("repeats", _uncounted(), ["train"]) if record.split == "train"
-        )
-        mask = bytearray(repeats.firsts(train, elsewhere, self.normalized))
+        held_out = [split for split in self.texts if split != "train" or self.reading.columns.split is not None]
+        elsewhere = self._texts("held out", held_out, train=False)
+        mask = bytearray(repeats.firsts(self._texts("repeats", ["train"], train=True), elsewhere, self.normalized))
+        if not mask:
+            raise self._without_train()
         if not any(mask):
             raise DataError(f"every sentence of {self.texts['train'].label} stands in a held-out split, too")
         return mask
+
+    def _texts(self, stage: str, splits: Sequence[str], *, train: bool) -> Iterator[str]:
+        """The texts of training, or the others, in the files of some splits, before repeats are dropped."""
+        for record in self._filtered(stage, _uncounted(), splits) if splits else ():
+            if (record.split == "train") == train:
+                yield record.text
 
     def records(self, stage: str, dropped: Dropped | None = None) -> Iterator[tuple[str, Record]]:
         """The split of each record, and the record; in the stage "count" those of the files of train alone.
@@ -92,11 +101,27 @@ class Flow:
         """
         if self.cut and not self._sizes:
             counts = Counter(record.split for record in self._read("lines", _uncounted(), ["train"]))
+            if not counts["train"]:
+                raise self._without_train()
             missing = {split: fraction for split, fraction in self.cut.items() if not counts[split]}
             self._sizes = split_sizes(counts["train"], missing, self.texts["train"].label)
         drawn = itertools.chain(draw_splits(self._sizes, self.seed) if self.cut else (), itertools.repeat("train"))
+        empty = True
         for record in self._read(stage, dropped or _uncounted(), ["train"] if stage == "count" else self.texts):
-            yield next(drawn) if record.split == "train" else record.split, record
+            split = next(drawn) if record.split == "train" else record.split
+            empty = empty and split != "train"
+            yield split, record
+        if empty:
+            raise self._without_train()
+
+    def _without_train(self) -> DataError:
+        label, column = self.texts["train"].label, self.reading.columns.split
+        if column is None:
+            return DataError(f"no sentences in {label}: the train split is empty", "a sentence a line")
+        return DataError(
+            f"no row of {label} with a text says train in the column {column!r}",
+            "give some rows the split train",
+        )
 
     def sentences(self, stage: str, dropped: Dropped) -> Iterator[tuple[str, str]]:
         """The text of each record in place of the record: a `SentenceSource` of `build`."""
@@ -122,9 +147,9 @@ def chosen_reading(texts: Mapping[str, SplitText], reading: Reading) -> Reading:
     columns = reading.columns
     if columns.split is not None and len(texts) > 1:
         raise UsageError("a column of splits does not go with files of splits", "leave one of them out")
-    if folders.FOLDER in columns.labels and _has_folders(texts):
-        raise UsageError(f"two labels have the name {folders.FOLDER!r}: the column, and the folders", "leave it out")
-    return readers.choose_columns(((file.path, file.label) for text in texts.values() for file in text.files), reading)
+    if _has_folders(texts):
+        headers.refuse_folder_label(columns)
+    return headers.choose_columns(((file.path, file.label) for text in texts.values() for file in text.files), reading)
 
 
 def tables_recipe(texts: Mapping[str, SplitText], reading: Reading) -> dict[str, Any]:

@@ -60,7 +60,7 @@ KINDS = {
     "unspaced": Kind(
         0.5, "{count} of {of} lines ({share}) have no spaces between words", "--tokenizer char makes characters tokens"
     ),
-    "long": Kind(0.0, "the longest line has {count} tokens, 90 % at most {of}", "--max-len cuts it"),
+    "long": Kind(0.0, "the longest line has {count} tokens, nine in ten at most {of}", "--max-len cuts it"),
     "rare": Kind(
         0.1, "{count} of {of} words ({share}) of train occur once", "--min-count 2, or subwords: --tokenizer bpe"
     ),

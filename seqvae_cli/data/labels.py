@@ -47,12 +47,35 @@ class Label:
     """The index in `values` of each sentence's value: [N]."""
 
 
+class LabelValues:
+    """The different values of labels, numbered in the order in which they come."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.of: list[dict[str, int]] = [{} for _ in names]
+
+    def indices(self, values: Sequence[str]) -> list[int]:
+        """The number of each label's value. Raises `DataError` for one value too many, or a long one."""
+        found = []
+        for name, value, known in zip(self.names, values, self.of, strict=True):
+            index = known.get(value)
+            if index is None:
+                if len(known) >= MOST_VALUES:
+                    raise DataError(
+                        f"label {name!r} has over {MOST_VALUES:,} different values", f"is it an id? --id {name}"
+                    )
+                check_value(name, value)
+                index = known[value] = len(known)
+            found.append(index)
+        return found
+
+
 class LabelWriter:
     """Writes the labels and ids of all splits, record by record. Always `close` it, also after an error."""
 
     def __init__(self, folder: Path, names: Sequence[str], splits: Sequence[str], *, ids: bool) -> None:
         self.folder, self.names = folder, tuple(names)
-        self.values: list[dict[str, int]] = [{} for _ in names]
+        self.values = LabelValues(names)
         self.written = dict.fromkeys(splits, 0)
         self._stack = ExitStack()
         self._files = {
@@ -65,10 +88,7 @@ class LabelWriter:
 
     def add(self, split: str, record: Record) -> None:
         """Raises `DataError` for a label with too many different values, or a long one."""
-        for number, (value, known) in enumerate(zip(record.labels, self.values, strict=True)):
-            index = known.get(value)
-            if index is None:
-                index = known[value] = self._checked(number, value)
+        for number, index in enumerate(self.values.indices(record.labels)):
             self._indices[split, number].append(index)
         if self._ids:
             self._ids[split].write((json.dumps(record.id) + "\n").encode())
@@ -76,19 +96,12 @@ class LabelWriter:
         if self.written[split] % BLOCK == 0:
             self._flush()
 
-    def _checked(self, number: int, value: str) -> int:
-        name, known = self.names[number], self.values[number]
-        if len(known) >= MOST_VALUES:
-            raise DataError(f"label {name!r} has over {MOST_VALUES:,} different values", f"is it an id? --id {name}")
-        check_value(name, value)
-        return len(known)
-
     def finish(self) -> tuple[dict[str, str], dict[str, Any]]:
         """Syncs the files to disk; returns the SHA-256 of each by name, and what corpus.json says of them."""
         self._flush()
         digests = {file.path.name: file.commit() for file in (*self._files.values(), *self._ids.values())}
         if self.names:
-            table = dict(zip(self.names, map(list, self.values), strict=True))
+            table = dict(zip(self.names, map(list, self.values.of), strict=True))
             digests[VALUES] = files.write_json(self.folder / VALUES, table)
         return digests, {"labels": list(self.names), "ids": bool(self._ids)}
 

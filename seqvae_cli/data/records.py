@@ -87,7 +87,7 @@ class Columns:
                 shown = ", ".join(value[:EXAMPLE] for value in seen[:MOST_LISTED])
                 raise UsageError(
                     f"{label}: the column {self.split!r} says {shown}",
-                    f"--split names one of {', '.join(SPLIT_VALUES)}",
+                    f"--split takes a column whose values are {', '.join(SPLIT_VALUES)}",
                 )
         if self.text is not None:
             return self
@@ -181,5 +181,7 @@ def split_of(value: str, seen: Collection[str]) -> str:
     if found is None:
         before = f"; seen before: {', '.join(sorted(seen))}" if seen else ""
         known = ", ".join(SPLIT_VALUES)
-        raise DataError(f"{value[:EXAMPLE]!r} is not a split{before}", f"--split names a column of {known}")
+        raise DataError(
+            f"{value[:EXAMPLE]!r} is not a split{before}", f"--split takes a column whose values are {known}"
+        )
     return found

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from seqvae_cli.data.tokenizer import KINDS, SPECIALS, Tokenizer
 from seqvae_cli.data.tokenizers import characters, foreign, patterns, subwords
-from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
+from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS, normalized
 from seqvae_cli.errors import DataError, UsageError, nearest
 
 LEARNED = {"bpe": subwords.learn_bpe, "unigram": subwords.learn_unigram}
@@ -40,7 +40,9 @@ class TokenizerSettings:
 
     def normalized(self, text: str) -> str:
         """A text as the tokenizer sees it: lower-case where it makes it so, in one form of Unicode."""
-        return (self.given or Tokenizer("whitespace", self.lower, SPECIALS, self.normalize)).normalized(text)
+        if self.given is not None:
+            return self.given.normalized(text)
+        return normalized(text, self.normalize, self.lower)
 
     def recipe(self) -> dict[str, Any]:
         """What the vocabulary depends on beside the text, for the recipe of a corpus."""
@@ -66,15 +68,14 @@ class TokenizerSettings:
         if self.given is not None:
             return self.given, len(self.given) - len(SPECIALS), None
         if self.kind in LEARNED:
-            plain = Tokenizer("whitespace", self.lower, SPECIALS, self.normalize)
-            pieces, details = LEARNED[self.kind](map(plain.normalized, texts), self.vocab_size)
+            pieces, details = LEARNED[self.kind](map(self.normalized, texts), self.vocab_size)
             found = Tokenizer(self.kind, self.lower, (*SPECIALS, *pieces), self.normalize, details)
             return found, len(pieces), None
         counts: Counter[str] = Counter()
         details = self._count(texts, max_len, counts)
         tokenizer = Tokenizer.fit(counts, self.kind, self.lower, self.min_count, self.normalize, details)
         if len(tokenizer) == len(SPECIALS):
-            raise DataError(f"no word occurs {self.min_count} times in the training text", "lower --min-count")
+            raise _no_pieces(tokenizer.noun, self.min_count)
         return tokenizer, len(counts), sum(count == 1 for count in counts.values())
 
     def _count(self, texts: Iterable[str], max_len: int | None, counts: Counter[str]) -> dict[str, Any]:
@@ -182,6 +183,12 @@ def tokenizer_settings(
             raise UsageError(error.message, error.hint) from error
     size = vocab_size or subwords.VOCABULARY_SIZE
     return TokenizerSettings(kind, lower, min_count, form, size, expression, code_points)
+
+
+def _no_pieces(noun: str, min_count: int) -> DataError:
+    if min_count > 1:
+        return DataError(f"no {noun} occurs {min_count} times in the training text", "lower --min-count")
+    return DataError(f"the training text has no {noun} but {', '.join(SPECIALS)}", "give text that has others")
 
 
 def _flag(option: str) -> str:

@@ -67,6 +67,7 @@ class DurableFile:
     def __init__(self, path: Path, *, new: bool = False) -> None:
         self.path, self.new = path, new
         self._digest = hashlib.sha256()
+        self._rewritten = False
         with machine_errors(path):
             make_folder(path.parent)
             self._temporary: Path | None = path.parent / f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}"
@@ -77,13 +78,26 @@ class DurableFile:
             self._file.write(data)
         self._digest.update(data)
 
+    def write_start(self, data: bytes) -> None:
+        """Writes over the first bytes: those of a header that depends on what follows it."""
+        with machine_errors(self.path):
+            self._file.seek(0)
+            self._file.write(data)
+            self._file.seek(0, os.SEEK_END)
+        self._rewritten = True
+
     def commit(self, expected: str | None = None) -> str:
         """Syncs the file, renames it and syncs the rename; returns the SHA-256 in hex.
 
         Raises `DataError` where the SHA-256 is not the `expected` one; the file then never appears.
         """
         assert self._temporary is not None, "committed or closed already"
-        found = self._digest.hexdigest()
+        if self._rewritten:
+            with machine_errors(self.path):
+                self._file.flush()
+            found = sha256(self._temporary)
+        else:
+            found = self._digest.hexdigest()
         if expected is not None:
             _compare(self.path, found, expected)
         with machine_errors(self.path):

@@ -6,13 +6,17 @@ import csv
 import gzip
 import json
 import os
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqvae_cli.cli import sentences
+from seqvae_cli.cli.commands import encode
 from seqvae_cli.data.readers import Reading
-from seqvae_cli.data.records import Columns
+from seqvae_cli.data.records import Columns, Record
 from seqvae_cli.data.windows import Pause
 from tests.conftest import Seqvae
 
@@ -71,6 +75,74 @@ def test_codes_are_written_with_ids_and_labels(reviews: Path, seqvae: Seqvae, tm
     refused = seqvae("encode", str(reviews), "--id", "id", "-o", "codes.npy")
     assert refused.code == 2
     assert "without ids and labels" in refused.err
+
+
+def test_rows_of_npy_are_written_as_they_come(tmp_path: Path) -> None:
+    class Mean(list[float]):
+        """A list that can be watched."""
+
+        def __hash__(self) -> int:
+            return id(self)
+
+    alive: weakref.WeakSet[Mean] = weakref.WeakSet()
+
+    def rows() -> Iterator[encode.Row]:
+        for number in range(500):
+            mean = Mean([number, -number])
+            alive.add(mean)
+            yield Record("the cat"), None if number == 7 else mean, None
+            del mean
+            assert len(alive) <= 2
+
+    path = tmp_path / "codes.npy"
+    encode._write_npy(path, rows(), 2)
+    expected = np.array([[i, -i] for i in range(500)], np.float32)
+    expected[7] = np.nan
+    np.testing.assert_array_equal(np.load(path), expected)
+    np.save(tmp_path / "saved.npy", expected)
+    assert path.read_bytes() == (tmp_path / "saved.npy").read_bytes()
+    encode._write_npy(path, [], 3)
+    assert np.load(path).shape == (0, 3)
+
+
+@pytest.mark.parametrize("command", ["encode", "score", "reconstruct"])
+def test_a_folder_gives_its_files_with_the_folders_as_a_label(reviews: Path, seqvae: Seqvae, command: str) -> None:
+    for name, text in {"good": "the cat sees the sea\n", "bad": "a dog likes it\n\n"}.items():
+        Path("films", name).mkdir(parents=True)
+        Path("films", name, "1.txt").write_text(text)
+    Path("lines.txt").write_text("it\n")
+    quick = QUICK.get(command, ())
+    found = [json.loads(line) for line in seqvae(command, *quick, "lines.txt", "films", "--json").lines]
+    assert [(row["text"], row["labels"]["folder"]) for row in found] == [
+        *(("it", ""), ("a dog likes it", "bad"), ("", "bad"), ("the cat sees the sea", "good"))
+    ]
+    answer = seqvae(command, *quick, "films", str(reviews), "--label", "mood")
+    assert answer.code == 2
+    assert "is text, without columns" in answer.err
+    Path("tables", "north").mkdir(parents=True)
+    Path("tables", "north", "a.csv").write_text("text,folder,mood\nit,1,fine\n")
+    (line,) = seqvae(command, *quick, "tables", "--label", "mood", "--json").lines
+    assert json.loads(line)["labels"] == {"mood": "fine", "folder": "north"}
+    assert "two labels have the name 'folder'" in seqvae(command, *quick, "tables", "--label", "folder").err
+
+
+def test_codes_do_not_replace_a_file_of_the_folder_that_is_read(reviews: Path, seqvae: Seqvae) -> None:
+    assert reviews.exists()
+    Path("rows").mkdir()
+    Path("rows/a.jsonl").write_text('{"text": "the cat"}\n')
+    answer = seqvae("encode", "rows", "-o", "rows/a.jsonl")
+    assert answer.code == 2
+    assert "'rows/a.jsonl' is the input" in answer.err
+
+
+def test_a_file_without_the_columns_is_told_before_the_first_answer(reviews: Path, seqvae: Seqvae) -> None:
+    Path("b.csv").write_text("review\nthe cat\n")
+    Path("c.txt").write_text("the cat\n")
+    for other, said in (("b.csv", "b.csv has no column 'id'"), ("c.txt", "c.txt is text, without columns")):
+        answer = seqvae("encode", str(reviews), other, "--id", "id")
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+    assert len(seqvae("encode", str(reviews), "c.txt", "--text", "review").lines) == 4, "text has no columns to name"
 
 
 @pytest.mark.parametrize(

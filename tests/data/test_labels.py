@@ -87,6 +87,20 @@ def test_a_column_of_splits_makes_the_splits(tmp_path: Path) -> None:
         prepare.prepare(path, split="part", valid=path)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"tokenizer": "bpe"}, {"valid_fraction": 0.0, "test_fraction": 0.0}, {"dedupe": True}], ids=str
+)
+@pytest.mark.parametrize("parts", ["valid test", "test test", "valid valid train"])
+def test_a_column_of_splits_without_train_is_told(tmp_path: Path, options: dict[str, Any], parts: str) -> None:
+    path = tmp_path / "a.csv"
+    words = {"train": ""}  # a row of train without a text is none
+    path.write_text("text,part\n" + "".join(f"{words.get(p, f'word {i}')},{p}\n" for i, p in enumerate(parts.split())))
+    with pytest.raises(DataError) as caught:
+        prepare.prepare(path, split="part", **options)
+    assert caught.value.message == f"no row of {path} with a text says train in the column 'part'"
+    assert left_behind() == []
+
+
 @pytest.mark.parametrize("damage", ["train.label1.bin", "labels.json", "train.ids.jsonl"])
 def test_damage_is_noticed_and_repaired(reviews: Path, damage: str) -> None:
     first = prepare.prepare(reviews, label="sentiment", id="id").corpus
@@ -100,6 +114,27 @@ def test_damage_is_noticed_and_repaired(reviews: Path, damage: str) -> None:
         Corpus.open(first.path).verify()
     assert prepare.prepare(reviews, label="sentiment", id="id").fresh
     assert left_behind() == []
+
+
+def test_a_label_is_refused_before_the_corpus_is_encoded(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "MOST_VALUES", 59)
+    stages: list[str] = []
+    for options in ({}, {"dedupe": True}, {"valid_fraction": 0.0, "test_fraction": 0.0}):
+        with pytest.raises(DataError, match="label 'id' has over 59"):
+            prepare.prepare(reviews, label="id", watch=lambda stage, *_: stages.append(stage), **options)
+    assert {"lines", "count", "repeats"} <= set(stages)
+    assert not {"encode", "labels"} & set(stages)
+
+
+def test_every_table_has_the_columns_before_one_is_read(reviews: Path, tmp_path: Path) -> None:
+    other, text = tmp_path / "b.csv", tmp_path / "c.txt"
+    other.write_text("text,n\na b,1\n")
+    text.write_text("a b\n")
+    stages: list[str] = []
+    for more, said in ((other, r"b\.csv has no column 'stars'"), (text, r"c\.txt is text, without columns")):
+        with pytest.raises(UsageError, match=said):
+            prepare.prepare([reviews, more], label="stars", watch=lambda stage, *_: stages.append(stage))
+    assert stages == []
 
 
 def test_a_label_is_no_id_and_no_text(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,25 @@ def test_zstandard_files_of_several_frames(tmp_path: Path) -> None:
         records(written(tmp_path / "a.jsonl.zst", frames[:-3]))
 
 
+def test_zstandard_files_may_begin_with_a_frame_to_skip(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    for low in (0x50, 0x5F):
+        skipped = bytes([low]) + b"\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"size"
+        data = skipped + zstandard.compress(JSONL.encode()) + skipped
+        assert records(written(tmp_path / "a.jsonl.zst", data)) == RECORDS
+    assert list(read_records(io.BytesIO(b"P*\nX*M\n"), Reading())) == [Record("P*"), Record("X*M")], "text"
+
+
+def test_a_zstandard_file_with_a_large_window_is_not_called_damaged(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    settings = zstandard.ZstdCompressionParameters.from_level(1, window_log=28)
+    packing = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    path = written(tmp_path / "a.txt.zst", packing.compress(b"the cat\n") + packing.flush())
+    with pytest.raises(DataError, match=r"a\.txt\.zst was packed with a window of over 128 MiB") as caught:
+        records(path, Columns())
+    assert "zstd --long=31 -dc FILE | seqvae COMMAND -" in caught.value.hint
+
+
 def test_a_cut_gzip_file_is_told_after_its_lines(tmp_path: Path) -> None:
     data = gzip.compress(b"the cat\n" * 100_000 + b"a dog\n")
     found = read_records(written(tmp_path / "a.txt.gz", data[:-9]), Reading())
@@ -139,7 +158,7 @@ def test_a_bomb_is_unpacked_in_pieces() -> None:
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package, name, data, extra in (
         ("pyarrow", "a.parquet", b"PAR1", "parquet"),
-        ("zstandard", "a.txt.zst", compression.COMPRESSIONS[".zst"] + bytes(9), "zst"),
+        ("zstandard", "a.txt.zst", compression.COMPRESSIONS[".zst"][0] + bytes(9), "zst"),
     ):
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MachineError, match=package) as caught:
@@ -169,6 +188,22 @@ def test_empty_and_overlong_texts_are_dropped_or_kept_empty(tmp_path: Path) -> N
     dropped.clear()
     assert records(wide, columns, dropped=dropped) == [Record("b", (), "2")]
     assert dropped == {"too_long": 1}
+
+
+def test_a_long_line_of_json_keeps_its_row_and_what_it_needs_is_kept(tmp_path: Path) -> None:
+    mib = 1 << 20
+    lines = [{"review": "short", "blob": "x" * mib}, {"review": "y" * (mib + 1)}, {"review": "\n" * mib + "z"}]
+    path = written(tmp_path / "a.jsonl", "".join(json.dumps({**line, "tags": [1] * 9}) + "\n" for line in lines))
+    dropped: Counter[str] = Counter()
+    assert records(path, Columns("review"), dropped=dropped) == [Record("short")]
+    assert dropped["too_long"] == 2
+    assert records(path, Columns("review"), keep_blank=True) == [Record("short"), Record(""), Record("")]
+    for line in ({"review": "a", "tags": ["t" * mib]}, {"review": "a", "tags": {"b": "t" * mib}}):
+        kind = "a list" if isinstance(line["tags"], list) else "an object"
+        with pytest.raises(DataError, match=f"line 1: 'tags' is {kind}, not text"):
+            records(written(tmp_path / "b.jsonl", json.dumps(line)), Columns("review", ("tags",)))
+    with pytest.raises(DataError, match=r"c\.jsonl has a line of over 16 MiB"):
+        records(written(tmp_path / "c.jsonl", json.dumps({"review": "x" * (16 * mib)})), Columns("review"))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +311,8 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,part\na,train\nb,Dev\nc,TEST \nd,validation\n")
     assert [one.split for one in records(path, Columns("text", (), "part"))] == ["train", "valid", "test", "valid"]
     path.write_text("text,part\na,train\nb,test\nc,holdout\n")
-    with pytest.raises(UsageError, match="the column 'part' says train, test, holdout"):
+    with pytest.raises(UsageError, match="the column 'part' says train, test, holdout") as caught:
         records(path, Columns("text", (), "part"))
+    assert caught.value.hint.startswith("--split takes a column whose values are train, valid")
     with pytest.raises(DataError, match="line 4: 'holdout' is not a split; seen before: test, train"):
         records(path, Columns("text", (), "part"), sample=2)

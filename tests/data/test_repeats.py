@@ -83,6 +83,18 @@ def test_files_of_held_out_splits_stay_whole_and_train_loses_what_stands_in_them
         prepare(tmp_path / "valid.txt", test=tmp_path / "valid.txt", dedupe=True)
 
 
+def test_each_file_is_looked_through_once_for_repeats(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text(f"a\nb\n{split}\n")
+    seen: list[tuple[str, int, int | None]] = []
+    prepare(tmp_path, dedupe=True, watch=lambda *told: seen.append(told))
+    sizes = {split: (tmp_path / f"{split}.txt").stat().st_size for split in ("train", "valid", "test")}
+    done = {stage: (done, total) for stage, done, total in seen}
+    assert done["held out"] == (sizes["valid"] + sizes["test"],) * 2
+    assert done["repeats"] == (sizes["train"],) * 2
+    assert all(done <= (total or 0) for _, done, total in seen)
+
+
 def test_the_command_tells_how_many_were_left_out(seqvae: Seqvae) -> None:
     text = "\n".join([f"sentence {i % 1500}" for i in range(3000)] * 2).encode()
     for _ in range(2):

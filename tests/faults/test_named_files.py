@@ -14,6 +14,7 @@ from tests.conftest import Seqvae, tiny_text
 from tests.faults.matrix import assert_one_line, snapshot, still_loads
 
 READERS = ["encode", "reconstruct", "score"]
+WITH_SIGNS = ["and/or", "C/C=C/C", "CC*", "*"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,20 +28,23 @@ def nothing_is_harmed(trained_home: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.row(37)
 @pytest.mark.parametrize(
-    "name", ["missing.csv", "missing.JSONL", "codes.npy", "some/where", "./x", "a.txt.gz", "news*"]
+    "name", ["missing.csv", "missing.JSONL", "codes.npy", "some/where", "./x", "/no/x", "a.txt.gz", "news*.txt"]
 )
 @pytest.mark.parametrize("command", READERS)
 def test_what_looks_like_a_file_and_is_none_is_no_sentence(seqvae: Seqvae, command: str, name: str) -> None:
     Path("here.txt").write_text("the cat\n")
+    Path("some").mkdir()
     for arguments in ([name], ["the cat", name], [name, "the cat"], ["here.txt", name], [name, "here.txt"]):
         answer = seqvae(command, *arguments)
         assert (answer.code, answer.out) == (2, "")
         assert_one_line(answer.err, f"no file {name!r}")
+        assert f"echo SENTENCE | seqvae {command} -" in answer.err
 
 
 @pytest.mark.row(37)
 @pytest.mark.parametrize(
-    "text", ["Hello.", "the cat / a dog", "It costs 3.50.", "it", "I like node.js", "see a.txt now"]
+    "text",
+    ["Hello.", "the cat / a dog", "It costs 3.50.", "it", "I like node.js", "see a.txt now", *WITH_SIGNS],
 )
 def test_a_sentence_is_no_name_of_a_file(seqvae: Seqvae, text: str) -> None:
     (line,) = seqvae("encode", text).lines
@@ -66,16 +70,19 @@ def test_files_and_sentences_do_not_mix(seqvae: Seqvae, command: str) -> None:
     for arguments in (["german.txt", "the cat"], ["the cat", "german.txt"]):
         answer = seqvae(command, *arguments)
         assert (answer.code, answer.out) == (2, "")
-        assert_one_line(answer.err, "'german.txt' is a file, 'the cat' is none")
+        assert_one_line(answer.err, "'german.txt' is a file, 'the cat' is not a file")
 
 
 @pytest.mark.row(37)
-def test_a_folder_is_no_file(seqvae: Seqvae) -> None:
+def test_a_folder_without_text_is_told(seqvae: Seqvae) -> None:
     Path("texts").mkdir()
     for name in ("./texts", "texts"):
         answer = seqvae("encode", name)
+        assert (answer.code, answer.out) == (4, "")
+        assert_one_line(answer.err, "texts has no .txt")
+        answer = seqvae("encode", name, "the cat")
         assert (answer.code, answer.out) == (2, "")
-        assert_one_line(answer.err, f"{name!r} is a folder")
+        assert_one_line(answer.err, f"{name!r} is a folder, 'the cat' is not a file")
 
 
 @pytest.mark.row(37)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,16 @@ def test_write_returns_the_digest_of_the_file(tmp_path: Path) -> None:
         assert files.write(path, data) == hashlib.sha256(path.read_bytes()).hexdigest() == files.sha256(path)
         assert path.read_bytes() == b"".join(blocks)
         assert names(path.parent) == ["file"]
+
+
+def test_a_header_is_written_last_and_counts_in_the_digest(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with closing(files.DurableFile(path)) as file:
+        file.write(b"head")
+        file.write(b"body" * 100_000)
+        file.write_start(b"HEAD")
+        assert not path.exists()
+        assert file.commit() == files.sha256(path) == hashlib.sha256(b"HEAD" + b"body" * 100_000).hexdigest()
 
 
 def test_a_failing_source_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

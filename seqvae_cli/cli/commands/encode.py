@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from seqvae_cli.cli.options import (
     TextColumn,
     Threads,
 )
-from seqvae_cli.cli.sentences import Lines, names_a_file, open_lines, reading_of
+from seqvae_cli.cli.sentences import Lines, open_lines, reading_of
 from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def encode(
 ) -> None:
     """Encode sentences, one a line, in order: the mean and the scale of q(z|x).
 
-    Arguments that are names of files stand for the lines of these files. An empty line keeps its row: null in JSON
+    Arguments that are names of files stand for the lines of these files, names of folders for the files in them: then
+    the folder is a label. An empty line keeps its row: null in JSON
     Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions. TSV is
     quoted as Python's csv and pandas read it. The id and the labels of a table are in JSON Lines and the last columns
     of TSV.
@@ -80,11 +82,11 @@ def encode(
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
     if output is not None and json and output.suffix != ".jsonl":
         raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
-    if output is not None and output.exists() and any(names_a_file(one) and output.samefile(one) for one in text):
-        raise UsageError(f"{str(output)!r} is the input", "name another file")
     if output is not None and output.suffix == ".npy" and (label or id_column):
         raise UsageError("a .npy file holds the means alone, without ids and labels", "name it .jsonl or .tsv")
     lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding))
+    if output is not None and output.exists() and any(map(output.samefile, lines.paths)):
+        raise UsageError(f"{str(output)!r} is the input", "name another file")
     model = open_model(None, run_option, device, threads)
 
     with counting() as tally, progress.of_lines("encoding", lines, to_file=output is not None) as advance:
@@ -98,6 +100,8 @@ def encode(
         if output is None:
             for row in rows():
                 display.out_jsonl(_json(row, lines))
+        elif output.suffix == ".npy":
+            _write_npy(output, rows(), model.latent_size)
         else:
             from seqvae_cli.system import files
 
@@ -125,19 +129,30 @@ def _tsv(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
         yield display.tsv_row([record.text, *values, *lines.values(record)]).encode()
 
 
-def _npy(rows: Iterator[Row], _: Lines, latent: int) -> Iterator[bytes]:
+def _write_npy(output: Path, rows: Iterable[Row], latent: int) -> None:
+    """Writes the means row by row, and last the header, which has their number: none waits in memory."""
     import io
 
     import numpy as np
 
-    means = [np.full(latent, np.nan, np.float32) if mean is None else np.array(mean, np.float32) for _, mean, _ in rows]
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack(means) if means else np.empty((0, latent), np.float32), allow_pickle=False)
-    yield buffer.getvalue()
+    from seqvae_cli.system import files
+
+    def header(count: int) -> bytes:  # of one length for every count: NumPy leaves room for 21 digits
+        buffer = io.BytesIO()
+        np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (count, latent)})
+        return buffer.getvalue()
+
+    count = 0
+    with closing(files.DurableFile(output)) as file:
+        file.write(header(0))
+        for _, mean, _ in rows:
+            file.write(np.array([np.nan] * latent if mean is None else mean, "<f4").tobytes())
+            count += 1
+        file.write_start(header(count))
+        file.commit()
 
 
 WRITERS: dict[str, Callable[[Iterator[Row], Lines, int], Iterator[bytes]]] = {
     ".jsonl": _jsonl,
     ".tsv": _tsv,
-    ".npy": _npy,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,6 @@ from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColu
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -55,10 +52,10 @@ def prepare(
         bool, typer.Option(help="--from: check the files' SHA-256.", rich_help_panel=KNOWN_CORPORA)
     ] = True,
     valid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Text of the validation split.", rich_help_panel=SPLITS)
+        Path | None, typer.Option(metavar="FILE", help="Text or table of the validation split.", rich_help_panel=SPLITS)
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Text of the test split.", rich_help_panel=SPLITS)
+        Path | None, typer.Option(metavar="FILE", help="Text or table of the test split.", rich_help_panel=SPLITS)
     ] = None,
     valid_fraction: Annotated[
         float | None,

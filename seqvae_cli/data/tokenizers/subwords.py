@@ -102,7 +102,8 @@ def learn_unigram(texts: Iterable[str], size: int) -> tuple[list[str], dict[str,
         message = f"a vocabulary of {size:,} cannot hold the {len(characters):,} characters of the text and 260 others"
         raise DataError(message, "raise --vocab-size, or --tokenizer bpe, which spells rare ones in bytes") from error
     scores = {piece: score for piece, score in model["vocab"] if piece not in BYTES}
-    # Characters that the model lost come back in any order, each 0.0001 above the one before.
+    # The library adds the characters that training dropped, in an order that changes from call to call. Their scores
+    # rise by 0.0001 from one to the next: they all get the lowest one.
     least, step = min(scores.values(), default=0.0), 0.0001 * (sum(len(piece) == 1 for piece in scores) + 1)
     for piece, score in scores.items():
         scores[piece] = round(least if len(piece) == 1 and score < least + step else score, 4)

@@ -284,6 +284,34 @@ def test_compatibility_forms_are_one_with_nfkc_alone() -> None:
     assert Tokenizer("word", True, SPECIALS, "nfc").split("İ İstanbul") == ["i̇", "i̇stanbul"]
 
 
+def test_text_without_a_piece_to_keep_is_told() -> None:
+    for options, message, hint in (
+        ({}, "the training text has no word but <pad>, <bos>, <eos>, <unk>", "give text that has others"),
+        ({"min_count": 2}, "no word occurs 2 times in the training text", "lower --min-count"),
+        (
+            {"min_count": 2, "tokenizer": "char"},
+            "no character occurs 2 times in the training text",
+            "lower --min-count",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            learned(["<unk>" if "tokenizer" not in options else "abc"], **options)
+        assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_the_key_of_repeats_is_what_the_tokenizer_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "I\u0307 Cafe\u0301 \ufb01"
+    for form in ("none", "nfc", "nfkc"):
+        for lower in (False, True):
+            settings = vocabulary.tokenizer_settings(lower=lower, normalize=form)
+            tokenizer = settings.learn([text], None)[0]
+            with monkeypatch.context() as patch:
+                patch.setattr(vocabulary, "Tokenizer", None)  # none is made for a sentence
+                assert settings.normalized(text) == tokenizer.normalized(text)
+            given = vocabulary.tokenizer_settings(tokenizer=tokenizer)
+            assert given.normalized(text) == tokenizer.normalized(text)
+
+
 # Options that do not go together
 
 
