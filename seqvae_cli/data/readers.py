@@ -60,14 +60,17 @@ class Reading:
 
     def format_of(self, name: str) -> str:
         """The format of a file. Raises `UsageError` for an unknown one."""
-        if self.format is not None:
-            if self.format not in FORMATS:
-                raise UsageError(f"unknown format {self.format[:40]!r}", nearest(self.format, FORMATS))
-            return self.format
-        return format_by_ending(name) or "txt"
+        return check_format(self.format) if self.format is not None else format_by_ending(name) or "txt"
 
     def is_table(self, name: str) -> bool:
         return FORMATS[self.format_of(name)].rows is not None
+
+
+def check_format(form: str) -> str:
+    """The name of a format. Raises `UsageError` for an unknown one."""
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form[:40]!r}", nearest(form, FORMATS))
+    return form
 
 
 def format_by_ending(name: str) -> str | None:
