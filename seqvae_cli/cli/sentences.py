@@ -116,12 +116,13 @@ def open_lines(text: Sequence[str], reading: Reading) -> Lines:
 def _open_files(paths: list[Path], reading: Reading) -> Lines:
     from seqvae_cli.data import compression, readers
 
-    regular = all(path.is_file() for path in paths)
+    regular, given = all(path.is_file() for path in paths), reading
     if regular:
         reading = readers.choose_columns([(path, str(path)) for path in paths], reading)
     lines = not any(reading.is_table(str(path)) or path.suffix in compression.COMPRESSIONS for path in paths)
     size = sum(path.stat().st_size for path in paths) if regular and lines else None
-    return Lines(_read(paths, reading), reading, size)
+    guessed = reading.columns.text if given.columns.text is None else None
+    return Lines(_read(paths, reading, guessed), reading, size)
 
 
 def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
@@ -153,22 +154,34 @@ def utf8(argument: str) -> str:
     return argument
 
 
-def _read(sources: Sequence[Path | BinaryIO], reading: Reading) -> Iterator[Record | Pause]:
+def _read(sources: Sequence[Path | BinaryIO], reading: Reading, guessed: str | None = None) -> Iterator[Record | Pause]:
     pausing = any(map(may_pause, sources))
-    records = _records(sources, reading, pausing)
+    records = _records(sources, reading, pausing, guessed)
     return with_pauses(records) if pausing else records
 
 
-def _records(sources: Sequence[Path | BinaryIO], reading: Reading, pausing: bool) -> Iterator[Record]:
+def _records(
+    sources: Sequence[Path | BinaryIO], reading: Reading, pausing: bool, guessed: str | None
+) -> Iterator[Record]:
     """The records of `sources`. Those over 1 MiB become empty, with a warning that counts them.
 
     pausing: the first record alone tells the columns, since the next may be long in coming.
+    guessed: the column of the text where it was not given and is known already. It is said, and so is one that is
+        guessed here.
     """
     from seqvae_cli.data.readers import SAMPLE, read_records
 
     dropped: Counter[str] = Counter()
+    said = set[str]() if guessed or reading.columns.text is None else {str(reading.columns.text)}
+
+    def say(column: str) -> None:
+        if column not in said:
+            display.say(f"text: {column} ({reading.text_option} says otherwise)")
+            said.add(column)
+
     for source in sources:
-        yield from read_records(source, reading, keep_blank=True, sample=1 if pausing else SAMPLE, dropped=dropped)
+        sample = 1 if pausing else SAMPLE
+        yield from read_records(source, reading, keep_blank=True, sample=sample, told=say, dropped=dropped)
     if dropped["too_long"]:
         long = dropped["too_long"]
         lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"

@@ -102,11 +102,29 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
             rows = _rows(path, reading, label, Counter(), None)
             sample = [row for _, row in itertools.islice(rows, SAMPLE)]
             rows.close()  # and with it the file
-            return replace(reading, columns=reading.columns.chosen(sample, label, reading.text_option))
+            return replace(reading, columns=_chosen(path, reading, label, sample))
         first = first or label
     if reading.columns.named() and first is not None:
         raise no_columns(first)
     return reading
+
+
+def _chosen(source: Path | BinaryIO, reading: Reading, label: str, rows: list[Cells], one_row: bool = False) -> Columns:
+    """The columns of a file, chosen by its first rows. Those that only later rows of JSON have are looked for in all.
+
+    Raises `UsageError` as `Columns.chosen` does.
+    """
+    columns, later = reading.columns, set[str]()
+    if len(rows) >= SAMPLE and (missing := columns.missing(rows)) and _is_json(reading, label):
+        if isinstance(source, Path) and source.is_file():
+            others = _rows(source, reading, label, Counter(), None)
+            later = missing - columns.missing(row for _, row in others)
+            others.close()
+    return columns.chosen(rows, label, reading.text_option, later=later, one_row=one_row)
+
+
+def _is_json(reading: Reading, label: str) -> bool:
+    return FORMATS[reading.format_of(label)].rows is json_rows
 
 
 def no_columns(label: str) -> UsageError:
@@ -122,6 +140,7 @@ def read_records(
     split: str = "",
     keep_blank: bool = False,
     sample: int = SAMPLE,
+    told: Callable[[str], None] | None = None,
     dropped: Counter[str] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[Record]:
@@ -133,7 +152,9 @@ def read_records(
     folder: the value of one more label, behind those of the columns.
     split: that of the records, if no column tells it.
     keep_blank: keeps records without text, or with one of over 1 MiB, with an empty text.
-    sample: rows from which a column that is not given is guessed; they are read before the first record is given.
+    sample: rows from which a column that is not given is guessed; they are read before the first record is given. From
+        one, only what more rows could not change.
+    told: called with the name of the column of the text.
     dropped: counts the dropped records, under "empty" and "too_long", and texts with line ends, under "joined".
     advance: called with the bytes of each block read, as they lie on disk.
 
@@ -161,7 +182,9 @@ def read_records(
         return
     rows = _rows(source, reading, label, dropped, advance)
     first = list(itertools.islice(rows, sample))
-    columns = reading.columns.chosen([row for _, row in first], label, reading.text_option)
+    columns = _chosen(source, reading, label, [row for _, row in first], one_row=sample == 1)
+    if told and columns.text is not None:
+        told(columns.text)
     unit = FORMATS[reading.format_of(label)].unit
     seen: set[str] = set()
     for number, row in itertools.chain(first, rows):
@@ -205,6 +228,9 @@ def _rows(
 ) -> Rows:
     rows = FORMATS[reading.format_of(label)].rows
     assert rows is not None
+    named = reading.columns.named()
     if rows is parquet_rows and reading.columns.text is not None:
-        rows = partial(rows, only=reading.columns.named())
+        rows = partial(rows, only=named)
+    elif rows is not parquet_rows and not _is_json(reading, label):
+        rows = partial(rows, known=named, text_option=reading.text_option)
     return rows(source, reading.encoding, label, dropped, advance)
