@@ -47,6 +47,7 @@ class Dialect(csv.Dialect):
         self.doublequote = quotes.get("doublequote", True)
         self.escapechar = quotes.get("escapechar")
         self.quoting = quotes.get("quoting", csv.QUOTE_MINIMAL)
+        self.quotes_are_text = "quoting" in quotes
         super().__init__()
 
 
@@ -85,7 +86,7 @@ def _quoting(start: str, first: str, delimiter: str) -> tuple[int, Dialect] | No
     closed = [(shape, dialect) for shape, dialect in shapes if shape.quoted]
     if closed and not (tabs and best[0].fields > 1):
         best = max(closed, key=lambda found: found[0].rows)
-    elif tabs and not closed and shapes[-1][1].quoting == csv.QUOTE_NONE:
+    elif tabs and not closed and shapes[-1][1].quotes_are_text:
         best = shapes[-1]
     return best[0].fields, best[1]
 
@@ -100,14 +101,14 @@ class _Shape(NamedTuple):
     """Whether some field is enclosed in quotes."""
 
 
-def _shape(start: str, dialect: csv.Dialect) -> _Shape | None:
+def _shape(start: str, dialect: Dialect) -> _Shape | None:
     """The shape of a table; None where its rows differ in the number of their fields, or break the dialect."""
     rows, text = _whole_rows(start, dialect)
     fields = {len(row) for row in rows}
     if len(fields) != 1:
         return None
     enclosed = re.compile(f'(?:^|{re.escape(dialect.delimiter)})"', re.MULTILINE)
-    quoted = dialect.quoting != csv.QUOTE_NONE and enclosed.search(text) is not None
+    quoted = not dialect.quotes_are_text and enclosed.search(text) is not None
     return _Shape(fields.pop(), len(rows), quoted)
 
 
@@ -193,7 +194,7 @@ def csv_rows(
         start += block
         if not told and (separator := _SEPARATOR.match(start)):
             delimiters, start, told = (separator[1],), start[separator.end() :], 1
-        if "\n" in start or len(start) > MAX_ROW:
+        if start.count("\n") > 1 or len(start) > MAX_ROW:  # no row is answered before it has come
             break
     dialect = dialect_of(start, delimiters)
     reader = csv.reader(_lines(itertools.chain([start], blocks), label), dialect)
@@ -302,5 +303,8 @@ def json_rows(
 
 
 def json_value(line: str) -> Any:
-    """The value of a line of JSON, with its numbers as they are written: text. Raises `ValueError`, `RecursionError`."""
+    """The value of a line of JSON, with its numbers as text, as they are written.
+
+    Raises `ValueError` or `RecursionError` for what is not JSON.
+    """
     return json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda name: None if name == "NaN" else name)

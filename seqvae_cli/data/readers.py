@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -109,17 +109,19 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
     return reading
 
 
-def _chosen(source: Path | BinaryIO, reading: Reading, label: str, rows: list[Cells], one_row: bool = False) -> Columns:
+def _chosen(
+    source: Path | BinaryIO, reading: Reading, label: str, rows: Sequence[Cells], one_row: bool = False
+) -> Columns:
     """The columns of a file, chosen by its first rows. Those that only later rows of JSON have are looked for in all.
 
     Raises `UsageError` as `Columns.chosen` does.
     """
     columns, later = reading.columns, set[str]()
-    if len(rows) >= SAMPLE and (missing := columns.missing(rows)) and _is_json(reading, label):
-        if isinstance(source, Path) and source.is_file():
-            others = _rows(source, reading, label, Counter(), None)
-            later = missing - columns.missing(row for _, row in others)
-            others.close()
+    again = isinstance(source, Path) and source.is_file()
+    if again and len(rows) >= SAMPLE and _is_json(reading, label) and (missing := columns.missing(rows)):
+        others = _rows(source, reading, label, Counter(), None)
+        later = missing - columns.missing(row for _, row in others)
+        others.close()
     return columns.chosen(rows, label, reading.text_option, later=later, one_row=one_row)
 
 
