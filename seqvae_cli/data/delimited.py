@@ -16,13 +16,15 @@ from seqvae_cli.data.text import MAX_LINE, decoded_blocks, line_feeds, read_line
 from seqvae_cli.errors import DataError, counted
 
 MAX_ROW = 16 * MAX_LINE
-"""Characters of a line, and of a field, of a table, at most."""
+"""Characters of a row of a table, at most, and of its lines."""
 SAMPLE = 1 << 16
 """Characters at the beginning of a table that tell its dialect."""
 MAX_HEADER = 200
 """Characters of the name of a column, at most."""
 SENTENCE = 5
 """Words from which on what should be the name of a column is a sentence."""
+OVERLONG: dict[str, Any] = {}
+"""Stands for a row that is too long to be read."""
 DELIMITERS = (",", ";", "\t", "|")
 QUOTES: tuple[dict[str, Any], ...] = (
     {"doublequote": True},
@@ -141,7 +143,7 @@ def _whole_rows(start: str, dialect: csv.Dialect) -> tuple[list[list[str]], str]
 
 
 def _bounded(reader: Any) -> Iterator[list[str]]:
-    """The rows of a `csv.reader`, with fields of at most `MAX_ROW` characters: a limit that the process has once."""
+    """The rows of a `csv.reader`, with fields as long as rows may be: a limit that the process has once."""
     while True:
         before = csv.field_size_limit(MAX_ROW)
         try:
@@ -187,7 +189,7 @@ def csv_rows(
     line that asks for one.
 
     Raises `DataError` with the line for a missing header, a row with another number of fields than the header, a
-    quotation mark out of place, and a field of over 16 MiB; else what `text.read_lines` raises.
+    quotation mark out of place, and a row of over 16 MiB; else what `text.read_lines` raises.
     """
     blocks, start, told = line_feeds(decoded_blocks(source, encoding, label, advance)), "", 0
     for block in blocks:
@@ -196,8 +198,17 @@ def csv_rows(
             delimiters, start, told = (separator[1],), start[separator.end() :], 1
         if start.count("\n") > 1 or len(start) > MAX_ROW:  # no row is answered before it has come
             break
-    dialect = dialect_of(start, delimiters)
-    reader = csv.reader(_lines(itertools.chain([start], blocks), label), dialect)
+    dialect, held = dialect_of(start, delimiters), 0
+
+    def lines() -> Iterator[str]:
+        nonlocal held
+        for text in _lines(itertools.chain([start], blocks), label):
+            held += len(text)
+            if held > MAX_ROW:
+                raise csv.Error("row limit")
+            yield text
+
+    reader = csv.reader(lines(), dialect)
     header: list[str] = []
     line = 1 + told
     try:
@@ -215,7 +226,7 @@ def csv_rows(
                 )
             else:
                 yield line, dict(zip(header, row or [""], strict=True))
-            line = reader.line_num + 1 + told
+            line, held = reader.line_num + 1 + told, 0
     except csv.Error as error:
         reason = next((told for part, told in REASONS.items() if part in str(error)), str(error))
         raise DataError(
@@ -224,7 +235,7 @@ def csv_rows(
 
 
 REASONS = {
-    "field limit": "a field of over 16 MiB begins here: is a quotation mark missing?",
+    "row limit": "a row of over 16 MiB begins here: is a quotation mark missing?",
     "unexpected end": "a quotation mark opens here, and is never closed",
     "expected after": "a quotation mark stands within a quoted field",
 }
@@ -282,13 +293,17 @@ def json_rows(
     dropped: Counter[str],
     advance: Callable[[int], None] | None = None,
 ) -> Rows:
-    """The objects of JSON Lines. Blank lines, and lines over 1 MiB, are dropped.
+    """The objects of JSON Lines. Blank lines are dropped; for one over 1 MiB stands `OVERLONG`.
 
     Raises `DataError` with the line for anything but an object; else what `text.read_lines` raises.
     """
     lines = read_lines(source, encoding, label=label, dropped=dropped, advance=advance, keep_blank=True)
+    long = dropped["too_long"]
     for number, line in enumerate(lines, 1):
         if not line:
+            if dropped["too_long"] > long:
+                long += 1
+                yield number, OVERLONG
             continue
         try:
             value = json_value(line)

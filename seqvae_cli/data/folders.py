@@ -16,8 +16,8 @@ from seqvae_cli.system import files
 
 FOLDER = "folder"
 """The name of the label that folders in a folder are."""
-MAX_DEPTH = 10
-"""Folders below each other, at most."""
+MAX_DEPTH = 100
+"""Folders below each other, at most: more than people have, and fewer than recursion allows."""
 ABOUT = ("readme", "license", "licence")
 """Names of files that tell of the others, and are left out."""
 MOST_SHOWN = 3

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from seqvae_cli.data import lookalikes
 from seqvae_cli.data.compression import COMPRESSIONS
-from seqvae_cli.data.delimited import csv_rows, json_rows
+from seqvae_cli.data.delimited import OVERLONG, csv_rows, json_rows
 from seqvae_cli.data.parquet import parquet_rows
 from seqvae_cli.data.records import Cells, Columns, Record, Rows, cell, split_of
 from seqvae_cli.data.text import MAX_LINE, read_lines
@@ -100,7 +100,7 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
     for path, label in named:
         if reading.is_table(label):
             rows = _rows(path, reading, label, Counter(), None)
-            sample = [row for _, row in itertools.islice(rows, SAMPLE)]
+            _, sample = _first(rows, SAMPLE)
             rows.close()  # and with it the file
             return replace(reading, columns=_chosen(path, reading, label, sample))
         first = first or label
@@ -183,15 +183,17 @@ def read_records(
             yield Record(line, extra, "", split)
         return
     rows = _rows(source, reading, label, dropped, advance)
-    first = list(itertools.islice(rows, sample))
-    columns = _chosen(source, reading, label, [row for _, row in first], one_row=sample == 1)
+    first, known = _first(rows, sample)
+    columns = _chosen(source, reading, label, known, one_row=sample == 1)
     if told and columns.text is not None:
         told(columns.text)
     unit = FORMATS[reading.format_of(label)].unit
     seen: set[str] = set()
     for number, row in itertools.chain(first, rows):
         try:
-            record = _record(row, columns, seen, dropped)
+            record = (
+                Record("", ("",) * len(columns.labels)) if row is OVERLONG else _record(row, columns, seen, dropped)
+            )
         except DataError as error:
             raise DataError(f"{label}, {unit} {number}: {error.message}", error.hint) from None
         if record.text or keep_blank:
@@ -219,6 +221,18 @@ def _record(row: Cells, columns: Columns, seen: set[str], dropped: Counter[str])
         seen.add(split)
     labels = tuple([cell(row.get(name), name).strip() for name in columns.labels])
     return Record(text, labels, "" if columns.id is None else cell(row.get(columns.id), columns.id), split)
+
+
+def _first(rows: Rows, count: int) -> tuple[list[tuple[int, dict[str, Any]]], list[dict[str, Any]]]:
+    """The first rows with their numbers, and those of them that could be read, of which there are `count` at most."""
+    first, known = [], []
+    for number, row in rows:
+        first.append((number, row))
+        if row is not OVERLONG:
+            known.append(row)
+            if len(known) == count:
+                break
+    return first, known
 
 
 def _rows(

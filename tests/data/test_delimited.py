@@ -114,8 +114,21 @@ def test_a_text_over_the_limit_is_dropped_not_an_error(monkeypatch: pytest.Monke
     found = read_records(io.BytesIO(data), Reading("csv"), dropped=dropped, keep_blank=True)
     assert [one.text for one in found] == ["a", "", "b"]
     assert dropped == {"too_long": 1}
+    lines = ['{"id": 1, "text": "a"}', json.dumps({"id": 2, "text": "x" * (1 << 20)}), "", '{"id": 3, "text": "b"}']
+    dropped.clear()
+    columns, data = Columns("text", ("id",)), "\n".join(lines).encode()
+    found = read_records(io.BytesIO(data), Reading("jsonl", columns), dropped=dropped, keep_blank=True)
+    assert [(one.text, *one.labels) for one in found] == [("a", "1"), ("", ""), ("b", "3")]
+    assert dropped == {"too_long": 1, "empty": 1}
+    data = "\n".join(lines[1:]).encode()
+    assert [one.text for one in read_records(io.BytesIO(data), Reading("jsonl"), keep_blank=True, sample=1)] == [
+        "",
+        "b",
+    ]
     monkeypatch.setattr(delimited, "MAX_ROW", 1000)
-    with pytest.raises(DataError, match="line 3: a field of over 16 MiB begins here"):
+    with pytest.raises(DataError, match="line 3: a row of over 16 MiB begins here"):
+        rows("id,text,mood\n1,a,b\n2," + '"a\n",' * 1000)
+    with pytest.raises(DataError, match="line 3: a row of over 16 MiB begins here"):
         rows('id,text\n1,a\n2,"' + "a\n" * 1000)
 
 
