@@ -282,7 +282,7 @@ def _no_header(names: Sequence[str], where: str, text_option: str) -> DataError:
     shown = ", ".join(names)
     return DataError(
         f"{where} should be a header, the names of the columns, and is: {shown[:60]}{'…' * (len(shown) > 60)}",
-        f"put a line with their names before the first row; if it is one, {text_option} names the column of the text",
+        f"put a header before it; or, if it is one, name its column of the text with {text_option}",
     )
 
 

@@ -83,7 +83,7 @@ def test_a_first_row_that_is_data_is_no_header(tmp_path: Path, data: str) -> Non
     path.write_text(data)
     with pytest.raises(DataError, match="line 1 should be a header") as caught:
         choose_columns([(path, str(path))], Reading())
-    assert "--text names the column of the text" in caught.value.hint
+    assert caught.value.hint == "put a header before it; or, if it is one, name its column of the text with --text"
     header = ["text", "mood", "kind"][: 1 + data.partition("\n")[0].count(",")]
     assert len(rows(",".join(header) + "\n" + data)) == 1 + data.count("\n")
 
