@@ -167,8 +167,10 @@ def _open_files(names: list[Path], reading: Reading) -> Lines:
         headers.refuse_folder_label(reading.columns)
     regular = [path for path in paths if path.is_file()]
     checked = headers.choose_columns([(path, str(path)) for path in regular], reading)
-    size = None
+    size, guessed = None, None
     if len(regular) == len(paths):
+        if reading.columns.text is None:
+            guessed = checked.columns.text
         reading = checked
         if not any(reading.is_table(str(path)) or path.suffix.lower() in compression.COMPRESSIONS for path in paths):
             size = sum(path.stat().st_size for path in paths)
@@ -176,7 +178,7 @@ def _open_files(names: list[Path], reading: Reading) -> Lines:
     if labels:
         columns = replace(reading.columns, labels=(*reading.columns.labels, folders.FOLDER))
         told = replace(reading, columns=columns)
-    return Lines(_read(paths, reading, labels), told, size, paths)
+    return Lines(_read(paths, reading, labels, guessed), told, size, paths)
 
 
 def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
@@ -209,28 +211,45 @@ def utf8(argument: str) -> str:
 
 
 def _read(
-    sources: Sequence[Path | BinaryIO], reading: Reading, folders: Mapping[Path, str] | None = None
+    sources: Sequence[Path | BinaryIO],
+    reading: Reading,
+    folders: Mapping[Path, str] | None = None,
+    guessed: str | None = None,
 ) -> Iterator[Record | Pause]:
     pausing = any(map(may_pause, sources))
-    records = _records(sources, reading, folders or {}, pausing)
+    records = _records(sources, reading, folders or {}, pausing, guessed)
     return with_pauses(records) if pausing else records
 
 
 def _records(
-    sources: Sequence[Path | BinaryIO], reading: Reading, folders: Mapping[Path, str], pausing: bool
+    sources: Sequence[Path | BinaryIO],
+    reading: Reading,
+    folders: Mapping[Path, str],
+    pausing: bool,
+    guessed: str | None,
 ) -> Iterator[Record]:
     """The records of `sources`. Those over 1 MiB become empty, with a warning that counts them.
 
     folders: the last label of the records of each file; no entry for any: there is no such label.
     pausing: the first record alone tells the columns, since the next may be long in coming.
+    guessed: the column of the text where it was not given and is known already. It is said, and so is one that is
+        guessed here.
     """
     from seqvae_cli.data.readers import SAMPLE, read_records
 
     dropped: Counter[str] = Counter()
     sample = 1 if pausing else SAMPLE
+    said = set[str]() if guessed or reading.columns.text is None else {str(reading.columns.text)}
+
+    def say(column: str) -> None:
+        if column not in said:
+            display.say(f"text: {column} ({reading.text_option} says otherwise)")
+            said.add(column)
+
     for source in sources:
         folder = (folders.get(source, "") if isinstance(source, Path) else "") if folders else None
-        yield from read_records(source, reading, folder=folder, keep_blank=True, sample=sample, dropped=dropped)
+        options: dict[str, Any] = {"folder": folder, "keep_blank": True, "sample": sample, "dropped": dropped}
+        yield from read_records(source, reading, told=say, **options)
     if dropped["too_long"]:
         long = dropped["too_long"]
         lines = "1 line of over 1 MiB was" if long == 1 else f"{long} lines of over 1 MiB were"

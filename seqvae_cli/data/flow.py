@@ -18,11 +18,8 @@ from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.labels import LabelValues, LabelWriter
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Record
-from seqvae_cli.data.sources import SplitText, StageProgress
+from seqvae_cli.data.sources import Filter, SplitText, StageProgress
 from seqvae_cli.errors import DataError, UsageError, counted
-
-Filter = Callable[[Iterator[Record]], Iterator[Record]]
-"""Drops, splits or changes records on their way; called several times, it gives the same for the same records."""
 
 
 class Flow:
@@ -68,12 +65,10 @@ class Flow:
         texts = [self.texts[split] for split in splits]
         self.progress.start(stage, sum(text.size for text in texts))
         keep_blank = bool(self.filters)  # blank lines separate paragraphs
-        records: Iterator[Record] = itertools.chain.from_iterable(
-            text.records(self.reading, dropped[text.split], keep_blank=keep_blank) for text in texts
+        return itertools.chain.from_iterable(
+            text.records(self.reading, dropped[text.split], keep_blank=keep_blank, filters=self.filters)
+            for text in texts
         )
-        for change in self.filters:
-            records = change(records)
-        return records
 
     @cached_property
     def _firsts(self) -> bytearray:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
-from seqvae_cli.data.delimited import table_of
+from seqvae_cli.data.delimited import json_value, table_of, without_separator
 from seqvae_cli.data.records import TEXT_NAMES, Cells, Columns
 from seqvae_cli.errors import DataError, UsageError
 
@@ -34,6 +33,7 @@ def refuse(start: str, label: str, command: str, text_option: str = "--text") ->
     label: its name in the message. command: what the hint calls, such as `seqvae prepare`. text_option: its option that
     names the column of the text.
     """
+    start = without_separator(start)
     name = "-" if label == "standard input" else shlex.quote(label)
     anyway = "; or --format txt, if its lines are sentences"
     if objects := _json_objects(start):
@@ -69,7 +69,7 @@ def _json_objects(start: str) -> list[Cells]:
         if not line.lstrip().startswith("{"):
             return []
         try:
-            value = json.loads(line)
+            value = json_value(line)
         except (ValueError, RecursionError):
             return []
         if not isinstance(value, dict) or not value:

@@ -8,7 +8,7 @@ it is only hashed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -19,10 +19,10 @@ from seqvae_cli.data import download, segments, sources
 from seqvae_cli.data.build import Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
-from seqvae_cli.data.flow import Filter, Flow, chosen_reading, tables_recipe
+from seqvae_cli.data.flow import Flow, chosen_reading, tables_recipe
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Columns
-from seqvae_cli.data.sources import SplitText, StageProgress, TextSource
+from seqvae_cli.data.sources import Filter, SplitText, StageProgress, TextSource
 from seqvae_cli.data.text import check_encoding
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.vocabulary import TokenizerOptions, tokenizer_settings
@@ -215,7 +215,7 @@ def prepare_text(
             split: SplitText(split, items, progress, stack, source.folders) for split, items in source.files.items()
         }
         reading = chosen_reading(texts, replace(reading or Reading(), encoding=encoding))
-        layout = None if sentences == "line" else segments.look(_beginning(texts["train"], reading, progress))
+        layout = None if sentences == "line" else _layout(texts["train"], reading, progress)
         if layout and sentences == "auto" and not layout.documents:
             layout = None
         progress.start("hash", sum(text.size for text in texts.values()))
@@ -246,9 +246,10 @@ def prepare_text(
         )
 
 
-def _beginning(text: SplitText, reading: Reading, progress: StageProgress) -> Iterator[str]:
+def _layout(text: SplitText, reading: Reading, progress: StageProgress) -> segments.Layout:
     progress.start("look", text.size)
-    return (record.text for record in text.records(reading, Counter(), keep_blank=True))
+    lines = (record.text for record in text.records(reading, Counter(), keep_blank=True))
+    return segments.look(lines, table=all(reading.is_table(file.label) for file in text.files))
 
 
 def prepare_known(

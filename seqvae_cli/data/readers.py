@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -60,14 +60,17 @@ class Reading:
 
     def format_of(self, name: str) -> str:
         """The format of a file. Raises `UsageError` for an unknown one."""
-        if self.format is not None:
-            if self.format not in FORMATS:
-                raise UsageError(f"unknown format {self.format[:40]!r}", nearest(self.format, FORMATS))
-            return self.format
-        return format_by_ending(name) or "txt"
+        return check_format(self.format) if self.format is not None else format_by_ending(name) or "txt"
 
     def is_table(self, name: str) -> bool:
         return FORMATS[self.format_of(name)].rows is not None
+
+
+def check_format(form: str) -> str:
+    """The name of a format. Raises `UsageError` for an unknown one."""
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form[:40]!r}", nearest(form, FORMATS))
+    return form
 
 
 def format_by_ending(name: str) -> str | None:
@@ -99,11 +102,31 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
             rows = _rows(path, reading, label, Counter(), None)
             sample = [row for _, row in itertools.islice(rows, SAMPLE)]
             rows.close()  # and with it the file
-            return replace(reading, columns=reading.columns.chosen(sample, label, reading.text_option))
+            return replace(reading, columns=_chosen(path, reading, label, sample))
         first = first or label
     if reading.columns.named() and first is not None:
         raise no_columns(first)
     return reading
+
+
+def _chosen(
+    source: Path | BinaryIO, reading: Reading, label: str, rows: Sequence[Cells], one_row: bool = False
+) -> Columns:
+    """The columns of a file, chosen by its first rows. Those that only later rows of JSON have are looked for in all.
+
+    Raises `UsageError` as `Columns.chosen` does.
+    """
+    columns, later = reading.columns, set[str]()
+    again = isinstance(source, Path) and source.is_file()
+    if again and len(rows) >= SAMPLE and _is_json(reading, label) and (missing := columns.missing(rows)):
+        others = _rows(source, reading, label, Counter(), None)
+        later = missing - columns.missing(row for _, row in others)
+        others.close()
+    return columns.chosen(rows, label, reading.text_option, later=later, one_row=one_row)
+
+
+def _is_json(reading: Reading, label: str) -> bool:
+    return FORMATS[reading.format_of(label)].rows is json_rows
 
 
 def no_columns(label: str) -> UsageError:
@@ -119,6 +142,7 @@ def read_records(
     split: str = "",
     keep_blank: bool = False,
     sample: int = SAMPLE,
+    told: Callable[[str], None] | None = None,
     dropped: Counter[str] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[Record]:
@@ -130,7 +154,9 @@ def read_records(
     folder: the value of one more label, behind those of the columns.
     split: that of the records, if no column tells it.
     keep_blank: keeps records without text, or with one of over 1 MiB, with an empty text.
-    sample: rows from which a column that is not given is guessed; they are read before the first record is given.
+    sample: rows from which a column that is not given is guessed; they are read before the first record is given. From
+        one, only what more rows could not change.
+    told: called with the name of the column of the text.
     dropped: counts the dropped records, under "empty" and "too_long", and texts with line ends, under "joined".
     advance: called with the bytes of each block read, as they lie on disk.
 
@@ -158,7 +184,9 @@ def read_records(
         return
     rows = _rows(source, reading, label, dropped, advance)
     first = list(itertools.islice(rows, sample))
-    columns = reading.columns.chosen([row for _, row in first], label, reading.text_option)
+    columns = _chosen(source, reading, label, [row for _, row in first], one_row=sample == 1)
+    if told and columns.text is not None:
+        told(columns.text)
     unit = FORMATS[reading.format_of(label)].unit
     seen: set[str] = set()
     for number, row in itertools.chain(first, rows):
@@ -202,6 +230,9 @@ def _rows(
 ) -> Rows:
     rows = FORMATS[reading.format_of(label)].rows
     assert rows is not None
+    named = reading.columns.named()
     if rows is parquet_rows and reading.columns.text is not None:
-        rows = partial(rows, only=reading.columns.named())
+        rows = partial(rows, only=named)
+    elif rows is not parquet_rows and not _is_json(reading, label):
+        rows = partial(rows, known=named, text_option=reading.text_option)
     return rows(source, reading.encoding, label, dropped, advance)

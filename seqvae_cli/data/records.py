@@ -65,21 +65,43 @@ class Columns:
         """The columns that are given beside the text."""
         return [name for name in (*self.labels, self.split, self.id) if name is not None]
 
-    def chosen(self, rows: Sequence[Cells], label: str, text_option: str = "--text") -> Columns:
+    def missing(self, rows: Iterable[Cells]) -> set[str]:
+        """The columns that are given and that no row has; rows are read until none is left."""
+        left = set(self.named())
+        for row in rows:
+            left.difference_update(row)
+            if not left:
+                break
+        return left
+
+    def chosen(
+        self,
+        rows: Sequence[Cells],
+        label: str,
+        text_option: str = "--text",
+        *,
+        later: Collection[str] = (),
+        one_row: bool = False,
+    ) -> Columns:
         """These columns with that of the text, which is guessed from the first rows of the table named `label`.
 
         A table without rows leaves them as they are. Raises `UsageError` for a column that the table lacks, for one of
         splits that says something else, with its values, and where several could be the text, with an example of each.
-        `text_option`: the option of the command line that names it.
+
+        text_option: the option of the command line that names it.
+        later: columns that only later rows have.
+        one_row: the first row alone is known. The text is then its only column or one of a usual name: what more rows
+            could not change.
         """
         if not rows:
             return self
         names = list(dict.fromkeys(name for row in rows for name in row))
         for name in self.named():
-            if name not in names:
+            if name not in names and name not in later:
                 found = meant(name, names)
                 raise UsageError(
-                    f"{label} has no column {name!r}", f"did you mean {found!r}?" if found else _listed(names, rows)
+                    f"{label} has no column {name!r}{' in its first row' if one_row else ''}",
+                    f"did you mean {found!r}?" if found else _listed(names, rows),
                 )
         if self.split is not None:
             seen = list(dict.fromkeys(str(row.get(self.split)) for row in rows))
@@ -92,29 +114,46 @@ class Columns:
         if self.text is not None:
             return self
         rest = [name for name in names if name not in self.named() and name.strip()]
-        guessed = _text_column(rest, rows)
+        guessed = _certain_column(rest, rows[0]) if one_row else _text_column(rest, rows)
         if guessed is None:
-            raise UsageError(f"{label} does not tell which column is the text", f"{text_option} {_listed(names, rows)}")
+            where = f"the first row of {label}" if one_row else label
+            raise UsageError(f"{where} does not tell which column is the text", f"{text_option} {_listed(names, rows)}")
         return replace(self, text=guessed)
 
 
 def _text_column(names: Sequence[str], rows: Sequence[Cells]) -> str | None:
-    """The column of the text: the only one, one with a usual name, the only one of prose, or the only one of words."""
-    lower = {name.strip().lower(): name for name in reversed(names)}
-    usual = [lower[name] for name in TEXT_NAMES if name in lower]
-    if usual:
-        return usual[0]
+    """The column of the text: the only one, the first of words with a usual name, the only one of prose, or of words.
+
+    Where no column has words, the first with a usual name.
+    """
     words = [name for name in names if any(_is_word(row.get(name)) for row in rows)]
+    usual = _usual(names)
+    if found := [name for name in usual if name in words]:
+        return found[0]
     prose = [name for name in words if _is_prose([row.get(name) for row in rows])]
-    for found in (list(names), prose, words):
+    for found in (list(names), prose, words, [] if words else usual[:1]):
         if len(found) == 1:
             return found[0]
     return None
 
 
+def _certain_column(names: Sequence[str], row: Cells) -> str | None:
+    """The column of the text that `_text_column` finds in any rows that begin with this one; None where they matter."""
+    usual = _usual(names)
+    if usual and _is_word(row.get(usual[0])):
+        return usual[0]
+    return names[0] if len(names) == 1 else None
+
+
+def _usual(names: Sequence[str]) -> list[str]:
+    """Those of the names that columns of text have, the most likely first."""
+    lower = {name.strip().lower(): name for name in reversed(names)}
+    return [lower[name] for name in TEXT_NAMES if name in lower]
+
+
 def _is_word(value: object) -> bool:
     """Whether a value has letters and is neither a number, a date, a link nor one of JSON's lists and objects."""
-    if not isinstance(value, str) or "://" in value:
+    if not isinstance(value, str) or ("://" in value and len(value.split()) == 1):
         return False
     return not is_number(value) and any(character.isalpha() for character in value)
 
@@ -130,9 +169,14 @@ def is_number(value: str) -> bool:
 def _is_prose(values: Sequence[object]) -> bool:
     """Whether most values are several words, or as many letters of a script without spaces, and enough differ."""
     texts = [value for value in values if isinstance(value, str) and value.strip()]
-    lengths = sorted(len(text.split()) + len(_NO_SPACES.findall(text)) / 2 for text in texts)
+    lengths = sorted(map(word_count, texts))
     differ = len(texts) == 1 or len(set(texts)) >= max(2, DIFFERENT * len(texts))
     return bool(texts) and lengths[len(lengths) // 2] >= PROSE_WORDS and differ
+
+
+def word_count(text: str) -> float:
+    """The words of a text, each two letters of a script without spaces taken as one."""
+    return len(text.split()) + len(_NO_SPACES.findall(text)) / 2
 
 
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")

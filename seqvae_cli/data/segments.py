@@ -122,8 +122,11 @@ class Layout:
     """The ISO 639 code of its language, guessed."""
 
 
-def look(lines: Iterable[str]) -> Layout:
-    """The layout of a text, from its first `LOOK_LINES` lines, the blank ones among them."""
+def look(lines: Iterable[str], table: bool = False) -> Layout:
+    """The layout of a text, from its first `LOOK_LINES` lines, the blank ones among them.
+
+    table: the lines are the texts of its rows, and none goes on in the next.
+    """
     shape, blank, sample, size = Shape(), 0, list[str](), 0
     for number, line in enumerate(lines, 1):
         if text := line.strip():
@@ -135,9 +138,10 @@ def look(lines: Iterable[str]) -> Layout:
         if number == LOOK_LINES or size >= LOOK_TEXT:
             break
     narrow = blank >= BLANK * (shape.lines + blank) > 0 and shape.width <= WRAPPED_WIDTH[1]
-    documents = shape.is_wrapped or 0 < PARAGRAPHS * shape.lines <= shape.paragraphs
+    wrapped = shape.is_wrapped and not table
+    documents = wrapped or 0 < PARAGRAPHS * shape.lines <= shape.paragraphs
     documents = documents and not rows.is_table(sample)
-    return Layout(documents, shape.is_wrapped or narrow, languages.guess(" ".join(sample)))
+    return Layout(documents, wrapped or (narrow and not table), languages.guess(" ".join(sample)))
 
 
 def sentences(lines: Iterable[str], language: str, wrapped: bool = False) -> Iterator[str]:
@@ -155,11 +159,17 @@ def sentences(lines: Iterable[str], language: str, wrapped: bool = False) -> Ite
                 yield text
 
 
-def of_records(records: Iterable[Record], language: str, wrapped: bool = False) -> Iterator[Record]:
-    """The sentences of records that are documents, each with the labels, the id and the split of its document."""
-    for _, group in itertools.groupby(records, key=lambda record: record[1:]):
-        first = next(group)
-        texts = (record.text for record in itertools.chain([first], group))
+def of_records(records: Iterator[Record], table: bool, language: str, wrapped: bool = False) -> Iterator[Record]:
+    """The sentences of the records of a file, each with the labels, the id and the split of its document.
+
+    table: each record is a document of its own, since it is a row; else `wrapped` says whether documents go over lines.
+    """
+    if table or not wrapped:
+        for record in records:
+            for sentence in sentences([record.text], language):
+                yield record._replace(text=sentence)
+    elif first := next(records, None):
+        texts = (record.text for record in itertools.chain([first], records))
         for sentence in sentences(texts, language, wrapped):
             yield first._replace(text=sentence)
 

@@ -21,6 +21,11 @@ from seqvae_cli.errors import DataError, meant
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
+Filter = Callable[[Iterator[Record], bool], Iterator[Record]]
+"""Drops, splits or changes the records of a file, of which the second argument says whether it is a table.
+
+Called several times, it gives the same for the same records.
+"""
 MOST_COMPARED = 10_000
 """Files of a folder that a hint looks through for a similar name."""
 MOST_NAMED = 5
@@ -151,16 +156,19 @@ class SplitText:
         advance = self._checked_advance()
         return [files.sha256(file.path, advance) for file in self.files]
 
-    def records(self, reading: Reading, dropped: Counter[str], *, keep_blank: bool = False) -> Iterator[Record]:
+    def records(
+        self, reading: Reading, dropped: Counter[str], *, keep_blank: bool = False, filters: Sequence[Filter] = ()
+    ) -> Iterator[Record]:
         """Yields the records, each with its split: that of the files, if no column tells another.
 
         keep_blank: yields those that are blank or too long as well, with an empty text.
+        filters: applied to the records of each file in turn.
 
         Raises `DataError` where all are blank, or a file changed since the start.
         """
         empty, advance, long_before = True, self._checked_advance(), dropped["too_long"]
         for file in self.files:
-            for record in readers.read_records(
+            records = readers.read_records(
                 file.path,
                 reading,
                 label=file.label,
@@ -169,7 +177,10 @@ class SplitText:
                 keep_blank=keep_blank,
                 dropped=dropped,
                 advance=advance,
-            ):
+            )
+            for change in filters:
+                records = change(records, reading.is_table(file.label))
+            for record in records:
                 empty = empty and not record.text
                 yield record
         if empty and (long := dropped["too_long"] - long_before):

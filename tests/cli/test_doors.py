@@ -18,6 +18,7 @@ from seqvae_cli.cli.commands import encode
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Columns, Record
 from seqvae_cli.data.windows import Pause
+from seqvae_cli.errors import UsageError
 from tests.conftest import Seqvae
 
 ROWS = [("7", "the cat sees the sea", "good"), ("8", "", "bad"), ("9", 'a dog\n"likes" it', "")]
@@ -186,6 +187,56 @@ def test_prepare_tells_what_it_read(seqvae: Seqvae, tmp_path: Path) -> None:
     assert answer.code == 0
     assert "text: review; labels: mood; with ids; 20 texts of several lines, joined by spaces" in answer.err
     assert "next: seqvae train --data reviews" in answer.err
+
+
+def from_pipe(data: bytes, reading: Reading) -> list[str]:
+    """The sentences that a pipe with these bytes gives."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as source:
+        os.write(writer, data)
+        os.close(writer)
+        lines = sentences.Lines(sentences._read([source], reading), reading, None)
+        return [line for line in lines if not isinstance(line, Pause)]
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "expected"),
+    [
+        (b"id,text\n1,a dog\n", Columns(), ["a dog"]),
+        (b"said\na dog\n", Columns(), ["a dog"]),
+        (b"number,said\n1,a dog\n", Columns(id="number"), ["a dog"]),
+        (b"number,said\n1,a dog\n", Columns("said"), ["a dog"]),
+        (b"number,said\nx1,a dog\n", Columns(), None),
+        (b"kind,said\nIt is one kind,good\nIt is one kind,It is really bad\n", Columns(), None),
+        (b"title,text\na dog,\n", Columns(), None),
+        (b"comment,story\n5,a dog\n", Columns(), None),
+    ],
+)
+def test_a_pipe_gives_the_sentences_of_the_file_or_asks(
+    tmp_path: Path, data: bytes, columns: Columns, expected: list[str] | None
+) -> None:
+    reading = Reading("csv", columns)
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    if expected is None:
+        with pytest.raises(UsageError, match="the first row of standard input does not tell") as caught:
+            from_pipe(data, reading)
+        assert caught.value.hint.startswith("--text one of ")
+    else:
+        assert from_pipe(data, reading) == list(sentences.open_lines([str(path)], reading)) == expected
+
+
+def test_the_column_that_is_guessed_is_said(reviews: Path, seqvae: Seqvae, tmp_path: Path) -> None:
+    path, second = str(tmp_path / "a.csv"), str(tmp_path / "b.csv")
+    for name in (path, second):
+        Path(name).write_text("number,review\n1,the cat sees the sea\n")
+    said = "text: review (--text says otherwise)\n"
+    assert seqvae("encode", path, second).err == said
+    assert seqvae("encode", path, "--text", "review").err == ""
+    assert seqvae("encode", "-q", path).err == ""
+    assert seqvae("encode", "-", "--format", "csv", stdin=Path(path).read_bytes()).err == said
+    assert seqvae("score", path, "--samples", "2").err.startswith(said)
+    assert seqvae("reconstruct", str(reviews)).err.startswith(said)
 
 
 @pytest.mark.parametrize(

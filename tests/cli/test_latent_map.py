@@ -83,7 +83,10 @@ def test_the_colour_names_a_column_and_several_labels_leave_the_length(drawn: Dr
     assert (answer["color"], means.values) == ("length", ())
     assert means.labels.tolist() == [len(text.split()) for text in tiny_text()]
     told = seqvae(*MAP, "--data", "moods.csv", "--label", "mood", "--label", "number").err
-    assert told.splitlines()[0] == "coloured by length; --color takes mood, number, too"
+    assert told.splitlines()[:2] == [
+        "text: sentence (--text-column says otherwise)",
+        "coloured by length; --color takes mood, number, too",
+    ]
     assert drawn("--data", "moods.csv", "--label", "mood", "--color", "length")[0]["color"] == "length"
     numbers = drawn("--data", "moods.csv", "--label", "mood", "--color", "number")[1]
     assert (numbers.labels.tolist(), numbers.values) == (list(range(100)), ())

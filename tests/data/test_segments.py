@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from seqvae_cli.data import languages, segments
+from seqvae_cli.data.readers import Reading
+from seqvae_cli.data.records import Columns
 from seqvae_cli.data.segments import look, sentences
 from seqvae_cli.errors import MachineError, UsageError
 from tests.conftest import Seqvae, tiny_text
 from tests.data.corpora import prepared
+from tests.data.corpora import sentences as all_sentences
 
 GERMAN = [f"Der Bürgermeister der Stadt {name} ist heute nicht im Büro." for name in ("Ulm", "Köln", "Bonn", "Jena")]
 ENGLISH = [f"The house near Dr. {name} was sold, and nobody in the town knew why." for name in ("Ba", "Ce", "Di", "Fo")]
@@ -114,6 +117,30 @@ def test_sentences_a_line_stay_the_corpus_they_are(text: Path) -> None:
     assert "sentences" not in plain.corpus.info["recipe"]
     for mode in ("line", "auto"):
         assert prepared(text, sentences=mode).corpus.path == plain.corpus.path
+
+
+def test_a_row_of_a_table_is_a_document_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,mood\nI love it,b\ngreat phone,b\n,b\nworks fine. It is good.,b\n")
+    expected = ["I love it", "great phone", "works fine.", "It is good."]
+    for reading in (Reading(), Reading(columns=Columns("text", ("mood",)))):
+        options = {"valid_fraction": 0.0, "test_fraction": 0.0, "reading": reading}
+        corpus = prepared(path, sentences="document", language="en", **options).corpus
+        assert all_sentences(corpus) == expected
+    wrapped = LAYOUTS["wrapped"].split("\n")
+    assert look(wrapped).documents
+    assert look(wrapped, table=True) == segments.Layout(False, False, "en")
+    assert look(PARAGRAPHS, table=True).documents
+
+
+def test_a_document_ends_with_its_file(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.txt").write_text(f"CHAPTER {i}\n\nIt was late, and the rain\nfell on the town of\nUlm\n")
+    options = {"sentences": "document", "language": "en", "valid_fraction": 0.0, "test_fraction": 0.0}
+    found = all_sentences(prepared(tmp_path, **options).corpus)
+    assert found == [
+        text for i in range(3) for text in (f"CHAPTER {i}", "It was late, and the rain fell on the town of Ulm")
+    ]
 
 
 @pytest.mark.parametrize(
