@@ -266,7 +266,7 @@ def names_a_file(text: str) -> bool:
 
 def _names_a_folder(text: str) -> bool:
     with suppress(OSError, ValueError):
-        return Path(text).is_dir()
+        return bool(text) and Path(text).is_dir()  # Path("") is the working folder
     return False
 
 
