@@ -60,7 +60,26 @@ def report(prepared: Prepared, json: bool) -> None:
     if records := _told(info):
         display.say(records)
     _warn_of_findings(corpus)
-    display.say(f"next: seqvae train --data {info['name']}")
+    display.say(f"next: seqvae train --data {info['name']}{_outlook(corpus)}")
+
+
+def _outlook(corpus: Corpus) -> str:
+    """What a training with the default takes; empty where a split that it needs is missing."""
+    from seqvae_cli.training import forecast
+
+    if not (corpus.sentences("train") and corpus.sentences("valid")):
+        return ""
+    settings, seconds = forecast.of_default(corpus)
+    return f" ({counted(settings.train.epochs, 'epoch')}, {about(seconds)} on this CPU at most)"
+
+
+def about(seconds: float) -> str:
+    """A rough duration: `about 40 s`, `about 3 min`, `about 2 h`."""
+    if seconds < 90:
+        return f"about {10 * max(1, round(seconds / 10))} s"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} min"
+    return f"about {round(seconds / 3600)} h"
 
 
 def _told(info: dict[str, Any]) -> str:

@@ -330,4 +330,7 @@ def json_value(line: str) -> Any:
 
     Raises `ValueError` or `RecursionError` for what is not JSON.
     """
-    return json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda name: None if name == "NaN" else name)
+    return _JSON.decode(line)
+
+
+_JSON = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda name: None if name == "NaN" else name)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.config import layers
-from seqvae_cli.config.adapt import Facts, adapted
+from seqvae_cli.config.adapt import adapted
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
@@ -19,6 +18,7 @@ from seqvae_cli.system import files
 from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
 from seqvae_cli.training.events import Event, WarningEvent
+from seqvae_cli.training.facts import facts
 from seqvae_cli.training.initial import Initial
 from seqvae_cli.training.loop import Trainer
 
@@ -47,20 +47,6 @@ def settle(
         if {"objective.free_bits", "objective.free_bits_total"} & layers.given(file, overrides):
             layer.pop("objective.free_bits_fade", None)
     return layers.resolve(preset, file, overrides, initial.layer(layer) if initial else layer), corpus
-
-
-def facts(corpus: Corpus) -> Facts:
-    """What the settings of a run on this corpus follow from."""
-    train = corpus.split("train")
-    counts = train.counts(len(corpus.tokenizer))
-    once, twice = (int((counts == number).sum()) for number in (1, 2))
-    # A tokenizer may know every text, and text that has `<unk>` for its rare words has taught it already.
-    known = UNK not in corpus.tokenizer.encode(NEVER_SEEN) or counts[UNK] > once
-    return Facts(len(train), *((0, 0) if known else (once, twice)))
-
-
-NEVER_SEEN = chr(0x10FFFD)
-"""A character without a meaning, which text does not have."""
 
 
 def start(

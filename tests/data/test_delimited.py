@@ -114,7 +114,12 @@ def test_a_text_over_the_limit_is_dropped_not_an_error(monkeypatch: pytest.Monke
     found = read_records(io.BytesIO(data), Reading("csv"), dropped=dropped, keep_blank=True)
     assert [one.text for one in found] == ["a", "", "b"]
     assert dropped == {"too_long": 1}
-    lines = ['{"id": 1, "text": "a"}', json.dumps({"id": 2, "text": "x" * ((1 << 20) + 1)}), "", '{"id": 3, "text": "b"}']
+    lines = [
+        '{"id": 1, "text": "a"}',
+        json.dumps({"id": 2, "text": "x" * ((1 << 20) + 1)}),
+        "",
+        '{"id": 3, "text": "b"}',
+    ]
     dropped.clear()
     columns, data = Columns("text", ("id",)), "\n".join(lines).encode()
     found = read_records(io.BytesIO(data), Reading("jsonl", columns), dropped=dropped, keep_blank=True)

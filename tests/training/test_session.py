@@ -18,6 +18,7 @@ from seqvae_cli.runs import registry
 from seqvae_cli.system import runtime
 from seqvae_cli.training import session
 from seqvae_cli.training.events import ScheduleEvent
+from seqvae_cli.training.facts import facts
 from tests.trainings import fit, new_run
 
 
@@ -84,21 +85,21 @@ def lines(folder: Path, text: str, **options: Any) -> Corpus:
 
 def test_what_can_be_unknown_depends_on_the_tokenizer_and_the_text(tmp_path: Path) -> None:
     text = "".join(f"the word{i} is here\n" for i in range(100))
-    assert session.facts(lines(tmp_path, text)).seen_once == 90
-    assert session.facts(lines(tmp_path, text, tokenizer="char")).seen_once == 0  # every digit occurs often
+    assert facts(lines(tmp_path, text)).seen_once == 90
+    assert facts(lines(tmp_path, text, tokenizer="char")).seen_once == 0  # every digit occurs often
     letters = "".join(f"{chr(97 + i)}\n" for i in range(20))
-    assert session.facts(lines(tmp_path, letters, tokenizer="char")).seen_once == 18
+    assert facts(lines(tmp_path, letters, tokenizer="char")).seen_once == 18
     few = text + "one <unk> of three\n" * 3
-    assert session.facts(lines(tmp_path, few)).seen_once > 80
+    assert facts(lines(tmp_path, few)).seen_once > 80
     many = text + "the <unk> is here\n" * 200
-    assert session.facts(lines(tmp_path, many)).seen_once == 0, "it has <unk> for its rare words"
+    assert facts(lines(tmp_path, many)).seen_once == 0, "it has <unk> for its rare words"
 
 
 @pytest.mark.parametrize("tokenizer", ["bpe", "unigram"])
 def test_subwords_with_bytes_know_every_text(tmp_path: Path, tokenizer: str) -> None:
     pytest.importorskip("tokenizers")
     text = "".join(f"the word{i} is here\n" for i in range(100))
-    assert session.facts(lines(tmp_path, text, tokenizer=tokenizer, vocab_size=300)).seen_once == 0
+    assert facts(lines(tmp_path, text, tokenizer=tokenizer, vocab_size=300)).seen_once == 0
 
 
 def test_another_corpus_under_the_same_name_is_refused_with_both_hashes(tiny_corpus: Corpus) -> None:
@@ -139,5 +140,5 @@ def test_a_run_says_on_what_it_was_trained(tiny_corpus: Corpus) -> None:
     assert not run.info.keys() & {"threads", "device", "precision", "epochs"}
     fit(run, tiny_corpus)
     info = registry.find("told").info
-    facts = {key: info[key] for key in ("threads", "device", "precision", "epochs")}
-    assert facts == {"threads": torch.get_num_threads(), "device": "cpu", "precision": "float32", "epochs": 1}
+    found = {key: info[key] for key in ("threads", "device", "precision", "epochs")}
+    assert found == {"threads": torch.get_num_threads(), "device": "cpu", "precision": "float32", "epochs": 1}

@@ -1,0 +1,20 @@
+"""What the settings of a training follow from: a look at the training split, without PyTorch."""
+
+from __future__ import annotations
+
+from seqvae_cli.config.adapt import Facts
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.tokenizer import UNK
+
+NEVER_SEEN = chr(0x10FFFD)
+"""A character without a meaning, which text does not have."""
+
+
+def facts(corpus: Corpus) -> Facts:
+    """What the settings of a run on this corpus follow from."""
+    train = corpus.split("train")
+    counts = train.counts(len(corpus.tokenizer))
+    once, twice = (int((counts == number).sum()) for number in (1, 2))
+    # A tokenizer may know every text, and text that has `<unk>` for its rare words has taught it already.
+    known = UNK not in corpus.tokenizer.encode(NEVER_SEEN) or counts[UNK] > once
+    return Facts(len(train), *((0, 0) if known else (once, twice)))
