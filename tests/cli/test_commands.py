@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from seqvae_cli.cli import app
+from seqvae_cli.cli.corpus_report import about
 from seqvae_cli.config import presets
 from seqvae_cli.data import corpus
 from seqvae_cli.evaluation import metrics
@@ -46,7 +47,7 @@ def test_prepare_shows_a_table_and_is_done_at_once_the_second_time(seqvae: Seqva
     assert header.split()[:3] == ["split", "sentences", "tokens"]
     assert [line.split()[:2] for line in (train, valid, test)] == [["train", "90"], ["valid", "5"], ["test", "5"]]
     assert int(train.split()[-2]) > 0  # truncated
-    assert "next: seqvae train --data my-notes" in first.err
+    assert re.search(r"next: seqvae train --data my-notes \(66 epochs, about \d+ s on this CPU at most\)", first.err)
     second = seqvae("prepare", str(text), "--max-len", "4")
     assert second.out == first.out
     assert "prepared already" in second.err
@@ -607,3 +608,11 @@ def test_an_unknown_space_shows(seqvae: Seqvae) -> None:
     for command in ("encode", "reconstruct", "score"):
         answer = seqvae(command, "-", "-r", "solid", "--json", stdin=b"the cat\nit\tis\n")
         assert answer.err == "warning: 2 of 12 characters are unknown, read as <unk>: ' ', '\\t'\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "about 10 s"), (44, "about 40 s"), (100, "about 2 min"), (3000, "about 50 min"), (9000, "about 2 h")],
+)
+def test_durations_are_rough(seconds: float, said: str) -> None:
+    assert about(seconds) == said
