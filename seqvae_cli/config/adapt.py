@@ -1,9 +1,9 @@
 """The rule by which the sizes of a preset follow from the training split.
 
 A preset gives batches, epochs, phases, dropout and free bits for `FULL` sentences and more, the sizes of `toy` and the
-Penn Treebank. A smaller corpus gets smaller batches and more epochs, so that it has enough steps; more dropout, since
-it is read more often. Its free bits fall to 0 towards the end: the code learns to say something with them, and nats
-that do not pay are given back.
+Penn Treebank. A smaller corpus gets smaller batches, more epochs and larger steps of the optimizer, so that it gets far
+enough; a smaller network and more dropout, since it is read more often. Its free bits fall to 0 towards the end: the
+code learns to say something with them, and nats that do not pay are given back.
 docs/settings.md has the rule as a table, with what it was chosen by.
 """
 
@@ -19,9 +19,14 @@ FULL, FEW = 20_000, 300
 """Training sentences from which on, and up to which, a setting is at its one end and at its other."""
 
 
+SMALL = 5_000
+"""Training sentences below which a network has half the dimensions."""
+FASTEST = 5.0
+"""Times the learning rate of the preset, at most."""
 KEYS = (
-    *("train.unknown", "train.batch_size", "train.epochs", "train.pretrain", "train.early_stop"),
-    *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_fade", "model.dropout"),
+    *("train.unknown", "train.batch_size", "train.epochs", "train.pretrain", "train.early_stop", "train.lr"),
+    *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_fade"),
+    *("model.embed_size", "model.hidden_size", "model.encoder_size", "model.dropout"),
 )
 """The settings that follow from a corpus."""
 
@@ -49,12 +54,16 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
     longer = scale**-0.15
     epochs = round(train.epochs * longer)
     if objective.free_bits_total:
-        found["objective.free_bits_fade"] = 1 - 0.7 * small
+        found["objective.free_bits_fade"] = 1 - 0.7 * min(1.0, 2 * small)
     if train.lr_schedule != "plateau":  # its last plateau ends a training
-        found["train.early_stop"] = train.early_stop or max(5, epochs // 4)
+        found["train.early_stop"] = train.early_stop or max(5, epochs // 2)
+    if facts.sentences < SMALL:
+        sizes = ("embed_size", "hidden_size", "encoder_size")
+        found |= {f"model.{size}": math.ceil(getattr(model, size) / 2) for size in sizes}
     return found | {
         "train.batch_size": max(4, 2 ** round(math.log2(train.batch_size * scale**0.35))),
         "train.epochs": epochs,
+        "train.lr": train.lr * min(FASTEST, scale ** (-1 / 3)),
         "train.pretrain": train.pretrain * longer,
         "objective.kl_hold": objective.kl_hold * longer,
         "objective.kl_warmup": objective.kl_warmup * longer,

@@ -118,7 +118,8 @@ class ObjectiveSettings(_Section):
 class TrainSettings(_Section):
     adapt: bool = Field(
         True,
-        description="batches, epochs, phases, dropout, free bits, early stop and unknown words follow from the corpus",
+        description="sizes, batches, epochs, phases, learning rate, dropout, free bits, early stop and unknown words "
+        "follow from the corpus",
     )
     epochs: int = Field(30, ge=1, le=1_000_000, description="passes over the training split")
     pretrain: float = Field(

@@ -37,7 +37,7 @@ class Initial:
         """
         model = {f"model.{key}": value for key, value in self.settings.model.model_dump().items()}
         model = {key: value for key, value in model.items() if key not in DROPOUTS}
-        return model | dict(adapted) | {"train.pretrain": 0.0, "objective.kl_schedule": "none"}
+        return dict(adapted) | model | {"train.pretrain": 0.0, "objective.kl_schedule": "none"}
 
     def check(self, settings: Settings, corpus: Corpus) -> None:
         """Raises `UsageError` where the weights do not fit `settings`, or the corpus has other words."""

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from seqvae_cli.config import layers, options, presets
-from seqvae_cli.config.adapt import FEW, FULL, KEYS, Facts, adapted, smallness, unknown_share
+from seqvae_cli.config.adapt import FASTEST, FEW, FULL, KEYS, Facts, adapted, smallness, unknown_share
 from seqvae_cli.config.schema import Settings
 
 SIZES = (1, 10, 100, 300, 1_000, 3_000, 10_000, 19_999)
@@ -45,6 +45,9 @@ def test_fewer_sentences_never_have_larger_batches_fewer_epochs_or_less_dropout(
         assert fewer.train.epochs >= more.train.epochs
         assert fewer.model.dropout >= more.model.dropout
         assert fewer.objective.free_bits_fade <= more.objective.free_bits_fade
+        assert fewer.model.hidden_size <= more.model.hidden_size
+        assert fewer.train.lr >= more.train.lr
+    assert rows[0].train.lr == FASTEST * rows[-1].train.lr
 
 
 def test_what_is_given_stays() -> None:

@@ -23,8 +23,8 @@ def test_more_work_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "speed", lambda: forecast.REFERENCE)
     usual = guessed()
     assert guessed(train__epochs=60) == pytest.approx(2 * usual)
-    assert guessed({name: 10 * size for name, size in SIZES.items()}) > 9 * usual
-    for more in ({"train__batch_size": 8}, {"model__hidden_size": 512}, {"model__shortlist": 0}):
+    assert guessed({**SIZES, "sentences": 10_000, "tokens": 130_000}) > 9 * usual
+    for more in ({"train__batch_size": 8}, {"model__hidden_size": 512}, {"model__embed_size": 512}):
         assert guessed(**more) > usual, more
     assert guessed(train__batch_tokens=100) > guessed(train__batch_tokens=1000)
 
