@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.cli import app, boundary, corpus_report, display, eval_tables, tables
-from seqvae_cli.config import presets
+from seqvae_cli.config import layers, presets
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.evaluation.diagnosis import Diagnosis, Probe
 from seqvae_cli.evaluation.evaluate import Evaluation
@@ -21,6 +21,7 @@ from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import Quality, TextFigures
 from seqvae_cli.runs import registry
+from seqvae_cli.training import forecast
 from tests.cli.terminal import Terminal, on_terminal
 from tests.conftest import Seqvae
 
@@ -163,7 +164,8 @@ def test_headings_are_wrapped_at_spaces_and_stand_level_with_their_columns() -> 
 # the commands
 
 
-def test_prepare(shown: Shown) -> None:
+def test_prepare(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "of_default", lambda _: (layers.resolve(), 1e6))  # there are no such sentences
     corpus = corpora.find("tiny")
     counts = dict.fromkeys(("sentences", "tokens", "words", "truncated", "too_long", "empty"), 360000123)
     splits = {
