@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from seqvae_cli.data.corpus import Corpus
 
 
+FEW = 200
+"""Training sentences below which the code of `default` did not pay on every text that was tried."""
+
+
 def _warn_of_findings(corpus: Corpus) -> None:
     """Warns of what is odd about a corpus, each in two lines of 80 columns."""
     from seqvae_cli.cli import tables
@@ -60,6 +64,8 @@ def report(prepared: Prepared, json: bool) -> None:
     if records := _told(info):
         display.say(records)
     _warn_of_findings(corpus)
+    if 0 < (sentences := corpus.sentences("train")) < FEW:
+        display.say(f"{counted(sentences, 'training sentence')} may be too few for a code; without: --preset lm")
     display.say(f"next: seqvae train --data {info['name']}{_outlook(corpus)}")
 
 
