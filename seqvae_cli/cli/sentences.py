@@ -230,7 +230,7 @@ def _records(
 ) -> Iterator[Record]:
     """The records of `sources`. Those over 1 MiB become empty, with a warning that counts them.
 
-    folders: the last label of the records of each file; no entry for any: there is no such label.
+    folders: the last label of the records of each file; empty where the files have no such label.
     pausing: the first record alone tells the columns, since the next may be long in coming.
     guessed: the column of the text where it was not given and is known already. It is said, and so is one that is
         guessed here.

@@ -190,7 +190,7 @@ class Corpus:
         return Split(self.path, name, self.info["dtype"], counts["sentences"], counts["words"], digest)
 
     def sentences(self, name: str) -> int:
-        """How many a split has; 0 where there is no such split."""
+        """The number of sentences of a split; 0 for one that the corpus lacks."""
         return int(self.info["splits"].get(name, {}).get("sentences", 0))
 
     def nonempty_split(self, name: str) -> Split:

@@ -165,7 +165,7 @@ def test_headings_are_wrapped_at_spaces_and_stand_level_with_their_columns() -> 
 
 
 def test_prepare(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "of_default", lambda _: (layers.resolve(), 1e6))  # there are no such sentences
+    monkeypatch.setattr(forecast, "of_default", lambda _: (layers.resolve(), 1e6))  # the sentences are invented
     corpus = corpora.find("tiny")
     counts = dict.fromkeys(("sentences", "tokens", "words", "truncated", "too_long", "empty"), 360000123)
     splits = {
