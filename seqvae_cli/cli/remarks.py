@@ -32,7 +32,8 @@ def sizes(event: StartEvent) -> str:
     model, train = event.settings.model, event.settings.train
     free, each = event.settings.objective.free_bits_total, event.settings.objective.free_bits
     batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
-    parts = [batches, counted(event.epochs, "epoch"), f"dropout {model.dropout:.2g}"]
+    parts = [f"{model.hidden_size} dimensions", batches, counted(event.epochs, "epoch")]
+    parts += [f"learning rate {train.lr:.2g}", f"dropout {model.dropout:.2g}"]
     if model.latent_size and (free or each):
         nats = f"{free:.2g} free nats" if free else f"{each:.2g} free nats a dimension"
         parts.append(nats + (" that fall to 0" if event.settings.objective.free_bits_fade < 1 else ""))

@@ -84,8 +84,8 @@ def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3, "a resumed run has said it"
     train, model = settings.train, settings.model
-    said = f"300 sentences: batches of {train.batch_size}, {train.epochs} epochs, dropout {model.dropout:.2g}, "
-    assert lines[1].startswith(said)
+    said = f"300 sentences: {model.hidden_size} dimensions, batches of {train.batch_size}, {train.epochs} epochs, "
+    assert lines[1].startswith(said + f"learning rate {train.lr:.2g}, dropout {model.dropout:.2g}, ")
     assert "60 % of the words seen once read as unknown" in lines[1]
     assert lines[1].endswith(f"an end after {train.early_stop} epochs without progress")
 
