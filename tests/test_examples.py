@@ -82,7 +82,7 @@ def test_the_losses_that_the_notebook_shows_approach_the_entropy() -> None:
     epochs = int(re.search(r"EPOCHS = (\d+)", "".join(sources("code")))[1])  # type: ignore[index]
     assert len(found) == epochs
     assert language.entropy() < found[-1][0] == min(elbo for elbo, _ in found) < 45
-    assert 5 < found[-1][1] < 9  # the 7 nats that are free
+    assert 3 < found[-1][1] < 9  # 7 nats are free until they fall, towards the end
 
 
 @pytest.mark.usefixtures("no_figures")
