@@ -26,6 +26,8 @@ DIVERGED_HINT = "lower --lr or --clip in a new run; the last finite checkpoint o
 class RunningMean(nn.Module):
     """The exponential moving average of a model's weights: a share 1 - `decay` of each new model, all of the first.
 
+    It warms up: after t updates the decay is at most (1 + t) / (10 + t).
+
     Unlike torch's `AveragedModel` it counts on the CPU alone, so that no step waits for the device.
     """
 
