@@ -6,6 +6,7 @@ import math
 
 from seqvae_cli.errors import counted
 from seqvae_cli.training.events import CollapseEvent, EndEvent, EvalEvent, StartEvent
+from seqvae_cli.training.schedule import MAX_PHASES_SHARE
 
 OVERFIT = 0.01
 """Share by which the last validation -ELBO is above the best one where a training overfits."""
@@ -38,7 +39,7 @@ def sizes(event: StartEvent) -> str:
         nats = f"{free:.2g} free nats" if free else f"{each:.2g} free nats a dimension"
         parts.append(nats + (" that fall to 0" if event.settings.objective.free_bits_fade < 1 else ""))
     if train.unknown:
-        parts.append(f"{100 * train.unknown:.0f} % of the words seen once read as unknown")
+        parts.append(f"{100 * train.unknown:.0f} % of the tokens seen once read as unknown")
     if train.early_stop:
         parts.append(f"an end after {counted(train.early_stop, 'epoch')} without progress")
     return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
@@ -90,14 +91,17 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
         )
     model, measurable = start.settings.model, math.log(max(1, start.valid_sentences)) > 2 * LITTLE
     if model.latent_size and measurable and best.mutual_information < LITTLE:
+        little = f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}"
+        if start.pretrain + start.annealing >= 0.999 * MAX_PHASES_SHARE * start.epochs:  # they had to be shortened
+            few = f"{counted(start.epochs, 'epoch')} are too few for its phases"
+            return [*found, f"{little}: {few}, a new run with more --epochs gives them time"]
         unlike = "its sentences may have little in common that a code could say"
         advice = too_few(start.sentences) if start.sentences < FEW else unlike
         other = (
             "; `--preset autoencoder-like` gives sentences back, at a worse bound" if not model.latent_rotary else ""
         )
         found.append(
-            f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}: {advice}. Without a code, "
-            f"`seqvae train --preset lm` is as good{other}"
+            f"{little}: {advice}. Without a code, `seqvae train --preset lm` is as good{other}"
         )
     return found
 

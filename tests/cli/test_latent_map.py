@@ -104,6 +104,17 @@ def test_several_files_and_standard_input_are_read(drawn: Drawn, here: Path) -> 
     assert latin[0]["sentences"] == 1
 
 
+@pytest.mark.parametrize("color", [(), ("--color", "folder")])
+def test_the_folders_of_a_folder_are_a_label(drawn: Drawn, here: Path, color: tuple[str, ...]) -> None:
+    for mood, sentence in (("good", "the cat sees it"), ("bad", "a dog likes it")):
+        (here / "moods" / mood).mkdir(parents=True)
+        (here / "moods" / mood / "some.txt").write_text(f"{sentence}\n{sentence}\n")
+    answer, means = drawn("--data", "moods", *color)
+    assert (answer["sentences"], answer["color"], answer["data"]) == (4, "folder", ["moods"])
+    assert (means.values, means.source) == (("bad", "good"), "moods")
+    assert means.labels.tolist() == [0, 0, 1, 1]
+
+
 def test_a_split_takes_components_and_says_them(drawn: Drawn) -> None:
     answer, means = drawn("--split", "train", "--components", "3,1")
     assert (answer["split"], answer["data"], answer["components"], answer["total"]) == ("train", None, [3, 1], 80)
@@ -129,7 +140,8 @@ def test_a_picture_of_a_file_is_made_and_its_unknown_words_are_told(seqvae: Seqv
     [
         (["--data", "nothing.txt"], 2, "no file 'nothing.txt'"),
         (["--data", "the cat sees"], 2, "hint: --data takes files of sentences"),
-        (["--data", "folder"], 2, "'folder' is a folder"),
+        (["--data", "folder"], 4, "folder has no .txt"),
+        (["--data", "notes", "--color", "folder"], 2, "no label 'folder': the files lie in one folder"),
         (["--data", "empty.txt"], 4, "no sentences in empty.txt"),
         (["--data", "notes.txt", "--data", "-"], 2, "cannot be combined"),
         (["tiny-run", "--data", "notes.txt", "moods.csv"], 2, "hint: give each file a --data of its own"),
@@ -159,6 +171,8 @@ def test_what_does_not_go_together_is_told(
     seqvae: Seqvae, here: Path, arguments: list[str], code: int, said: str
 ) -> None:
     (here / "folder").mkdir()
+    (here / "notes").mkdir()
+    shutil.copy("notes.txt", "notes")
     (here / "empty.txt").write_text("\n\n")
     (here / "two.csv").write_text("a,b\nthe cat sees it,a dog likes it\nthe old man paints,it does not follow\n")
     shutil.copy(here / "moods.csv", here / "table.txt")

@@ -15,6 +15,7 @@ from seqvae_cli.cli import display, live, remarks
 from seqvae_cli.config import layers, options, presets
 from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
+from seqvae_cli.training import schedule
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -86,7 +87,7 @@ def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixtur
     train, model = settings.train, settings.model
     said = f"300 sentences: {model.hidden_size} dimensions, batches of {train.batch_size}, {train.epochs} epochs, "
     assert lines[1].startswith(said + f"learning rate {train.lr:.2g}, dropout {model.dropout:.2g}, ")
-    assert "60 % of the words seen once read as unknown" in lines[1]
+    assert "60 % of the tokens seen once read as unknown" in lines[1]
     assert lines[1].endswith(f"an end after {train.early_stop} epochs without progress")
 
 
@@ -121,6 +122,19 @@ def test_a_code_that_says_little_is_told_with_what_helps(
     lessons = view.lessons()
     assert len(lessons) == bool(said)
     assert said in "".join(lessons)
+
+
+@pytest.mark.parametrize(("epochs", "short"), [(15, True), (16, False)])
+def test_a_training_too_short_for_its_phases_is_no_verdict_on_the_code(epochs: int, short: bool) -> None:
+    settings = layers.resolve(overrides={"train.epochs": epochs, "train.pretrain": 2.5, "objective.kl_warmup": 5.0})
+    settings = schedule.shortened_phases(settings)
+    phases = {"pretrain": settings.train.pretrain, "annealing": settings.objective.kl_warmup}
+    view = live.TrainingView()
+    view.show(replace(START, sentences=300, epochs=epochs, settings=settings, **phases))
+    view.show(replace(EVAL, mutual_information=0.1))
+    (lesson,) = view.lessons()
+    assert (f"{epochs} epochs are too few for its phases" in lesson) == short
+    assert ("too few for a code" in lesson) != short
 
 
 def test_a_resumed_training_names_the_phases_until_they_are_over(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,28 +114,31 @@ def _check_split(split: str | None) -> None:
 
 
 def _open(data: list[str], command: str, color: str | None, tables: Tables) -> Lines:
-    """The sentences of the files, with the label that colours them. Raises `UsageError` for what is not a file."""
+    """The sentences of files and folders, with the label that colours them. Raises `UsageError` for other names."""
     from dataclasses import replace
 
+    from seqvae_cli.data.folders import FOLDER
     from seqvae_cli.plotting.projection import LENGTH
 
     for name in data:
-        if name != "-" and not names_a_file(name):
-            folder = Path(name).is_dir()
-            hint = "name the files in it" if folder else "--data takes files of sentences; --split a part of the corpus"
-            raise UsageError(f"{name!r} is a folder" if folder else f"no file {name!r}", hint)
-    labels = [*(tables.labels or []), *([] if color in (None, LENGTH) else [str(color)])]
+        if name != "-" and not names_a_file(name) and not Path(name).is_dir():
+            raise UsageError(f"no file {name!r}", "--data takes files of sentences; --split a part of the corpus")
+    of_folder = color == FOLDER and any(Path(name).is_dir() for name in data)  # no column: the reader adds it
+    labels = [*(tables.labels or []), *([] if color in (None, LENGTH) or of_folder else [str(color)])]
     if LENGTH in labels:
         raise UsageError(f"a label cannot have the name {LENGTH!r}, the colour of the tokens", "rename the column")
     reading = reading_of("", tables.form, tables.text_column, labels, None, tables.encoding)
-    return open_lines(data, replace(reading, command=command, text_option="--text-column"))
+    lines = open_lines(data, replace(reading, command=command, text_option="--text-column"))
+    if of_folder and FOLDER not in lines.columns.labels:
+        raise UsageError(f"no label {FOLDER!r}: the files lie in one folder", "put those of each label in a folder")
+    return lines
 
 
 def _called(data: list[str]) -> str:
     """What the picture calls the files."""
     if len(data) > 1:
         return f"{len(data)} files"
-    return "standard input" if data[0] == "-" else Path(data[0]).name
+    return "standard input" if data[0] == "-" else Path(data[0]).resolve().name
 
 
 def _of_files(model: Model, lines: Lines, color: str | None, components: tuple[int, ...], source: str) -> Means:

@@ -61,7 +61,7 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="In place of a split: sentences of a file, or of stdin (-); repeatable.",
+            help="In place of a split: sentences of a file, a folder, or stdin (-); repeatable.",
             rich_help_panel=LATENT,
         ),
     ] = None,
