@@ -130,6 +130,8 @@ def findings(info: dict[str, Any]) -> list[Finding]:
     untold = {consequence for kind in EXPLAINS if kind in found for consequence in EXPLAINS[kind]}
     untold |= {"wrapped", "paragraphs"} if recipe.get("sentences") == "document" else set()
     untold |= {"repeated", "leaked"} if recipe.get("dedupe") else set()
+    formats = {form for part in recipe.get("records", {}).get("formats", {}).values() for form in part}
+    untold |= {"wrapped"} if formats and "txt" not in formats else set()  # a sentence does not go on in the next row
     return [
         replace(found[kind], advice=_advice(kind, recipe)) for kind in KINDS if kind in found and kind not in untold
     ]

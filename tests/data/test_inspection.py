@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from seqvae_cli import prepare_corpus
 from seqvae_cli.data import inspection
 from seqvae_cli.data.inspection import Inspector
 from seqvae_cli.data.readers import Reading
@@ -190,3 +191,11 @@ def test_what_was_done_already_is_not_advised() -> None:
     done = plain | {"lower": True, "min_count": 2, "sentences": "document", "dedupe": True}
     (told_again,) = inspection.findings(info | {"recipe": done})
     assert told_again.advice == "a lower --min-count, subwords: --tokenizer bpe"
+
+
+def test_a_row_of_a_table_does_not_go_on_in_the_next(tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text("\n".join(["text", *(f'"{line}"' for line in WRAPPED)]) + "\n")
+    (tmp_path / "notes.txt").write_text("\n".join(WRAPPED) + "\n")
+    told = {form: prepare_corpus(tmp_path / f"notes.{form}", sentences="line").findings for form in ("csv", "txt")}
+    assert "wrapped" in {finding.kind for finding in told["txt"]}
+    assert "wrapped" not in {finding.kind for finding in told["csv"]}
