@@ -100,9 +100,7 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
         other = (
             "; `--preset autoencoder-like` gives sentences back, at a worse bound" if not model.latent_rotary else ""
         )
-        found.append(
-            f"{little}: {advice}. Without a code, `seqvae train --preset lm` is as good{other}"
-        )
+        found.append(f"{little}: {advice}. Without a code, `seqvae train --preset lm` is as good{other}")
     return found
 
 
