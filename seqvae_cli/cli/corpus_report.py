@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from seqvae_cli.cli import display
+from seqvae_cli.config.adapt import SCARCE
 from seqvae_cli.errors import counted
 
 if TYPE_CHECKING:
     from seqvae_cli.data.build import Prepared
     from seqvae_cli.data.corpus import Corpus
-
-
-FEW = 200
-"""Training sentences below which the code of `default` did not pay on every text that was tried."""
 
 
 def _warn_of_findings(corpus: Corpus) -> None:
@@ -64,7 +61,7 @@ def report(prepared: Prepared, json: bool) -> None:
     if records := _told(info):
         display.say(records)
     _warn_of_findings(corpus)
-    if 0 < (sentences := corpus.sentences("train")) < FEW:
+    if 0 < (sentences := corpus.sentences("train")) < SCARCE:
         display.say(f"{counted(sentences, 'training sentence')} may be too few for a code; without: --preset lm")
     display.say(f"next: seqvae train --data {info['name']}{_outlook(corpus)}")
 

@@ -16,16 +16,25 @@ from typing import Any
 from seqvae_cli.config.schema import Settings
 
 FULL, FEW = 20_000, 300
-"""Training sentences from which on, and up to which, a setting is at its one end and at its other."""
-
-
+"""Training sentences from which on, and up to which, dropout and free bits are at their one end and at their other."""
+SCARCE = 200
+"""Training sentences below which a code does not pay: none of its bits are free."""
 SMALL = 5_000
-"""Training sentences below which a network has half the dimensions."""
-FASTEST = 5.0
+"""Training sentences below which a network has half the dimensions, unless words are `FREQUENT`."""
+FREQUENT = 200
+"""Times that a word occurs on average, from which on even a small corpus teaches all dimensions."""
+STEPS = 48
+"""Steps of an epoch, about: a batch is that part of a small corpus."""
+SMALLEST_BATCH = 4
+LONGER = 3_000
+"""Training sentences below which there are more epochs."""
+FASTEST = 4.0
 """Times the learning rate of the preset, at most."""
+FREE_SHARE = 0.15
+"""Share of the unigram NLL that free bits have, at most."""
 KEYS = (
     *("train.unknown", "train.batch_size", "train.epochs", "train.pretrain", "train.early_stop", "train.lr"),
-    *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_fade"),
+    *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_total", "objective.free_bits_fade"),
     *("model.embed_size", "model.hidden_size", "model.encoder_size", "model.dropout"),
 )
 """The settings that follow from a corpus."""
@@ -39,6 +48,10 @@ class Facts:
     seen_once: int
     """Words that occur once; 0 where an unknown word cannot occur, or the text itself has `<unk>`."""
     seen_twice: int
+    occurrences: float
+    """How often a word of the vocabulary occurs, on average."""
+    unigram_nll: float
+    """Nats of a sentence under the frequencies of its words alone."""
 
 
 def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
@@ -47,23 +60,27 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
     if not train.adapt:
         return {}
     found: dict[str, Any] = {"train.unknown": unknown_share(facts)}
-    small = smallness(facts.sentences)
+    if objective.free_bits_total:
+        most = round(FREE_SHARE * facts.unigram_nll, 1) if facts.sentences >= SCARCE else 0.0
+        found["objective.free_bits_total"] = min(objective.free_bits_total, most)
+    sentences = max(1, facts.sentences)
+    small = smallness(sentences)
     if not small:
         return found
-    scale = max(1, facts.sentences) / FULL
-    longer = scale**-0.15
+    longer = max(1.0, LONGER / sentences) ** 0.25
     epochs = round(train.epochs * longer)
     if objective.free_bits_total:
         found["objective.free_bits_fade"] = 1 - 0.7 * min(1.0, 2 * small)
     if train.lr_schedule != "plateau":  # its last plateau ends a training
         found["train.early_stop"] = train.early_stop or max(5, epochs // 2)
-    if facts.sentences < SMALL:
+    if sentences < SMALL and facts.occurrences < FREQUENT:
         sizes = ("embed_size", "hidden_size", "encoder_size")
         found |= {f"model.{size}": math.ceil(getattr(model, size) / 2) for size in sizes}
+    part = 2 ** round(math.log2(sentences / STEPS))
     return found | {
-        "train.batch_size": max(4, 2 ** round(math.log2(train.batch_size * scale**0.35))),
+        "train.batch_size": min(train.batch_size, max(SMALLEST_BATCH, part)),
         "train.epochs": epochs,
-        "train.lr": train.lr * min(FASTEST, scale ** (-1 / 3)),
+        "train.lr": train.lr * min(FASTEST, math.sqrt(FULL / sentences)),
         "train.pretrain": train.pretrain * longer,
         "objective.kl_hold": objective.kl_hold * longer,
         "objective.kl_warmup": objective.kl_warmup * longer,

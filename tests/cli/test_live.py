@@ -77,7 +77,7 @@ def test_the_first_line_names_the_phases(
 
 
 def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    small = adapted(Settings(), Facts(sentences=300, seen_once=60, seen_twice=20))
+    small = adapted(Settings(), Facts(sentences=300, seen_once=60, seen_twice=20, occurrences=5, unigram_nll=100))
     settings = layers.resolve(adapted=small)
     view = live.TrainingView()
     view.show(replace(START, sentences=300, settings=settings, epochs=settings.train.epochs))

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from seqvae_cli.config import layers, options, presets
-from seqvae_cli.config.adapt import FASTEST, FEW, FULL, KEYS, Facts, adapted, smallness, unknown_share
+from seqvae_cli.config.adapt import (
+    FASTEST,
+    FEW,
+    FREE_SHARE,
+    FREQUENT,
+    FULL,
+    KEYS,
+    SCARCE,
+    SMALL,
+    Facts,
+    adapted,
+    smallness,
+    unknown_share,
+)
 from seqvae_cli.config.schema import Settings
 
 SIZES = (1, 10, 100, 300, 1_000, 3_000, 10_000, 19_999)
 
 
+FACTS = Facts(sentences=300, seen_once=60, seen_twice=20, occurrences=5.0, unigram_nll=100.0)
+
+
 def chosen(sentences: int, preset: str = "default", **overrides: object) -> Settings:
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-    return layers.resolve(preset, overrides=dotted, adapted=adapted(layers.resolve(preset), Facts(sentences, 0, 0)))
+    facts = replace(FACTS, sentences=sentences, seen_once=0)
+    return layers.resolve(preset, overrides=dotted, adapted=adapted(layers.resolve(preset), facts))
 
 
 @pytest.mark.parametrize("preset", presets.names())
@@ -35,7 +53,8 @@ def test_settings_of_any_size_are_valid_and_phases_keep_their_share(preset: str)
         assert after.train.pretrain == pytest.approx(before.train.pretrain * longer, rel=0.05)
         warmup = before.objective.kl_warmup * (longer if before != after else 1)
         assert after.objective.kl_warmup == pytest.approx(warmup, rel=0.05)
-        assert after.objective.free_bits_total == before.objective.free_bits_total
+        free = before.objective.free_bits_total if before == after or sentences >= SCARCE else 0
+        assert after.objective.free_bits_total == free
 
 
 def test_fewer_sentences_never_have_larger_batches_fewer_epochs_or_less_dropout() -> None:
@@ -67,16 +86,33 @@ def test_smallness_is_logarithmic_between_its_ends() -> None:
 
 
 def test_unknown_words_get_the_share_that_good_estimates() -> None:
-    assert unknown_share(Facts(100, 0, 0)) == 0
-    assert unknown_share(Facts(100, 60, 20)) == pytest.approx(0.6)
-    assert unknown_share(Facts(100, 60, 0)) == 1
+    assert unknown_share(replace(FACTS, seen_once=0)) == 0
+    assert unknown_share(FACTS) == pytest.approx(0.6)
+    assert unknown_share(replace(FACTS, seen_twice=0)) == 1
     once, twice = 300, 100
-    share = unknown_share(Facts(100, once, twice))
+    share = unknown_share(replace(FACTS, seen_once=once, seen_twice=twice))
     # unknown words : words seen once = n1 : 2 n2, as in new text
     assert share * once / ((1 - share) * once) == pytest.approx(once / (2 * twice))
 
 
 def test_the_settings_that_follow_from_a_corpus_are_those_that_help_names() -> None:
-    assert set(adapted(Settings(), Facts(300, 60, 20))) == set(KEYS)
+    assert set(adapted(Settings(), FACTS)) == set(KEYS)
     helps = {flag.key: flag.help for flag in options.flags()}
     assert {key for key, text in helps.items() if "or from the corpus" in text} == set(KEYS)
+
+
+def test_a_small_network_is_for_rare_words() -> None:
+    for sentences, occurrences, half in ((300, 5.0, True), (300, FREQUENT, False), (SMALL, 5.0, False)):
+        found = adapted(layers.resolve(), replace(FACTS, sentences=sentences, occurrences=occurrences))
+        assert ("model.hidden_size" in found) == half
+
+
+def test_free_bits_are_at_most_a_share_of_what_a_sentence_has() -> None:
+    def free(unigram_nll: float, sentences: int, preset: str = "default") -> float:
+        facts = replace(FACTS, sentences=sentences, unigram_nll=unigram_nll)
+        return layers.resolve(preset, adapted=adapted(layers.resolve(preset), facts)).objective.free_bits_total
+
+    assert free(20.0, 300) == free(20.0, FULL) == pytest.approx(20 * FREE_SHARE)
+    assert free(1000.0, SCARCE) == 7
+    assert free(1000.0, SCARCE - 1) == 0
+    assert free(20.0, FULL, "lm") == 0

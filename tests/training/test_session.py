@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,9 @@ def test_a_run_says_on_what_it_was_trained(tiny_corpus: Corpus) -> None:
     info = registry.find("told").info
     found = {key: info[key] for key in ("threads", "device", "precision", "epochs")}
     assert found == {"threads": torch.get_num_threads(), "device": "cpu", "precision": "float32", "epochs": 1}
+
+
+def test_the_facts_of_a_corpus_have_the_nats_of_its_frequencies(tmp_path: Path) -> None:
+    found = facts(lines(tmp_path, "a a b c\n" * 20))
+    assert found.occurrences == pytest.approx(4 * found.sentences / 3)
+    assert found.unigram_nll == pytest.approx(2 * math.log(2) + 2 * math.log(4))
