@@ -264,7 +264,8 @@ def _shared(coded: Coded, name: str) -> NDArray[np.int64]:
     """The numbers of the sentences whose value of a factor another sentence has, too."""
     values = coded.factors[name]
     kinds, counts = np.unique(values, return_counts=True)
-    return np.flatnonzero(np.isin(values, kinds[(counts > 1) & (kinds != ABSENT)]))
+    shared = kinds[(counts > 1) & (kinds != ABSENT)]
+    return np.flatnonzero(np.isin(values, shared))
 
 
 def _spread(coded: Coded) -> Coded:
@@ -285,10 +286,9 @@ def _standardized(train: Coded, test: Coded, name: str) -> tuple[Codes, Values, 
 
 def _binned(z: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin of each value of a dimension, 0 to `BINS` - 1: [N]."""
-    least, width = z.min(), np.ptp(z)
-    if not width:
-        return np.zeros(len(z), dtype=np.int64)
-    return np.minimum((z - least) / width * BINS, BINS - 1).astype(np.int64)
+    least, width = float(z.min()), float(np.ptp(z))
+    scaled = (z - least) / (width or 1) * BINS
+    return scaled.clip(max=BINS - 1).astype(np.int64)
 
 
 def _mutual_information(bins: Values, values: Values) -> float:
