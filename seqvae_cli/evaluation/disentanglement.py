@@ -41,6 +41,8 @@ VOTE = 64
 """Sentences of one vote of z-min-var."""
 VOTES = 1_000
 """Votes for each factor, in each part."""
+BLOCK = 2**20
+"""Numbers of the sentences of votes that are counted at once."""
 ITERATIONS = 200
 """Passes of a regression over its sentences, at most."""
 
@@ -256,7 +258,8 @@ def _votes(codes: Codes, coded: Coded, name: str, generator: np.random.Generator
     counts = np.zeros(codes.shape[1], dtype=np.int64)
     for value, votes in zip(*np.unique(held, return_counts=True), strict=True):
         rows = generator.choice(np.flatnonzero(values == value), (votes, VOTE))
-        counts += np.bincount(codes[rows].var(1).argmin(1), minlength=len(counts))
+        for block in np.array_split(rows, math.ceil(rows.size * len(counts) / BLOCK)):
+            counts += np.bincount(codes[block].var(1).argmin(1), minlength=len(counts))
     return counts
 
 
