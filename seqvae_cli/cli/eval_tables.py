@@ -11,6 +11,7 @@ from seqvae_cli.evaluation.figures import FIGURES, Figure
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
     from seqvae_cli.evaluation.diagnosis import Diagnosis
+    from seqvae_cli.evaluation.disentanglement import Disentanglement
     from seqvae_cli.evaluation.evaluate import Evaluation
     from seqvae_cli.evaluation.path_quality import Paths
     from seqvae_cli.evaluation.samples import Quality
@@ -53,10 +54,31 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
     display.table("what the latent code is used for", ["", "value", "unit"], rows)
     for label, reason in found.left_out.items():
         display.say(f"no probe of {label}: {reason}")
+    if found.disentanglement is not None:
+        disentanglement(found.disentanglement)
     if len(found.rate_by_dimension) > 1:
         ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
         display.table("KL by dimension", ["dimension", "nats"], ranked)
     display.out_prose(f"verdict: {found.verdict}")
+
+
+def disentanglement(found: Disentanglement) -> None:
+    scores = {
+        "mutual information gap (MIG)": (found.mig, "%"),
+        "gap of the best predictions (SAP)": (found.sap, "%"),
+        "disentanglement (DCI)": (found.disentanglement, "%"),
+        "completeness (DCI)": (found.completeness, "%"),
+        "informativeness (DCI)": (found.informativeness, "%"),
+        "fixed label named (z-min-var)": (found.z_min_var, f"% (chance {100 / len(found.factors):.0f})"),
+    }
+    rows = [(name, 100 * value, unit) for name, (value, unit) in scores.items() if value is not None]
+    display.table("how labels lie in single dimensions", ["", "value", "unit"], rows)
+    columns = [name for name in ("mig", "sap", "completeness", "informativeness") if getattr(found, name) is not None]
+    by_label = [(label, *(100 * getattr(scores, name) for name in columns)) for label, scores in found.factors.items()]
+    names = [f"{name.upper() if len(name) == 3 else name} %" for name in columns]
+    display.table("the same by label", ["label", *names], by_label)
+    if found.sap is None:
+        display.say('SAP and DCI of the labels need scikit-learn: pip install "seqvae[analysis]"')
 
 
 def quality(found: Quality, split: str) -> None:

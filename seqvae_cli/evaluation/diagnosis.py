@@ -17,8 +17,9 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import UsageError, counted
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import disentanglement, metrics
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
+from seqvae_cli.evaluation.disentanglement import ABSENT, Coded, Disentanglement
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -68,6 +69,8 @@ class Diagnosis:
     """By label of the corpus, such as the hidden factors of toy; empty where it has none."""
     left_out: dict[str, str]
     """Label without a probe -> why."""
+    disentanglement: Disentanglement | None = None
+    """How the labels with a probe lie in single dimensions; None where there are none."""
 
     @property
     def worth(self) -> float:
@@ -126,7 +129,7 @@ def diagnose(
         for name, z in codes.items()
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
-    probes, left_out = _probes(network, corpus, split, posterior.mean, precision, stage)
+    probes, left_out, lying = _labels(network, corpus, split, posterior.mean, seed, precision, stage)
     return Diagnosis(
         sentences=len(data),
         latent_size=latent,
@@ -137,19 +140,21 @@ def diagnose(
         **distortions,
         probes=probes,
         left_out=left_out,
+        disentanglement=lying,
     )
 
 
-def _probes(
-    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, precision: torch.dtype, stage: Stages
-) -> tuple[dict[str, Probe], dict[str, str]]:
+def _labels(
+    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, seed: int, precision: torch.dtype, stage: Stages
+) -> tuple[dict[str, Probe], dict[str, str], Disentanglement | None]:
     """By label: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`.
 
-    Sentences without the label are left out. And the labels without a probe, each with the reason.
+    Sentences without the label are left out. And the labels without a probe, each with the reason; and how the others
+    lie in single dimensions, with regressions trained and tested on the same splits.
     """
     labels = corpus.labels(split)
     if not labels or not means.size(1):
-        return {}, {}
+        return {}, {}, None
     truth = {name: label.indices[_labelled(label)] for name, label in labels.items()}
     counts = {name: len(np.unique(indices)) for name, indices in truth.items()}
     left_out = {
@@ -164,7 +169,7 @@ def _probes(
             left_out[name] = f"{other} has {counted(labelled, 'sentence')} to learn it from"
     kept = [name for name in labels if name not in left_out]
     if not kept:
-        return {}, left_out
+        return {}, left_out, None
     watch = stage(f"posteriors of {other}", int(data.lengths.sum()) + len(data))
     train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
     found = {}
@@ -175,7 +180,14 @@ def _probes(
             *(means[torch.from_numpy(tested)], torch.from_numpy(truth[name])),
         )
         found[name] = Probe(accuracy, float(np.bincount(truth[name]).max()) / len(truth[name]))
-    return found, left_out
+    parts = (
+        Coded(
+            codes.double().numpy(),
+            {name: np.where(_labelled(of[name]), of[name].indices, ABSENT) for name in kept},
+        )
+        for codes, of in ((train_means, learned), (means, labels))
+    )
+    return found, left_out, disentanglement.measure(*parts, seed=seed, stage=stage)
 
 
 def _labelled(label: Label) -> NDArray[np.bool_]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from functools import partialmethod
 
+import numpy as np
 import pytest
 
 from seqvae_cli import api
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label
+from seqvae_cli.evaluation import disentanglement
+from seqvae_cli.evaluation.disentanglement import Disentanglement, FactorScores
 from tests.conftest import SMALL, Seqvae
 
 pytestmark = pytest.mark.usefixtures("trained_home")
@@ -71,3 +78,38 @@ def test_samples_are_not_measured_against_the_text_that_the_n_gram_model_has_lea
     assert answer.code == 2
     assert answer.out == ""
     assert answer.err.splitlines()[0].startswith("error: the quality of samples is measured against a model of train")
+
+
+def labels(count: int) -> dict[str, Label]:
+    """Two labels of `count` sentences."""
+    rows = np.arange(count)
+    return {"topic": Label(("a", "b"), rows % 2), "tense": Label(("c", "d"), rows // 2 % 2)}
+
+
+def test_a_diagnosis_tells_how_labels_lie_in_dimensions(seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = FactorScores(mig=0.125, sap=0.25, completeness=0.5, informativeness=0.75)
+    found = Disentanglement(80, 10, 0.125, 0.25, 0.375, 0.5, 0.75, 0.625, {"topic": scores, "tense": scores})
+    monkeypatch.setattr(disentanglement, "measure", lambda *_, **__: found)
+    monkeypatch.setattr(Corpus, "labels", lambda corpus, split: labels(len(corpus.split(split))))
+    answer = seqvae("eval", *FAST, "--diagnose")
+    assert answer.code == 0, answer.err
+    lines = [" ".join(line.split()) for line in answer.lines]
+    assert "mutual information gap (MIG) 12.50 %" in lines
+    assert "fixed label named (z-min-var) 62.50 % (chance 50)" in lines
+    place = lines.index("label MIG % SAP % completeness % informativeness %")
+    assert lines[place + 1 : place + 3] == [f"{name} 12.50 25.00 50.00 75.00" for name in ("topic", "tense")]
+    assert "scikit-learn" not in answer.err
+    result = json.loads(seqvae("eval", *FAST, "--diagnose", "--json").out)
+    assert result["diagnosis"]["disentanglement"] == json.loads(json.dumps(dataclasses.asdict(found)))
+
+
+def test_without_scikit_learn_a_diagnosis_says_what_it_lacks(seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "labels", lambda corpus, split: labels(len(corpus.split(split))))
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    answer = seqvae("eval", *FAST, "--diagnose")
+    assert answer.code == 0, answer.err
+    assert 'SAP and DCI of the labels need scikit-learn: pip install "seqvae[analysis]"' in answer.err.splitlines()
+    assert "mutual information gap (MIG)" in answer.out
+    assert "label MIG %" in [" ".join(line.split()) for line in answer.lines]
+    assert "SAP" not in answer.out
+    assert "verdict: " in answer.out

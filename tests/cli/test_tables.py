@@ -16,6 +16,7 @@ from seqvae_cli.cli import app, boundary, corpus_report, display, eval_tables, t
 from seqvae_cli.config import layers, presets
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.evaluation.diagnosis import Diagnosis, Probe
+from seqvae_cli.evaluation.disentanglement import Disentanglement, FactorScores
 from seqvae_cli.evaluation.evaluate import Evaluation
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.evaluation.path_quality import Paths
@@ -256,11 +257,14 @@ def test_eval_diagnose(shown: Shown) -> None:
         active_units=1024,
         probes=probes,
         left_out={"a-label": "1 value in test"},
+        disentanglement=Disentanglement(
+            5000, 5000, *(1.0,) * 6, factors=dict.fromkeys(probes, FactorScores(*(1.0,) * 4))
+        ),
         **numbers,
     )
     shown.on()
     eval_tables.diagnosis(found, 123_456.789)
-    shown.check("123456.79", "100000.00", "1023")
+    shown.check("123456.79", "100000.00", "1023", "100.00")
 
 
 def test_eval_samples_quality(shown: Shown) -> None:

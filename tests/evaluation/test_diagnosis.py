@@ -124,6 +124,12 @@ def test_each_label_has_a_probe_or_a_reason(tiny_corpus: Corpus, tmp_path: Path)
         "row": "80 values in train, a probe takes 2 to 50",
     }
     assert found.to_json()["left_out"] == found.left_out
+    lying = found.disentanglement
+    assert lying is not None
+    assert list(lying.factors) == ["who"]
+    assert (lying.train_sentences, lying.sentences) == (10, 80), "learned from valid, tested on train"
+    assert lying.factors["who"].informativeness is not None
+    assert json.loads(json.dumps(found.to_json()))["disentanglement"]["mig"] == lying.mig
 
 
 def test_sentences_without_the_label_are_no_class_of_its_probe(tiny_corpus: Corpus, tmp_path: Path) -> None:
@@ -140,5 +146,7 @@ def test_sentences_without_the_label_are_no_class_of_its_probe(tiny_corpus: Corp
     two = [row["two"] for row in rows]
     assert list(found.probes) == ["two"]
     assert 0.5 <= found.probes["two"].chance < 0.65, f"of {two.count('a')} and {two.count('b')}"
+    assert found.disentanglement is not None
+    assert list(found.disentanglement.factors) == ["two"]
     assert found.left_out["one"].startswith("1 value in train")
     assert found.left_out["none"].startswith("0 values in train") or "0 sentences" in found.left_out["none"]
