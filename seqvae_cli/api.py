@@ -185,8 +185,9 @@ class Model(TextModel):
     ) -> list[list[Neighbour]]:
         """The `n` nearest of the candidates to each sentence, or code [N, L], nearest first; `among` as above."""
         neighbours.check(self.network, n, metric)
-        codes = isinstance(queries, np.ndarray | torch.Tensor)
-        mean, scale = (self._codes(queries), None) if codes else self.posterior(queries)
+        if isinstance(queries, np.ndarray | torch.Tensor):
+            return neighbours.neighbours_of_codes(self._codes(queries), None, self.candidates(among), n, metric)
+        mean, scale = self.posterior(queries)
         return neighbours.neighbours_of_codes(mean, scale, self.candidates(among), n, metric)
 
     def neighbours_stream(

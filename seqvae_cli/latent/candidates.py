@@ -76,4 +76,4 @@ def of_records(
 def of_sentences(sentences: Iterable[str], tokenizer: Tokenizer) -> Candidates:
     """Given sentences; their codes are not kept on disk."""
     given = check_sentences(sentences)
-    return of_records("the sentences", lambda: map(Record, given), tokenizer)
+    return of_records("the list", lambda: map(Record, given), tokenizer)

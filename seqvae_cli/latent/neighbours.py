@@ -72,7 +72,8 @@ def _ones(array: Numbers) -> Numbers:
 
 
 def _squares(array: Numbers) -> Numbers:
-    return np.square(array).sum(-1, keepdims=True)
+    found: Numbers = np.square(array).sum(-1, keepdims=True)
+    return found
 
 
 def _unit(array: Numbers) -> Numbers:
@@ -90,7 +91,8 @@ def _cosine(mean: Numbers, _: Numbers, other: Numbers, __: Numbers) -> Numbers:
 def _kl(mean: Numbers, scale: Numbers, other: Numbers, other_scale: Numbers) -> Numbers:
     ratio = np.square(scale / other_scale)
     terms = ratio - 1 - np.log(ratio) + np.square((mean - other) / other_scale)
-    return np.maximum(0.5 * terms.sum(-1), 0)
+    found: Numbers = np.maximum(0.5 * terms.sum(-1), 0)
+    return found
 
 
 def _kl_query(mean: Numbers, scale: Numbers) -> Numbers:
@@ -123,7 +125,7 @@ METRICS: dict[str, Metric] = {
 
 
 def check(network: SentenceVAE, n: object, metric: object) -> None:
-    """Raises `UsageError` for an invalid `n`, an unknown metric, and one that the network's posterior does not allow."""
+    """Raises `UsageError` for an invalid `n`, an unknown metric, and one that the posterior does not allow."""
     check_counts(n=(n, 1))
     if not isinstance(metric, str) or metric not in METRICS:
         raise UsageError(f"no metric {metric!r:.40}", nearest(str(metric)[:40], METRICS))
@@ -179,10 +181,10 @@ def search(
 
     mean, scale: of the queries, [M, L]. rows: N records with the fields `mean` and `scale`, [L] each.
     """
-    mean, scale = _exact(mean, scale)
-    count, k = len(mean), min(n, len(rows))
+    means, scales = _exact(mean, scale)
+    count, k = len(means), min(n, len(rows))
     best, where = np.full((count, k), np.inf), np.full((count, k), -1)
-    features = metric.query(mean, scale)
+    features = metric.query(means, scales)
     size = min(ROWS, max(1, PAIRS // max(1, count)))
     for first in range(0, len(rows), size):
         block = rows[first : first + size]
@@ -194,7 +196,7 @@ def search(
         queries, columns = np.nonzero(least <= limit[:, None])
         values = np.concatenate(
             [
-                metric.exact(mean[i], scale[i], others[j], other_scales[j])
+                metric.exact(means[i], scales[i], others[j], other_scales[j])
                 for start in range(0, len(queries), REFINED)
                 for i, j in [(queries[start : start + REFINED], columns[start : start + REFINED])]
             ]

@@ -24,7 +24,7 @@ from seqvae_cli.cli.options import (
     Threads,
 )
 from seqvae_cli.cli.sentences import is_a_folder, names_a_file, open_lines, reading_of
-from seqvae_cli.errors import UsageError, counted
+from seqvae_cli.errors import UsageError, counted, nearest
 
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
@@ -39,7 +39,7 @@ app = typer.Typer()
 def neighbours(
     text: Text,
     count: Annotated[
-        int, typer.Option("-n", "--count", min=1, max=10_000, help="Neighbours of each sentence.", show_default=True)
+        int, typer.Option("-n", "--number", min=1, max=10_000, help="Neighbours of each sentence.", show_default=True)
     ] = 5,
     split: Annotated[
         str | None,
@@ -96,7 +96,7 @@ def neighbours(
     if split not in (None, *SPLITS):
         raise UsageError(f"no split {split!r:.40}", f"known: {', '.join(SPLITS)}; or --among FILE")
     if metric not in METRICS:
-        raise UsageError(f"no metric {metric!r:.40}", f"known: {', '.join(METRICS)}")
+        raise UsageError(f"no metric {metric!r:.40}", nearest(metric, METRICS))
     if among and "-" in among and "-" in text:
         raise UsageError("standard input (-) cannot be both the sentences and --among", "name a file")
     files.check_names(among or [])
