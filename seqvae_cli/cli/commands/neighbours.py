@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqvae_cli.cli import candidates as files
-from seqvae_cli.cli import display, progress
+from seqvae_cli.cli import display, progress, tables
 from seqvae_cli.cli.headings import LATENT
 from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.options import (
@@ -126,8 +126,8 @@ def neighbours(
 
 def _codes(model: Model, among: Candidates | str) -> CodeSet:
     """The codes of the candidates, with the progress of their encoding, and a warning of their unknown words."""
-    name = among if isinstance(among, str) else among.name
-    with progress.late_progress(f"encoding {name}", None, "sentences", to_file=sys.stdout.isatty()) as advance:
+    name, total = (among, model.corpus().sentences(among)) if isinstance(among, str) else (among.name, None)
+    with progress.late_progress(f"encoding {name}", total, "sentences", to_file=sys.stdout.isatty()) as advance:
         codes = model.candidates(among, watch=advance)
     display.detail(f"{counted(len(codes), 'distinct sentence')} of {name}, codes in {codes.path or 'memory'}")
     tally = codes.tally
@@ -150,9 +150,16 @@ def _json(found: list[Neighbour] | None, codes: CodeSet, metric: str) -> dict[st
 
 
 def _table(sentence: str, found: list[Neighbour], codes: CodeSet) -> None:
+    """A table with as many ids and labels as leave each neighbour on one line."""
     source = codes.candidates
-    beside = [*(["id"] if source.ids else []), *source.labels]
+    columns = ["distance", "neighbour", *(["id"] if source.ids else []), *source.labels]
     rows = [
-        [f"{one.distance:.4f}", one.sentence, *([one.id] if source.ids else []), *one.labels.values()] for one in found
+        [f"{one.distance:.4f}", one.sentence, *([] if one.id is None else [one.id]), *one.labels.values()]
+        for one in found
     ]
-    display.table(sentence, ["distance", "neighbour", *beside], rows, optional=beside[::-1])
+    widths = [max(map(tables.cell_len, values)) for values in zip(columns, *rows, strict=True)]
+    shown, width = len(columns), display.console(sys.stdout).width
+    while shown > 2 and sum(widths[:shown]) + len(tables.GAP) * (shown - 1) > width:
+        shown -= 1
+    note = f"not shown, for want of room: {', '.join(columns[shown:])}" if shown < len(columns) else ""
+    display.table(sentence, columns[:shown], [row[:shown] for row in rows], note=note)
