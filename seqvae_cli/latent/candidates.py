@@ -30,8 +30,6 @@ class Candidates:
     """The names of the labels of a record."""
     ids: bool = False
     """Whether records have ids."""
-    count: int | None = None
-    """Their number, where it is known."""
 
 
 def of_split(corpus: Corpus, name: str) -> Candidates:
@@ -46,7 +44,7 @@ def of_split(corpus: Corpus, name: str) -> Candidates:
             yield Record(tokenizer.decode(tokens), values, own), tokens.tolist()
 
     has_ids = bool(corpus.info.get("ids"))
-    return Candidates(name, read, lambda: f"{corpus.hash} {name}", corpus.label_names(), has_ids, len(split))
+    return Candidates(name, read, lambda: f"{corpus.hash} {name}", corpus.label_names(), has_ids)
 
 
 def of_records(
@@ -57,7 +55,6 @@ def of_records(
     *,
     labels: Sequence[str] = (),
     ids: bool = False,
-    count: int | None = None,
 ) -> Candidates:
     """Sentences as records, with `labels` as the names of their labels; those without words are left out."""
 
@@ -70,7 +67,7 @@ def of_records(
                 tally.empty += 1
             yield record, found
 
-    return Candidates(name, read, digest, tuple(labels), ids, count)
+    return Candidates(name, read, digest, tuple(labels), ids)
 
 
 def of_sentences(sentences: Iterable[str], tokenizer: Tokenizer) -> Candidates:

@@ -15,6 +15,7 @@ from seqvae_cli.api import load
 from seqvae_cli.cli import boundary
 from tests.cli.terminal import on_terminal
 from tests.conftest import SMALL, Seqvae, tiny_text
+from tests.faults.test_long_lines_and_pauses import Pipes, talk
 from tests.latent.test_code_sets import Encodings
 
 QUERY = "the cat sees the sea"
@@ -134,6 +135,18 @@ def test_a_named_pipe_is_read_once(seqvae: Seqvae, here: Path) -> None:
         os._exit(0)
     assert [one["text"] for one in told(seqvae, QUERY, "--among", "pipe")[0]["neighbours"]] == [QUERY, "a dog likes it"]
     os.wait()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stream_is_answered_when_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(pipes: Pipes) -> None:
+        for line in (QUERY, "", "a dog likes it"):
+            pipes.say(line.encode())
+            answer = json.loads(pipes.hear(1)[0])
+            assert answer["text"] == line
+            assert (answer["neighbours"] is None) == (not line)
+
+    assert talk(monkeypatch, ["neighbours", "-", "-n", "1", "--split", "valid", "--json"], script) == 0
 
 
 def test_a_terminal_shows_a_table_for_each_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

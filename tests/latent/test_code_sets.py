@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,12 @@ def test_unknown_words_are_told_the_second_time_as_well(model: Model) -> None:
     tallies = [model.candidates(texts).tally for _ in range(2)]
     assert tallies[0] == tallies[1]
     assert (tallies[0].unknown, tallies[0].names, tallies[0].empty, tallies[0].words) == (1, {"whale": 1}, 1, 6)
+
+
+def test_a_set_with_other_texts_is_called_damaged(model: Model) -> None:
+    codes = model.candidates(["the cat", "a dog"])
+    with pytest.raises(DataError, match="is damaged"):
+        replace(codes, texts=codes.texts[::-1].copy()).record(0)
 
 
 def test_codes_that_are_not_finite_are_an_error(model: Model) -> None:
