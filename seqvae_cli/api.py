@@ -12,6 +12,7 @@ The commands of `seqvae` call these methods; errors are those of `seqvae_cli.err
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -34,10 +35,13 @@ from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
+from seqvae_cli.latent import candidates, code_sets, neighbours
 from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
+from seqvae_cli.latent.code_sets import Among, CodeSet
+from seqvae_cli.latent.neighbours import Neighbour
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
-from seqvae_cli.latent.text_model import STEPS, TextModel
+from seqvae_cli.latent.text_model import STEPS, Code, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
 from seqvae_cli.plotting.projection import Means
@@ -161,6 +165,44 @@ class Model(TextModel):
         check_counts(pairs=(pairs, 1), steps=(steps, 2), seed=(seed, 0))
         options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed, "unk": self.unk}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
+
+    def candidates(self, among: Among = "train", *, watch: Advance | None = None) -> CodeSet:
+        """The codes of the distinct sentences of a split of the corpus, or of others, for `neighbours`.
+
+        Those of a split are kept in the run folder. watch: told sentences. Raises `DataError` where none has words.
+        """
+        self.require_latent()
+        given = candidates.of_split(self.corpus(), among) if isinstance(among, str) else among
+        return code_sets.open_or_make(self.run.path / code_sets.FOLDER, self.network, self.tokenizer, given, watch)
+
+    def neighbours(
+        self,
+        queries: Sequence[str] | Code | torch.Tensor,
+        among: Among = "train",
+        *,
+        n: int = 5,
+        metric: str = "euclidean",
+    ) -> list[list[Neighbour]]:
+        """The `n` nearest of the candidates to each sentence, or code [N, L], nearest first; `among` as above."""
+        neighbours.check(self.network, n, metric)
+        if isinstance(queries, np.ndarray | torch.Tensor):
+            return neighbours.neighbours_of_codes(self._codes(queries), None, self.candidates(among), n, metric)
+        mean, scale = self.posterior(queries)
+        return neighbours.neighbours_of_codes(mean, scale, self.candidates(among), n, metric)
+
+    def neighbours_stream(
+        self,
+        lines: Iterable[str | Pause],
+        among: Among = "train",
+        *,
+        n: int = 5,
+        metric: str = "euclidean",
+        tally: Tally | None = None,
+    ) -> Iterator[tuple[str, list[Neighbour] | None]]:
+        """Each line with its neighbours, in order, as they come; None for a line without words."""
+        neighbours.check(self.network, n, metric)
+        process = partial(neighbours.neighbours_of_ids, self.network, self.candidates(among), n, metric)
+        return map_lines(check_sentences(lines), self.tokenizer, process, neighbours.QUERIES, tally)
 
     def project(
         self,

@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
+    "neighbours": (["-", "-n", "2"], TEXT),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),
@@ -46,7 +47,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
 }
 """A call of each command that works in the tests' home, and what it reads."""
 
-STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "runs list"}
+STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "neighbours", "runs list"}
 """Commands whose JSON may be several lines, a document each."""
 
 

@@ -75,6 +75,7 @@ NAMES = [
 READERS = [
     *(["eval", "--"], ["eval", "-r"], ["sample", "--"], ["sample", "--run"], ["interpolate", "--random", "-r"]),
     *(["encode", "a cat", "-r"], ["decode", "-r"], ["reconstruct", "a cat", "-r"], ["score", "a cat", "-r"]),
+    ["neighbours", "a cat", "-r"],
     *(["runs", command, "--"] for command in ("show", "path", "rm", "restore", "compare", "plot", "doctor")),
     *(["runs", "tag", "--"], ["runs", "export", "--"], ["runs", "import", "run.tar.gz", "--name"]),
     *(["train", "--resume"], ["train", "--data", "tiny", *SMALL, "--name"]),

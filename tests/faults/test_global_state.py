@@ -47,6 +47,9 @@ READ: dict[str, Callable[[Model], Any]] = {
     "diagnose": lambda model: model.diagnose(),
     "sample_quality": lambda model: model.sample_quality(count=8),
     "path_quality": lambda model: model.path_quality(pairs=2, steps=3),
+    "candidates": lambda model: model.candidates("valid").rows.tolist(),
+    "neighbours": lambda model: model.neighbours(SENTENCES, metric="kl"),
+    "neighbours_stream": lambda model: model.neighbours_stream(SENTENCES, SENTENCES, n=2),
     "project": lambda model: model.project(),
     "project_sentences": lambda model: model.project_sentences(SENTENCES, "aba", most=2),
 }
