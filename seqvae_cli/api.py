@@ -40,6 +40,7 @@ from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
+from seqvae_cli.plotting.gathering import POINTS
 from seqvae_cli.plotting.projection import Means
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
@@ -168,7 +169,7 @@ class Model(TextModel):
         color: str | None = None,
         *,
         components: Sequence[int] = projection.FIRST,
-        most: int = projection.POINTS,
+        most: int = POINTS,
         watch: Advance | None = None,
     ) -> Means:
         """Posterior means of at most `most` sentences of a split on two of their principal components.
@@ -187,7 +188,7 @@ class Model(TextModel):
         color: str | None = None,
         *,
         components: Sequence[int] = projection.FIRST,
-        most: int = projection.POINTS,
+        most: int = POINTS,
         source: str = "",
         tally: Tally | None = None,
     ) -> Means:
