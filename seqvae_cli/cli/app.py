@@ -37,6 +37,7 @@ GROUPS = {
         "interpolate": "Decode a path between two sentences or two random codes.",
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
+        "map": "Draw the latent space, or write its coordinates.",
     },
     "Runs and machine": {
         "runs": "List, show, compare, tag, plot, move and check runs.",

@@ -163,8 +163,8 @@ def coloured_means(
     color: str,
     components: tuple[int, int] = FIRST,
 ) -> Means:
-    """The sentences at `points` [N, 2], coloured by one of their labels, or by `LENGTH` where none has that name."""
-    labels, values, palette = coloured(found.labels[color]) if color in found.labels else (found.lengths, (), ())
+    """The sentences at `points` [N, 2], coloured by `LENGTH` or one of their labels."""
+    labels, values, palette = (found.lengths, (), ()) if color == LENGTH else coloured(found.labels[color])
     known: dict[str, Any] = {"components": components, "total": found.total, "palette": palette}
     return Means(points, variance, color, labels, values, found.source, found.step, **known)
 
@@ -179,8 +179,8 @@ def coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ..
     named = [index for index in range(len(label.values)) if index != absent]
     room = len(pictures.COLORS) - (absent >= 0)
     scale = numbers(label.values)
-    if len(named) > room and scale is not None and (label.indices != absent).any():
-        return np.array(scale)[label.indices], (), ()
+    if len(named) > room and scale is not None and np.isfinite(sizes := np.array(scale)[label.indices]).any():
+        return sizes, (), ()
     counts = np.bincount(label.indices, minlength=len(label.values))
     shown = named
     if len(named) > room:

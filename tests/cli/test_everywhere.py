@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
+    "map": (["-o", "map.tsv", "--method", "pca"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),

@@ -49,6 +49,7 @@ READ: dict[str, Callable[[Model], Any]] = {
     "path_quality": lambda model: model.path_quality(pairs=2, steps=3),
     "project": lambda model: model.project(),
     "project_sentences": lambda model: model.project_sentences(SENTENCES, "aba", most=2),
+    "map": lambda model: model.map(method="pca").points,
 }
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.commands.runs import picture_file
@@ -17,7 +16,6 @@ from seqvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
-    from seqvae_cli.data.records import Record
     from seqvae_cli.plotting.projection import Means
 
 
@@ -64,16 +62,17 @@ def draw(
     lines = None
     if data:
         refuse({"--split": split}, "does not go with --data", "leave one out")
-        lines = _open(data, " ".join(["seqvae runs plot", *map(shlex.quote, names), "--latent --data"]), color, tables)
+        command = " ".join(["seqvae runs plot", *map(shlex.quote, names), "--latent --data"])
+        lines = open_data(data, command, color, tables, "--text-column")
     else:
         refuse(tables.given(), "goes with --data alone", "add --data FILE")
-        _check_split(split)
+        check_split(split)
     model = open_model(names[0] if names else None, None, "cpu", 0)
     if not data and split is None:
         split = projection.usual_split(model.corpus())
     output = picture_file.choose(output, f"{model.name}-latent", json)
     if lines is not None:
-        means, labels = _of_files(model, lines, color, axes, _called(data or [])), lines.columns.labels
+        means, labels = _of_files(model, lines, color, axes, called(data or [])), lines.columns.labels
     else:
         with display.progress("posteriors", None, "tokens") as advance:
             means = model.project(split or "", color, components=axes, watch=advance)
@@ -106,14 +105,15 @@ def _components(text: str | None) -> tuple[int, ...]:
     raise UsageError(f"components are {text[:40]!r}", "give two numbers, such as --components 3,4")
 
 
-def _check_split(split: str | None) -> None:
+def check_split(split: str | None) -> None:
+    """Raises `UsageError` for an unknown split."""
     from seqvae_cli.data.corpus import SPLITS
 
     if split not in (None, *SPLITS):
         raise UsageError(f"no split {split!r}", f"known: {', '.join(SPLITS)}")
 
 
-def _open(data: list[str], command: str, color: str | None, tables: Tables) -> Lines:
+def open_data(data: list[str], command: str, color: str | None, tables: Tables, text_option: str) -> Lines:
     """The sentences of files and folders, with the label that colours them. Raises `UsageError` for other names."""
     from dataclasses import replace
 
@@ -128,13 +128,13 @@ def _open(data: list[str], command: str, color: str | None, tables: Tables) -> L
     if LENGTH in labels:
         raise UsageError(f"a label cannot have the name {LENGTH!r}, the colour of the tokens", "rename the column")
     reading = reading_of("", tables.form, tables.text_column, labels, None, tables.encoding)
-    lines = open_lines(data, replace(reading, command=command, text_option="--text-column"))
+    lines = open_lines(data, replace(reading, command=command, text_option=text_option))
     if of_folder and FOLDER not in lines.columns.labels:
         raise UsageError(f"no label {FOLDER!r}: the files lie in one folder", "put those of each label in a folder")
     return lines
 
 
-def _called(data: list[str]) -> str:
+def called(data: list[str]) -> str:
     """What the picture calls the files."""
     if len(data) > 1:
         return f"{len(data)} files"
@@ -147,17 +147,6 @@ def _of_files(model: Model, lines: Lines, color: str | None, components: tuple[i
     labels = lines.columns.labels
     color = default_color(labels) if color is None else color
     with counting("left out") as tally, progress.of_lines("encoding", lines, to_file=True) as advance:
-
-        def records() -> Iterator[Record]:
-            for record in lines.records:
-                if isinstance(record, tuple):
-                    yield record
-                    advance(record.text)
-
-        texts, values = records(), None
-        if color != LENGTH:
-            place = labels.index(color)
-            texts, others = itertools.tee(texts)
-            values = (record.labels[place] for record in others)
-        sentences = (record.text for record in texts)
-        return model.project_sentences(sentences, values, color, components=components, source=source, tally=tally)
+        sentences, values = lines.apart([] if color == LENGTH else [color], advance)
+        options: dict[str, Any] = {"components": components, "source": source, "tally": tally}
+        return model.project_sentences(sentences, values.get(color), color, **options)
