@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from seqvae_cli.data.labels import Label
@@ -69,7 +68,8 @@ def tsne(means: Array, _: Label | None = None) -> Array:
     first *= INITIAL / first[:, 0].std()
     perplexity = min(PERPLEXITY, (len(means) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init=first.astype(np.float32), random_state=0)
-    with threadpool_limits(torch.get_num_threads(), user_api="openmp"), _without_warnings():
+    # One thread: each of 1,000 steps has threads wait for each other, which takes minutes beside a training.
+    with threadpool_limits(1, user_api="openmp"), _without_warnings():
         return np.asarray(method.fit_transform(means.astype(np.float32)), dtype=np.float64)
 
 

@@ -68,12 +68,13 @@ def parquet(found: Map) -> bytes:
 
 def _typed(values: list[str]) -> list[Any]:
     """Values as whole or other numbers where all are, and no character is lost; as text where not. Empty: None."""
+    present = list(filter(None, values))
     for kind in (int, float):
         with suppress(ValueError):
-            sizes = [kind(value) if value else None for value in values]
-            written = (value in ("", str(size), f"{size:g}") for value, size in zip(values, sizes, strict=True))
-            if any(values) and all(size is None or abs(size) < EXACT for size in sizes) and all(written):
-                return sizes
+            sizes = dict(zip(present, map(kind, present), strict=True))
+            same = (abs(size) < EXACT and text in (str(size), f"{size:g}") for text, size in sizes.items())
+            if present and all(same):
+                return [sizes.get(text) for text in values]
     return list(values)
 
 
