@@ -140,6 +140,7 @@ def test_few_sentences_are_shown_by_principal_components(seqvae: Seqvae, here: P
         (["--label", "mood"], 2, "--label goes with --data alone"),
         (["--method", "lda", "-o", "map.tsv"], 2, "linear discriminants part the values of a label"),
         (["--method", "pca", "--projector", "out"], 2, "--method goes with a map"),
+        (["--data", "moods.tsv", "-o", "moods.tsv"], 2, "'moods.tsv' is the input"),
         (["--projector", "moods.csv"], 2, "--projector names a folder"),
         (["--projector", "nowhere/out"], 2, "cannot be a folder"),
         (["tiny-run", "-r", "other"], 2, "two runs are named"),
@@ -150,6 +151,7 @@ def test_bad_input_is_refused_before_anything_is_written(
     seqvae: Seqvae, here: Path, arguments: list[str], code: int, said: str
 ) -> None:
     pytest.importorskip("sklearn")
+    (here / "moods.tsv").write_text("text\tmood\nthe cat sees it\tgood\n")
     before = set(here.iterdir())
     answer = seqvae("map", *arguments)
     assert (answer.code, answer.out) == (code, "")

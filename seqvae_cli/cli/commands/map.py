@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.commands.runs import latent_map, picture_file
+from seqvae_cli.cli import display, map_sentences, picture_file, progress
 from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.options import (
     Device,
@@ -108,18 +107,20 @@ def draw(
         seqvae map --method lda --color tense
         seqvae map --projector projector/
     """
-    tables = latent_map.Tables(form, text_column, label, encoding)
+    tables = map_sentences.Tables(form, text_column, label, encoding)
     _check_output(output, projector, method, json)
     lines = None
     if data:
-        latent_map.refuse({"--split": split}, "does not go with --data", "leave one out")
+        map_sentences.refuse({"--split": split}, "does not go with --data", "leave one out")
         command = " ".join(["seqvae map", *([shlex.quote(run)] if run else []), "--data"])
-        lines = latent_map.open_data(data, command, color, tables, "--text")
+        lines = map_sentences.open_data(data, command, color, tables, "--text")
+        if output is not None and output.exists() and any(map(output.samefile, lines.paths)):
+            raise UsageError(f"{str(output)!r} is the input", "name another file")
     else:
         given = tables.given()
         given["--text"] = given.pop("--text-column")
-        latent_map.refuse(given, "goes with --data alone", "add --data FILE")
-        latent_map.check_split(split)
+        map_sentences.refuse(given, "goes with --data alone", "add --data FILE")
+        map_sentences.check_split(split)
     with progress.working("loading PyTorch"):
         from seqvae_cli.plotting.maps import methods
 
@@ -130,9 +131,10 @@ def draw(
         output = Path(f"{model.name}-map.png")
         _check_output(output, projector, method, json)
     options: dict[str, Any] = {"color": color, "method": method if output else "pca"}
-    found = (
-        _of_files(model, lines, latent_map.called(data or []), options) if lines else _of_split(model, split, options)
-    )
+    if lines is None:
+        found = _of_split(model, split, options)
+    else:
+        found = _of_files(model, lines, map_sentences.called(data or []), options)
     _tell(found, method, color, output)
     _write(model, found, output, projector, data, json)
 

@@ -82,7 +82,8 @@ def umap(means: Array, _: Label | None = None) -> Array:
         from umap import UMAP
 
         first = principal(means)[0]
-        first *= 1 / first[:, 0].std()
+        if not first[:, 1].any():  # codes of one dimension: UMAP divides by the range of each axis
+            first[:, 1] = np.random.default_rng(0).standard_normal(len(first))
         neighbours = min(NEIGHBOURS, len(means) - 1)
         method = UMAP(n_neighbors=neighbours, init=first.astype(np.float32), random_state=0, n_jobs=1)
         return np.asarray(method.fit_transform(means.astype(np.float32)), dtype=np.float64)
