@@ -20,9 +20,7 @@ function shade(share) {
   return `rgb(${mixed.join(",")})`;
 }
 
-function paint(hex) {
-  return dark.matches && hex === "#000000" ? "#ffffff" : hex;
-}
+const paint = (hex) => (dark.matches && hex === "#000000" ? "#ffffff" : hex);
 
 function colorOf(i) {
   const value = coloring.of[i];
@@ -77,25 +75,36 @@ function draw() {
   }
 }
 
+function bdi(text) {
+  // Its own element: a text that runs from right to left leaves the order of what stands beside it.
+  const made = document.createElement("bdi");
+  made.textContent = text;
+  return made;
+}
+
+function swatch(background) {
+  const made = document.createElement("span");
+  made.className = "swatch";
+  made.style.background = background;
+  return made;
+}
+
 function legend() {
   const box = at("legend");
   box.replaceChildren();
   if (!coloring.values) {
-    const bar = document.createElement("span");
-    bar.id = "scale";
     const [low, high] = [coloring.low, coloring.high].map((size) => String(Math.round(size * 100) / 100));
-    bar.append(low, strip(), high);
-    box.append(bar);
+    box.append(low, swatch(`linear-gradient(to right, ${SHADES.map((_, i) => shade(i / 4)).join(",")})`), high);
+    box.firstElementChild.className = "swatch strip";
     return;
   }
   const counts = coloring.values.map(() => 0);
   coloring.of.forEach((value) => counts[value]++);
   coloring.values.forEach((name, value) => {
-    const button = document.createElement("button"), text = document.createElement("bdi");
+    const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("aria-pressed", String(!hidden.has(value)));
-    text.textContent = name;
-    button.append(square(paint(coloring.palette[value])), text, ` (${counts[value]})`);
+    button.append(swatch(paint(coloring.palette[value])), bdi(name), ` (${counts[value]})`);
     button.onclick = () => {
       if (!hidden.delete(value)) hidden.add(value);
       button.setAttribute("aria-pressed", String(!hidden.has(value)));
@@ -104,20 +113,6 @@ function legend() {
     box.append(button);
   });
 }
-
-function svg(width, ...shapes) {
-  const make = (name, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
-    return made;
-  };
-  const made = make("svg", { width, height: 12, "aria-hidden": "true" });
-  made.append(...shapes.map((shape) => make("rect", shape)));
-  return made;
-}
-
-const square = (fill) => svg(12, { width: 12, height: 12, rx: 3, fill });
-const strip = () => svg(120, ...Array.from({ length: 40 }, (_, i) => ({ x: 3 * i, width: 3, height: 12, fill: shade(i / 39) })));
 
 function fill() {
   const words = at("search").value.trim().toLowerCase();
@@ -137,14 +132,10 @@ function fill() {
 function choose(i) {
   chosen = i;
   list.value = String(i);
-  const text = document.createElement("bdi");
-  text.textContent = i < 0 ? "" : data.sentences[i];
-  at("chosen").replaceChildren(text);
+  at("chosen").replaceChildren();
   if (i >= 0) {
-    const value = coloring.of[i];
-    const name = document.createElement("bdi");
-    name.textContent = `${coloring.title}: ${coloring.values ? coloring.values[value] : value === null ? "none" : value}`;
-    at("chosen").append(document.createElement("br"), name);
+    const value = coloring.values ? coloring.values[coloring.of[i]] : coloring.of[i] ?? "none";
+    at("chosen").append(bdi(data.sentences[i]), document.createElement("br"), bdi(`${coloring.title}: ${value}`));
   }
   draw();
 }
