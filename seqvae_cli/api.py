@@ -44,6 +44,9 @@ from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, Code, TextModel
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
+from seqvae_cli.plotting.gathering import POINTS
+from seqvae_cli.plotting.maps import map as maps
+from seqvae_cli.plotting.maps.map import Map, MapOptions
 from seqvae_cli.plotting.projection import Means
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
@@ -210,7 +213,7 @@ class Model(TextModel):
         color: str | None = None,
         *,
         components: Sequence[int] = projection.FIRST,
-        most: int = projection.POINTS,
+        most: int = POINTS,
         watch: Advance | None = None,
     ) -> Means:
         """Posterior means of at most `most` sentences of a split on two of their principal components.
@@ -229,7 +232,7 @@ class Model(TextModel):
         color: str | None = None,
         *,
         components: Sequence[int] = projection.FIRST,
-        most: int = projection.POINTS,
+        most: int = POINTS,
         source: str = "",
         tally: Tally | None = None,
     ) -> Means:
@@ -251,6 +254,22 @@ class Model(TextModel):
             tally=tally,
             **options,
         )
+
+    def map(
+        self, sentences: Iterable[str] | None = None, *, split: str | None = None, **options: Unpack[MapOptions]
+    ) -> Map:
+        """Sentences on a plane, near where their codes are: given ones, or those of a split.
+
+        Without sentences and split: valid, or train where that has under 300 sentences. The options are those of
+        `seqvae map`: see `MapOptions`.
+        """
+        self.require_latent()
+        if sentences is None:
+            return maps.of_split(self.network, self.corpus(), split, step=self.step, **options)
+        if split is not None:
+            raise UsageError("sentences and a split are given", "leave one out")
+        given = check_sentences(sentences)
+        return maps.of_sentences(self.network, self.tokenizer, given, step=self.step, **options)
 
 
 def load(run: str | Run = "latest", *, device: str = "auto") -> Model:

@@ -38,6 +38,7 @@ GROUPS = {
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
         "neighbours": "Find the nearest sentences of a corpus or of files.",
+        "map": "Draw the latent space, or write its coordinates.",
     },
     "Runs and machine": {
         "runs": "List, show, compare, tag, plot, move and check runs.",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,28 @@ class Lines:
     def answered(self) -> Record:
         """The record of the next answer: answers come in the order of the sentences, one for each."""
         return self._unanswered.popleft()
+
+    def apart(
+        self, names: Sequence[str], advance: Callable[[str], None]
+    ) -> tuple[Iterator[str], dict[str, Iterator[str]]]:
+        """The sentences, and the values of the labels `names`: all to be read together, or those that lag are kept.
+
+        advance: told each sentence that was read.
+        """
+
+        def records() -> Iterator[Record]:
+            for record in self.records:
+                if isinstance(record, tuple):
+                    yield record
+                    advance(record.text)
+
+        def values(copy: Iterator[Record], place: int) -> Iterator[str]:
+            return (record.labels[place] for record in copy)
+
+        places = map(self.columns.labels.index, names)
+        texts, *copies = itertools.tee(records(), len(names) + 1)
+        labels = {name: values(copy, place) for name, copy, place in zip(names, copies, places, strict=True)}
+        return (record.text for record in texts), labels
 
     def bytes_of(self, line: str) -> int:
         """The bytes of a line and its line end."""

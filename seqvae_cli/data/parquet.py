@@ -43,7 +43,7 @@ def parquet_rows(
     """
     if not isinstance(source, Path) or not source.is_file():
         raise UsageError(f"a Parquet table cannot be read from {label}", "name a file")
-    arrow, size = _library(), source.stat().st_size
+    arrow, size = library(), source.stat().st_size
     with machine_errors(source), _opened(source, label) as file, _data_errors(arrow, label):
         from pyarrow import parquet
 
@@ -124,7 +124,8 @@ def _opened(path: Path, label: str) -> Iterator[BinaryIO]:
             yield copy
 
 
-def _library() -> Any:
+def library() -> Any:
+    """pyarrow. Raises `MachineError` where it is missing."""
     try:
         import pyarrow
     except ImportError as error:

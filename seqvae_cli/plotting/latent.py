@@ -76,7 +76,7 @@ def figure(name: str, lines: Lines, means: Means) -> Figure:
     epochs, values = rates(lines)
     _draw_rates(left, epochs, values)
     _draw_means(right, means)
-    note = _sentences(means)
+    note = sentences_of(means)
     if epoch in epochs:
         left.plot(epoch, 1.025, "k*", markersize=10, transform=left.get_xaxis_transform(), clip_on=False)
         note += f", weights of epoch {epoch} (★)"
@@ -88,7 +88,7 @@ def figure(name: str, lines: Lines, means: Means) -> Figure:
     return fig
 
 
-def _sentences(means: Means) -> str:
+def sentences_of(means: Means) -> str:
     """How many sentences there are, of what."""
     count = len(means.points)
     share = f"{count:,} of " if means.total > count else ""
@@ -161,15 +161,20 @@ def _curve(axes: Axes, epochs: NDArray[np.int64], values: NDArray[np.float64]) -
 
 
 def _draw_means(axes: Axes, means: Means) -> None:
+    scatter(axes, means)
+    axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
+    for axis, number, share in zip((axes.xaxis, axes.yaxis), means.components, means.variance, strict=True):
+        axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
+
+
+def scatter(axes: Axes, means: Means) -> None:
+    """The points with their colours, and a legend or a scale, on axes of equal units."""
     style = {"s": min(24, max(6, 30_000 / len(means.points))), "linewidths": 0, "zorder": 2}
     if means.values:
         _scatter_by_value(axes, means, style)
     else:
         _scatter_by_number(axes, means, style)
-    axes.update_datalim([(-1, -1), (1, 1)])  # the prior's scale, so that a collapsed posterior shows
     axes.set_aspect("equal", adjustable="datalim")
-    for axis, number, share in zip((axes.xaxis, axes.yaxis), means.components, means.variance, strict=True):
-        axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
 
 
 def _scatter_by_number(axes: Axes, means: Means, style: Mapping[str, Any]) -> None:

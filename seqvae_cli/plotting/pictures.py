@@ -43,6 +43,7 @@ PHASE_STYLES: dict[str, dict[str, Any]] = {
 ENTROPY_STYLE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (1, 1.5)), "linewidth": 1.6, "zorder": 1}
 MAX_MARKERS = 15
 """Markers at regular epochs on one curve."""
+INSTALL = "pip install '.[plot]' in a clone of the repository; --text draws curves in the terminal without it"
 
 
 def picture(runs: Runs, panels: Sequence[str] = tuple(curves.PANELS), kind: str = "png") -> bytes:
@@ -53,21 +54,25 @@ def picture(runs: Runs, panels: Sequence[str] = tuple(curves.PANELS), kind: str 
     return render(lambda: figure(runs, panels), kind)
 
 
+def check_library(hint: str = INSTALL) -> None:
+    """Raises `MachineError` with `hint` where matplotlib is missing."""
+    try:
+        from matplotlib import style  # noqa: F401
+    except ImportError as error:
+        message = "matplotlib, which draws pictures, " + (
+            "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
+        )
+        raise MachineError(message, hint) from error
+
+
 def render(draw: Callable[[], Figure], kind: str) -> bytes:
     """The figure made by `draw`, in the common style, as a file of a kind in `PICTURE_FORMATS`.
 
     Raises `MachineError` where matplotlib is missing.
     """
-    try:
-        from matplotlib import style
-    except ImportError as error:
-        message = "matplotlib, which draws pictures, " + (
-            "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
-        )
-        raise MachineError(
-            message,
-            "pip install '.[plot]' in a clone of the repository; --text draws curves in the terminal without it",
-        ) from error
+    check_library()
+    from matplotlib import style
+
     rc = {
         "font.size": 11,
         "axes.titlesize": 13,

@@ -1,32 +1,28 @@
 """Posterior means of sentences on two of their principal components, with what colours them.
 
-`project` takes the sentences of a split, `project_sentences` any others. `latent` draws what they give.
+`project` takes the sentences of a split, `project_sentences` any others; `gathering` encodes both. `latent` draws what
+they give.
 
 Shapes: N sentences, L latent dimensions.
 """
 
 from __future__ import annotations
 
-import itertools
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.labels import Label, check_value, in_order, numbers
-from seqvae_cli.data.records import cell
+from seqvae_cli.data.labels import Label, numbers
 from seqvae_cli.data.tokenizer import Tokenizer
-from seqvae_cli.data.windows import WINDOW, windows
-from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.plotting import pictures
+from seqvae_cli.plotting import gathering, pictures
+from seqvae_cli.plotting.gathering import POINTS, Gathered
 from seqvae_cli.system.progress import Advance
 
 LENGTH = "length"
@@ -35,8 +31,6 @@ OTHER, OTHER_COLOR = "(other)", pictures.COLORS[-1]
 """In place of the rarest values of a label with more values than there are colours."""
 NO_VALUE, NO_COLOR = "(none)", "#cccccc"
 """In place of the empty value of sentences without the label."""
-POINTS = 5000
-"""Sentences in one picture, at most."""
 FEW = 300
 """Sentences below which a map of the validation split shows too little."""
 FIRST = (1, 2)
@@ -72,53 +66,15 @@ class Means:
     """The colour of each value."""
 
 
-@dataclass(frozen=True)
-class _Subset:
-    """A subset of the sentences of a split."""
-
-    split: metrics.SplitLike
-    rows: Indices
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.split[int(self.rows[index])]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return self.split.lengths[self.rows]
-
-
-class _Sentences(list[NDArray[np.int64]]):
-    """Token ids of sentences in memory, as a split."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self], dtype=np.int64)
-
-
-class Reservoir:
-    """A sample of at most `most` items of a stream of unknown length; every item is as likely to be in it.
-
-    References: Vitter 1985, "Random sampling with a reservoir", algorithm R.
-    """
-
-    def __init__(self, most: int, seed: int = 0) -> None:
-        self.most, self.seen = most, 0
-        """`seen`: items of the stream until now."""
-        self._draw = random.Random(seed).randrange
-
-    def place(self) -> int | None:
-        """The place of the next item, 0 to `most` - 1, whose item it replaces; None where it is left out."""
-        self.seen += 1
-        place = self.seen - 1 if self.seen <= self.most else self._draw(self.seen)
-        return place if place < self.most else None
-
-
 def colors(corpus: Corpus) -> tuple[str, ...]:
     """The colourings of a corpus: `length`, and the names of its labels, such as the hidden factors of toy."""
     return LENGTH, *corpus.label_names()
+
+
+def check_color(color: str, corpus: Corpus) -> None:
+    """Raises `UsageError` for anything but one of `colors`."""
+    if color not in colors(corpus):
+        raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
 
 
 def usual_split(corpus: Corpus) -> str:
@@ -161,19 +117,9 @@ def project(
     and components that the code lacks; `DataError` for a damaged corpus or a mean that is not finite.
     """
     color = default_color(corpus.label_names()) if color is None else color
-    if color not in colors(corpus):
-        raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
+    check_color(color, corpus)
     components = check_components(components, network.settings.latent_size)
-    corpus.verify()
-    data = corpus.nonempty_split(split)
-    rows = spread_indices(len(data), most)
-    means = metrics.posteriors(network, _Subset(data, rows), watch=watch).mean.double().numpy()
-    found = {"source": split, "step": step, "components": components, "total": len(data)}
-    if color == LENGTH:
-        return _means(means, LENGTH, (data.lengths[rows], (), ()), found)
-    label = corpus.labels(split)[color]
-    used, indices = np.unique(label.indices[rows], return_inverse=True)
-    return _means(means, color, _coloured(Label(tuple(label.values[index] for index in used), indices)), found)
+    return _means(gathering.of_split(network, corpus, split, step=step, most=most, watch=watch), color, components)
 
 
 def project_sentences(
@@ -199,75 +145,31 @@ def project_sentences(
     where no sentence has words, or a mean is not finite.
     """
     components = check_components(components, network.settings.latent_size)
-    reservoir = Reservoir(most)
-    tally = Tally() if tally is None else tally
-    known: dict[str, int] = {}
-    kept: dict[int, tuple[int, int, int, NDArray[np.float64]]] = {}  # its number, length, index of its label, mean
-    drawn = _drawn(sentences, labels, color or "label", tokenizer, reservoir, known, tally)
-    for held in windows(drawn, WINDOW, lambda one: len(one[3])):
-        means = metrics.posteriors(network, _Sentences(ids for *_, ids in held)).mean.double().numpy()
-        for (place, number, label, ids), mean in zip(held, means, strict=True):
-            kept[place] = number, len(ids), label, mean
-    if not kept:
-        raise DataError(f"no sentences{f' in {source}' if source else ''}", "give sentences with words")
-    rows = sorted(kept.values(), key=lambda row: row[0])
-    points = np.stack([mean for *_, mean in rows])
-    found = {"source": source, "step": step, "components": components, "total": reservoir.seen}
-    if labels is None:
-        return _means(points, LENGTH, (np.array([length for _, length, _, _ in rows]), (), ()), found)
-    used = sorted({label for _, _, label, _ in rows})  # without the values of sentences that others have replaced
-    names, places = list(known), {label: place for place, label in enumerate(used)}
-    indices = np.array([places[label] for _, _, label, _ in rows], dtype=np.int64)
-    return _means(points, color or "label", _coloured(in_order([names[label] for label in used], indices)), found)
+    named = {} if labels is None else {color or "label": labels}
+    options: dict[str, Any] = {"step": step, "most": most, "source": source, "tally": tally}
+    found = gathering.of_sentences(network, tokenizer, sentences, named, **options)
+    return _means(found, next(iter(named), LENGTH), components)
 
 
-def _drawn(
-    sentences: Iterable[str],
-    labels: Iterable[object] | None,
-    name: str,
-    tokenizer: Tokenizer,
-    reservoir: Reservoir,
-    known: dict[str, int],
-    tally: Tally,
-) -> Iterator[tuple[int, int, int, NDArray[np.int64]]]:
-    """The sentences that take a place in the reservoir: the place, number, index in `known` of the label, token ids."""
-    values = itertools.repeat("") if labels is None else iter(labels)
-    for sentence in sentences:
-        given = next(values, _END)
-        if given is _END:
-            raise UsageError("there are fewer labels than sentences", "give each sentence one, if an empty one")
-        if sentence.strip():
-            place = reservoir.place()
-            if place is None:
-                continue
-            if ids := tokenizer.encode(sentence):
-                tally.add(tokenizer, sentence, ids)
-                value = check_value(name, cell(given, name).strip())
-                yield place, reservoir.seen, known.setdefault(value, len(known)), np.array(ids, dtype=np.int64)
-                continue
-            reservoir.seen -= 1  # as if it had not come
-        tally.empty += 1
-    if labels is not None and next(values, _END) is not _END:
-        raise UsageError("there are more labels than sentences", "give each sentence one")
+def _means(found: Gathered, color: str, components: tuple[int, int]) -> Means:
+    points, variance = principal(found.means, components)
+    return coloured_means(found, points, variance, color, components)
 
 
-_END = object()
-
-
-def _means(
-    means: NDArray[np.float64],
+def coloured_means(
+    found: Gathered,
+    points: NDArray[np.float64],
+    variance: tuple[float, float],
     color: str,
-    coloured: tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]],
-    found: Mapping[str, Any],
+    components: tuple[int, int] = FIRST,
 ) -> Means:
-    if not np.isfinite(means).all():
-        raise DataError("the posterior means are not finite", "name another run")
-    labels, values, palette = coloured
-    points, variance = principal(means, found["components"])
-    return Means(points, variance, color, labels, values, palette=palette, **found)
+    """The sentences at `points` [N, 2], coloured by `LENGTH` or one of their labels."""
+    labels, values, palette = (found.lengths, (), ()) if color == LENGTH else coloured(found.labels[color])
+    known: dict[str, Any] = {"components": components, "total": found.total, "palette": palette}
+    return Means(points, variance, color, labels, values, found.source, found.step, **known)
 
 
-def _coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]:
+def coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]:
     """What colours N sentences: [N] numbers, or indices of values, the values, and the colour of each.
 
     A label of numbers with more values than there are colours is a scale. Of another, the rarest values are `other`.
@@ -277,8 +179,8 @@ def _coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, .
     named = [index for index in range(len(label.values)) if index != absent]
     room = len(pictures.COLORS) - (absent >= 0)
     scale = numbers(label.values)
-    if len(named) > room and scale is not None and (label.indices != absent).any():
-        return np.array(scale)[label.indices], (), ()
+    if len(named) > room and scale is not None and np.isfinite(sizes := np.array(scale)[label.indices]).any():
+        return sizes, (), ()
     counts = np.bincount(label.indices, minlength=len(label.values))
     shown = named
     if len(named) > room:
@@ -292,12 +194,6 @@ def _coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, .
         places[absent] = len(entries)
         entries.append((NO_VALUE, NO_COLOR))
     return places[label.indices], tuple(value for value, _ in entries), tuple(color for _, color in entries)
-
-
-def spread_indices(count: int, most: int) -> Indices:
-    """`most` of `count` indices at even distances, or all if there are fewer: [min(count, most)]."""
-    kept = min(count, most)
-    return np.arange(kept, dtype=np.int64) * count // kept
 
 
 def principal(

@@ -32,6 +32,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "neighbours": (["-", "-n", "2"], TEXT),
+    "map": (["-o", "map.tsv", "--method", "pca"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),

@@ -52,6 +52,7 @@ READ: dict[str, Callable[[Model], Any]] = {
     "neighbours_stream": lambda model: model.neighbours_stream(SENTENCES, SENTENCES, n=2),
     "project": lambda model: model.project(),
     "project_sentences": lambda model: model.project_sentences(SENTENCES, "aba", most=2),
+    "map": lambda model: model.map(method="pca").points,
 }
 
 

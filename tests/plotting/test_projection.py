@@ -18,7 +18,7 @@ from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent.streams import Tally
-from seqvae_cli.plotting import pictures, projection
+from seqvae_cli.plotting import gathering, pictures, projection
 from tests.conftest import tiny_text
 from tests.trainings import fit, new_run
 
@@ -113,10 +113,10 @@ def test_the_components_of_a_code_with_one_dimension_are_the_default_ones() -> N
 
 
 def test_a_selection_is_even_and_never_more_than_there_is() -> None:
-    assert projection.spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert projection.spread_indices(10, 4).tolist() == [0, 2, 5, 7]
-    assert projection.spread_indices(3, 5).tolist() == [0, 1, 2]
-    large = projection.spread_indices(10**6 + 2500, 5000)
+    assert gathering.spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert gathering.spread_indices(10, 4).tolist() == [0, 2, 5, 7]
+    assert gathering.spread_indices(3, 5).tolist() == [0, 1, 2]
+    large = gathering.spread_indices(10**6 + 2500, 5000)
     assert set(np.diff(large)) == {200, 201}
 
 
@@ -127,7 +127,7 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     done: list[int] = []
     found = model.project("train", most=20, watch=done.append)
     split = tiny_corpus.split("train")
-    rows = projection.spread_indices(len(split), 20)
+    rows = gathering.spread_indices(len(split), 20)
     expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
     np.testing.assert_allclose(found.points, projection.principal(expected)[0], atol=1e-5)
     assert found.labels.tolist() == split.lengths[rows].tolist()
@@ -236,7 +236,7 @@ def test_a_long_stream_gives_a_sample_that_is_always_the_same(model: Model, monk
     lengths = [str(len(text.split())) for text in texts]
     found = model.project_sentences(iter(texts), most=40)
     assert (len(found.points), found.total) == (40, 300)
-    monkeypatch.setattr(projection, "WINDOW", 7)
+    monkeypatch.setattr(gathering, "WINDOW", 7)
     again = model.project_sentences(iter(texts), iter(lengths), most=40)
     np.testing.assert_allclose(again.points, found.points, atol=1e-5)
     assert [int(again.values[label]) for label in again.labels] == found.labels.tolist()
@@ -281,7 +281,7 @@ def test_wrong_sentences_and_labels_are_refused(model: Model, tiny_corpus: Corpu
 def test_every_item_of_a_stream_is_as_likely_to_be_in_the_sample() -> None:
     seen: Counter[int] = Counter()
     for seed in range(2000):
-        reservoir, kept = projection.Reservoir(3, seed), {}
+        reservoir, kept = gathering.Reservoir(3, seed), {}
         for item in range(12):
             if (place := reservoir.place()) is not None:
                 kept[place] = item
@@ -297,14 +297,14 @@ def test_every_item_of_a_stream_is_as_likely_to_be_in_the_sample() -> None:
 def test_the_rarest_values_are_others_and_sentences_without_one_are_none() -> None:
     values = ("", *(f"value {i}" for i in range(11)))
     indices = np.array([index for index in range(12) for _ in range(20 - index)])
-    labels, names, palette = projection._coloured(Label(values, indices))
+    labels, names, palette = projection.coloured(Label(values, indices))
     assert names == (*values[1:7], "(other)", "(none)")
     assert palette == (*pictures.COLORS[:6], projection.OTHER_COLOR, projection.NO_COLOR)
     assert np.bincount(labels).tolist() == [*range(19, 13, -1), 13 + 12 + 11 + 10 + 9, 20]
     eight = Label(values[1:9], np.arange(8))
-    assert projection._coloured(eight)[1:] == (values[1:9], pictures.COLORS)
+    assert projection.coloured(eight)[1:] == (values[1:9], pictures.COLORS)
     without = Label(values[:8], np.arange(8))
-    labels, names, palette = projection._coloured(without)
+    labels, names, palette = projection.coloured(without)
     assert (names, palette) == ((*values[1:8], "(none)"), (*pictures.COLORS[:7], projection.NO_COLOR))
     assert labels.tolist() == [7, 0, 1, 2, 3, 4, 5, 6]
 
@@ -321,10 +321,10 @@ def test_the_legend_names_what_is_drawn(model: Model, tiny_corpus: Corpus, monke
 
 def test_a_label_of_many_numbers_is_a_scale() -> None:
     values = ("", "nan", *(f"{i},5" for i in range(8)), "1e3")
-    labels, names, palette = projection._coloured(Label(values, np.array([0, 1, 2, 9, 10])))
+    labels, names, palette = projection.coloured(Label(values, np.array([0, 1, 2, 9, 10])))
     np.testing.assert_array_equal(labels, [np.nan, np.nan, 0.5, 7.5, 1000])
     assert (names, palette) == ((), ())
     few = Label(("1", "2", "3"), np.array([0, 2]))
-    assert projection._coloured(few)[1] == ("1", "2", "3")
+    assert projection.coloured(few)[1] == ("1", "2", "3")
     nobody = Label(values, np.zeros(3, np.int64))
-    assert set(projection._coloured(nobody)[0]) == {7}
+    assert set(projection.coloured(nobody)[0]) == {7}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display
-from seqvae_cli.cli.commands.runs import latent_map, picture_file
+from seqvae_cli.cli import display, map_sentences, picture_file
+from seqvae_cli.cli.commands.runs import latent_map
 from seqvae_cli.cli.headings import LATENT, TABLES
 from seqvae_cli.cli.options import Encoding, Format, Json, Labels, run_argument
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
@@ -126,7 +126,7 @@ def plot(
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
         picture_file.check(output, json)
-    tables = latent_map.Tables(form, text_column, label, encoding)
+    tables = map_sentences.Tables(form, text_column, label, encoding)
     options: dict[str, Any] = {"split": split, "data": data, "color": color, "components": components}
     if latent:
         if only is not None or text:
@@ -135,7 +135,7 @@ def plot(
         latent_map.draw(run or [], output, json, **options, tables=tables)
         return
     named = {f"--{name}": value for name, value in options.items()} | tables.given()
-    latent_map.refuse(named, "goes with --latent alone", "add --latent")
+    map_sentences.refuse(named, "goes with --latent alone", "add --latent")
     runs = _metrics(run or ["latest"], pictures.MAX_RUNS)
     if text:
         from seqvae_cli.plotting.text import draw_text

@@ -1,9 +1,9 @@
-"""The file that `seqvae runs plot` writes a picture to."""
+"""The file that `seqvae runs plot` and `seqvae map` write to."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def choose(given: Path | None, stem: str, json: bool) -> Path:
 
 
 def check(output: Path, json: bool) -> None:
-    """Raises `UsageError` for an output that cannot be written, before anything is read or drawn."""
+    """Raises `UsageError` for a picture that cannot be written, before anything is read or drawn."""
     from seqvae_cli.plotting.pictures import PICTURE_FORMATS
 
     if output == Path("-"):
@@ -29,8 +29,13 @@ def check(output: Path, json: bool) -> None:
         if sys.stdout.isatty():
             raise UsageError("a picture cannot go to a terminal", "send it to a file or a pipe, or use --text")
         return
-    if output.suffix[1:].lower() not in PICTURE_FORMATS:
-        endings = ", ".join(f".{kind}" for kind in PICTURE_FORMATS)
+    check_name(output, PICTURE_FORMATS)
+
+
+def check_name(output: Path, formats: Collection[str]) -> None:
+    """Raises `UsageError` for an ending that is not of `formats`, and a file in no folder."""
+    if output.suffix[1:].lower() not in formats:
+        endings = ", ".join(f".{kind}" for kind in formats)
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
