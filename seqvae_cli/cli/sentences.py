@@ -130,7 +130,7 @@ def open_lines(text: Sequence[str], reading: Reading) -> Lines:
         return Lines(_read([standard_input()], reading), reading, None)
     if "-" in text:
         raise UsageError("standard input (-) cannot be combined with sentences or files", "give - alone")
-    named = [names_a_file(one) or _names_a_folder(one) for one in text]
+    named = [names_a_file(one) or names_a_folder(one) for one in text]
     if all(named):
         return _open_files([Path(one) for one in text], reading)
     for one, is_file in zip(text, named, strict=True):
@@ -264,7 +264,8 @@ def names_a_file(text: str) -> bool:
         return False
 
 
-def _names_a_folder(text: str) -> bool:
+def names_a_folder(text: str) -> bool:
+    """Whether `text` is the path of a folder."""
     with suppress(OSError, ValueError):
         return bool(text) and Path(text).is_dir()  # Path("") is the working folder
     return False
@@ -280,4 +281,4 @@ def looks_like_a_file(text: str) -> bool:
     path = Path(text)
     if path.anchor or text.startswith(("./", "../", "~/")) or path.suffix.lower() in ENDINGS:
         return True
-    return bool(path.parts) and _names_a_folder(path.parts[0])
+    return bool(path.parts) and names_a_folder(path.parts[0])

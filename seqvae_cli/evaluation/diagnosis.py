@@ -17,8 +17,9 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import UsageError, counted
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import metrics, steering
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
+from seqvae_cli.evaluation.steering import Steering
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -68,6 +69,8 @@ class Diagnosis:
     """By label of the corpus, such as the hidden factors of toy; empty where it has none."""
     left_out: dict[str, str]
     """Label without a probe -> why."""
+    steering: Steering | None = None
+    """What offsets between groups do; None where no grammar can read the factors of a decoding."""
 
     @property
     def worth(self) -> float:
@@ -92,7 +95,8 @@ class Diagnosis:
         return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+        found = {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+        return {name: value for name, value in found.items() if name != "steering" or value is not None}
 
 
 def diagnose(
@@ -137,6 +141,7 @@ def diagnose(
         **distortions,
         probes=probes,
         left_out=left_out,
+        steering=steering.measure(network, corpus, split, precision=precision, stage=stage),
     )
 
 
