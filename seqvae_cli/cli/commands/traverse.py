@@ -29,7 +29,8 @@ def traverse(
     sentence: Annotated[list[str] | None, typer.Argument(metavar="SENTENCE", help="One sentence.")] = None,
     random: Annotated[bool, typer.Option("--random", help="A draw from the prior instead.")] = False,
     dim: Annotated[
-        list[int] | None, typer.Option(min=0, max=100_000, help="A dimension, numbered from 0; repeatable.")
+        list[int] | None,
+        typer.Option(metavar="K", min=0, max=100_000, help="A dimension, numbered from 0; repeatable."),
     ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="The dimensions of highest rate [default: 5].")
