@@ -29,19 +29,21 @@ from seqvae_cli.data.prepare import PrepareOptions, Source
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
-from seqvae_cli.evaluation import diagnosis, metrics, path_quality
+from seqvae_cli.evaluation import diagnosis, dimensions, metrics, path_quality
 from seqvae_cli.evaluation.diagnosis import Diagnosis
 from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
-from seqvae_cli.latent import candidates, code_sets, neighbours
+from seqvae_cli.latent import candidates, code_sets, neighbours, traversal
 from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
+from seqvae_cli.latent.arithmetic import ArithmeticModel
 from seqvae_cli.latent.code_sets import Among, CodeSet
 from seqvae_cli.latent.neighbours import Neighbour
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
-from seqvae_cli.latent.text_model import STEPS, Code, TextModel
+from seqvae_cli.latent.text_model import STEPS, Code
+from seqvae_cli.latent.traversal import Traversal, TraversalOptions
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
 from seqvae_cli.plotting.gathering import POINTS
@@ -59,7 +61,7 @@ from seqvae_cli.training.initial import Initial
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 
 
-class Model(TextModel):
+class Model(ArithmeticModel):
     """The trained sentence VAE of a run: what `TextModel` does with sentences and codes, scores, and evaluation."""
 
     def __init__(self, run: Run, settings: Settings, tokenizer: Tokenizer, network: SentenceVAE, step: int) -> None:
@@ -206,6 +208,21 @@ class Model(TextModel):
         neighbours.check(self.network, n, metric)
         process = partial(neighbours.neighbours_of_ids, self.network, self.candidates(among), n, metric)
         return map_lines(check_sentences(lines), self.tokenizer, process, neighbours.QUERIES, tally)
+
+    def traverse(
+        self, sentence: str | None = None, *, seed: int = 0, stage: Stages = silent, **options: Unpack[TraversalOptions]
+    ) -> Traversal:
+        """What each latent dimension does to a sentence, or with `random` to a draw from the prior.
+
+        Each dimension moves over its quantiles on the corpus of the run, 0.01 to 0.99, those of highest rate first. The
+        options are those of `traversal.traverse`.
+        """
+        check_counts(seed=(seed, 0))
+
+        def measure(steps: int) -> traversal.Profile:
+            return dimensions.profile(self.network, self.corpus(), steps, seed=seed, stage=stage)
+
+        return traversal.traverse(self, measure, sentence, seed=seed, **options)
 
     def project(
         self,

@@ -35,6 +35,8 @@ GROUPS = {
     },
     "The latent space": {
         "interpolate": "Decode a path between two sentences or two random codes.",
+        "traverse": "Show what each latent dimension does to a sentence.",
+        "arithmetic": "Add the offset between sentences or files to other sentences.",
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
         "neighbours": "Find the nearest sentences of a corpus or of files.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seqvae_cli.evaluation.evaluate import Evaluation
     from seqvae_cli.evaluation.path_quality import Paths
     from seqvae_cli.evaluation.samples import Quality
+    from seqvae_cli.evaluation.steering import Steering
 
 Rows = list[tuple[str, object, str]]
 
@@ -59,6 +60,8 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
     if len(found.rate_by_dimension) > 1:
         ranked = sorted(enumerate(found.rate_by_dimension), key=lambda pair: -pair[1])
         display.table("KL by dimension", ["dimension", "nats"], ranked)
+    if found.steering is not None:
+        steering(found.steering)
     display.out_prose(f"verdict: {found.verdict}")
 
 
@@ -79,6 +82,17 @@ def disentanglement(found: Disentanglement) -> None:
     display.table("the same by label", ["label", *names], by_label)
     if found.sap is None:
         display.say('SAP and DCI of the labels need scikit-learn: pip install "seqvae[analysis]"')
+
+
+def steering(found: Steering) -> None:
+    def percent(share: float) -> str:
+        return f"{100 * share:.1f}%"
+
+    rows = [("(no offset)", "-", "-", percent(found.reconstructed), percent(found.invalid))]
+    for name, one in found.factors.items():
+        rows.append((name, f"{one.scale:g}", percent(one.flips), percent(one.kept), percent(one.invalid)))
+    title = f"steering {counted(found.sentences, 'sentence')} by the offset of one factor"
+    display.table(title, ["factor", "scale", "flips", "others kept", "not grammatical"], rows)
 
 
 def quality(found: Quality, split: str) -> None:

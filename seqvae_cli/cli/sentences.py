@@ -288,6 +288,7 @@ def names_a_file(text: str) -> bool:
 
 
 def is_a_folder(text: str) -> bool:
+    """Whether `text` is the path of a folder."""
     with suppress(OSError, ValueError):
         return bool(text) and Path(text).is_dir()  # Path("") is the working folder
     return False

@@ -17,9 +17,10 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import UsageError, counted
-from seqvae_cli.evaluation import disentanglement, metrics
+from seqvae_cli.evaluation import disentanglement, metrics, steering
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.evaluation.disentanglement import ABSENT, Coded, Disentanglement
+from seqvae_cli.evaluation.steering import Steering
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -71,6 +72,8 @@ class Diagnosis:
     """Label without a probe -> why."""
     disentanglement: Disentanglement | None = None
     """How the labels with a probe lie in single dimensions; None where there are none."""
+    steering: Steering | None = None
+    """What offsets between groups do; None where no grammar can read the factors of a decoding."""
 
     @property
     def worth(self) -> float:
@@ -95,7 +98,8 @@ class Diagnosis:
         return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+        found = {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+        return {name: value for name, value in found.items() if name != "steering" or value is not None}
 
 
 def diagnose(
@@ -141,6 +145,7 @@ def diagnose(
         probes=probes,
         left_out=left_out,
         disentanglement=lying,
+        steering=steering.measure(network, corpus, split, precision=precision, stage=stage),
     )
 
 

@@ -29,6 +29,8 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "reconstruct": (["-"], TEXT),
     "score": (["-"], TEXT),
     "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
+    "traverse": (["the cat sees", "--top", "1", "--steps", "2"], b""),
+    "arithmetic": (["the cat sees", "-", "a dog sees", "+", "-"], TEXT),
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "neighbours": (["-", "-n", "2"], TEXT),
@@ -48,7 +50,18 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
 }
 """A call of each command that works in the tests' home, and what it reads."""
 
-STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "neighbours", "runs list"}
+STREAMS = {
+    "corpora",
+    "presets",
+    "sample",
+    "encode",
+    "decode",
+    "reconstruct",
+    "score",
+    "arithmetic",
+    "neighbours",
+    "runs list",
+}
 """Commands whose JSON may be several lines, a document each."""
 
 

@@ -42,7 +42,8 @@ COMMANDS = dict(every_command())
 def call_of(command: str) -> list[str]:
     """The words of a command with what it needs to be called at all."""
     needed = ["nowhere.txt" if command == "prepare" else "the cat" for p in COMMANDS[command] if p.required]
-    return [*command.split(), *needed, *(["--random"] if command == "interpolate" else [])]
+    more = {"interpolate": ["--random"], "traverse": ["--random"], "arithmetic": ["a", "-", "b", "+", "the cat"]}
+    return [*command.split(), *needed, *more.get(command, [])]
 
 
 # Row 11

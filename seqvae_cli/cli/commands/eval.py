@@ -14,7 +14,10 @@ from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, T
 from seqvae_cli.errors import MachineError, UsageError, counted
 from seqvae_cli.system.progress import Advance
 
-UNITS = {"samples": "sentences", "paths": "paths", "n-gram models": "models", "disentanglement": "scores"}
+UNITS = {
+    **{"samples": "sentences", "steering": "sentences", "paths": "paths", "n-gram models": "models"},
+    "disentanglement": "scores",
+}
 """What a stage counts, where it is not tokens."""
 
 app = typer.Typer()
