@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from seqvae_cli.errors import meant
 
-RUNS = "list show compare best tag rm restore path plot export import doctor"
+RUNS = "list show compare best watch tag rm restore path plot export import doctor"
 """The commands of `runs`, which are often typed without it."""
 
 COMMANDS: dict[str, dict[str, str]] = {
@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ls", "models"), "runs list"),
         **dict.fromkeys(("remove", "delete", "del"), "runs rm"),
         **dict.fromkeys(("curves", "visualize"), "runs plot"),
+        **dict.fromkeys(("follow", "monitor", "tail"), "runs watch"),
         "diff": "runs compare",
         "info": "runs show",
         "version": "--version",
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("curves", "draw"), "plot"),
         **dict.fromkeys(("dir", "folder", "where"), "path"),
         **dict.fromkeys(("untag", "label"), "tag"),
+        **dict.fromkeys(("follow", "monitor", "tail"), "watch"),
         "diff": "compare",
     },
 }

@@ -35,6 +35,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs show": ([], b""),
     "runs compare": ([], b""),
     "runs best": ([], b""),
+    "runs watch": ([], b""),
     "runs tag": (["tiny-run", "kept"], b""),
     "runs rm": (["tiny-run"], b""),
     "runs restore": (["gone"], b""),
@@ -46,7 +47,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
 }
 """A call of each command that works in the tests' home, and what it reads."""
 
-STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "runs list"}
+STREAMS = {"corpora", "presets", "sample", "encode", "decode", "reconstruct", "score", "runs list", "runs watch"}
 """Commands whose JSON may be several lines, a document each."""
 
 
