@@ -39,7 +39,8 @@ GROUPS = {
         "decode": "Turn codes into sentences.",
     },
     "Runs and machine": {
-        "runs": "List, show, compare, tag, plot, move and check runs.",
+        "runs": "List, show, compare, watch, tag, plot, move and check runs.",
+        "doctor": "Show versions, devices, speed and home: for a report.",
     },
 }
 """Heading -> command -> its line in `seqvae --help`, all in the order of the help."""

@@ -11,7 +11,7 @@ RUNS = "list show compare best watch tag rm restore path plot export import doct
 
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
-        **{name: f"runs {name}" for name in RUNS.split()},
+        **{name: f"runs {name}" for name in RUNS.split() if name != "doctor"},  # there is one for the machine, too
         **dict.fromkeys(("help", "man", "usage"), "--help"),
         **dict.fromkeys(("generate", "generation", "draw"), "sample"),
         **dict.fromkeys(("test", "evaluate", "evaluation", "validate", "metrics", "perplexity"), "eval"),
@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("remove", "delete", "del"), "runs rm"),
         **dict.fromkeys(("curves", "visualize"), "runs plot"),
         **dict.fromkeys(("follow", "monitor", "tail"), "runs watch"),
+        **dict.fromkeys(("env", "machine", "sysinfo", "diagnostics"), "doctor"),
         "diff": "runs compare",
         "info": "runs show",
         "version": "--version",

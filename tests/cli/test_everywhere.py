@@ -44,6 +44,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs export": (["tiny-run", "run.tar.gz"], b""),
     "runs import": (["carried.tar.gz", "--name", "carried"], b""),
     "runs doctor": ([], b""),
+    "doctor": ([], b""),
 }
 """A call of each command that works in the tests' home, and what it reads."""
 

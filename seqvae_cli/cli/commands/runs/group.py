@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seqvae_cli.runs.run import Run
 
 app = typer.Typer(
-    help="List, show, compare, tag, plot, move and check runs.\n\nExample:\n\n    seqvae runs list",
+    help="List, show, compare, watch, tag, plot, move and check runs.\n\nExample:\n\n    seqvae runs list",
     no_args_is_help=True,
 )
 
