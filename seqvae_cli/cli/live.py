@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from seqvae_cli.cli import display, remarks, sparklines
 from seqvae_cli.errors import counted
@@ -126,7 +126,7 @@ class TrainingView:
         self._pace = display.Pace(display.PLAIN_SECONDS)
         self._draw_pace = display.Pace(REDRAW_SECONDS)
 
-    def __enter__(self) -> TrainingView:
+    def __enter__(self) -> Self:
         if not display.settings.quiet and display.pretty(self.stream):
             self._open()
         return self
@@ -281,7 +281,7 @@ class TrainingView:
         if height is not None and below and height - len(below) - 1 < LEAST_ROWS:
             below = []
         rows = None if height is None else max(2, height - len(below) - bool(below))
-        return Group(self.table(rows), *([*below, ""] if below else []))
+        return Group(self.table(rows), *below, *([""] if below else []))
 
     def table(self, height: int | None) -> Table:
         """The epochs so far, at most `height` rows: the last ones, with the best epoch kept on top."""

@@ -84,7 +84,7 @@ class EvalEvent:
     @classmethod
     def of_line(cls, line: Mapping[str, Any]) -> EvalEvent:
         """The event of a line of `metrics.jsonl`; NaN, 0 and the like where it lacks a figure or has no number."""
-        values = {field.name: line.get(field.name) for field in fields(cls)}
+        values: dict[str, Any] = {field.name: line.get(field.name) for field in fields(cls)}
         for name, value in values.items():
             match name:
                 case "phase":

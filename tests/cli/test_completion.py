@@ -159,7 +159,6 @@ def test_bash_completes(tmp_path: Path) -> None:
         offer() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _seqvae_completion "$1"; echo "${COMPREPLY[*]}"; }
         offer seqvae train --preset bowman-
         offer seqvae train --preset = bowman-
-        offer seqvae runs show t
         offer seqvae prepare t
         offer seqvae train --data none
         """,
@@ -168,7 +167,6 @@ def test_bash_completes(tmp_path: Path) -> None:
         "complete -o default -F _seqvae_completion seqvae",
         "bowman-inputless",
         "bowman-inputless",
-        "toy-default-1",
         "toy text.txt",
         "",
     ]
@@ -181,7 +179,7 @@ def test_fish_completes() -> None:
         "fish",
         """
         seqvae --show-completion | source
-        for words in "train --preset bowman-" "train --preset=bowman-" "runs show " "prepare t" "eval --spl" "score te"
+        for words in "train --preset bowman-" "train --preset=bowman-" "runs show " "prepare t" "eval --spl"
             set line "seqvae $words"
             complete -C $line
             echo
@@ -191,7 +189,7 @@ def test_fish_completes() -> None:
     assert lines == [
         *("bowman-inputless", "", "--preset=bowman-inputless", ""),
         *("names.v2_b", "toy-default-1", "latest", "best", ""),
-        *("toy", "text.txt", "", "--split\ttrain, valid or test", "", "text.txt", ""),
+        *("toy", "text.txt", "", "--split\ttrain, valid or test", ""),
     ]
 
 
@@ -220,8 +218,7 @@ def test_zsh_completes_at_its_prompt_from_the_first_tab(tmp_path: Path) -> None:
             (b"seqvae train --preset bowman-i", "bowman-inputless"),
             (b"seqvae runs show n", "names.v2_b"),
             (b"seqvae train --posterior=v", "--posterior=vmf"),
-            (b"seqvae prepare te", "text.txt"),
-            (b"seqvae run", "runs"),
+            (b"seqvae score te", "text.txt"),
         ):
             os.write(terminal, b"\x15" + typed + b"\t")  # the line before is deleted
             assert "error" not in screen_of(terminal, completed)
