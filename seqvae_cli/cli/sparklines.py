@@ -64,9 +64,11 @@ def blocks(values: Sequence[float], low: float, high: float) -> str:
     """A block for each value on a scale from `low` to `high`; a space where the value is not finite."""
     top = len(BLOCKS) - 1
     step = (high - low) / len(BLOCKS)
+    if not 0 < step < math.inf:
+        step = math.inf
+        low = 0.0
     return "".join(
-        BLOCKS[max(0, min(top, int((value - low) / step) if step > 0 else 0))] if math.isfinite(value) else " "
-        for value in values
+        BLOCKS[max(0, min(top, int((value - low) / step)))] if math.isfinite(value - low) else " " for value in values
     )
 
 

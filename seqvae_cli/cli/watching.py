@@ -92,7 +92,8 @@ class WatchView(TrainingView):
         if self._introduced or not (info.get("epochs") or look.end):
             return
         self._introduced, self._epochs = True, info.get("epochs")
-        setup = ", ".join(filter(None, [info.get("precision"), _counted(info, "threads", "thread")]))
+        precision = str(info.get("precision") or "")
+        setup = ", ".join(filter(None, [precision, _counted(info, "threads", "thread")]))
         parts = [_counted(info, "epochs", "epoch"), f"{info.get('device')} ({setup})" if setup else ""]
         display.say(f"run {look.run.name} on {info['corpus']['name']}: {', '.join(filter(None, parts))}")
 

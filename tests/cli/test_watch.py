@@ -99,8 +99,15 @@ def test_the_verdict_says_how_it_ended(run: Run, end: str, info: dict[str, Any],
     assert said in verdict(Look(run, LINES, end))
 
 
-def test_a_run_with_odd_values_is_shown_nevertheless(run: Run) -> None:
-    run.info |= {"seconds": "x", "best_epoch": [], "best_neg_elbo": None}
+@pytest.mark.usefixtures("fresh_display")
+def test_a_run_with_odd_values_is_shown_nevertheless(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.info |= {"seconds": "x", "best_epoch": [], "best_neg_elbo": None, "precision": [], "device": {}}
+    odd: list[Any] = [None, [], "x", True, -1, 10**299, -1e308, 1e308]
+    screen = on_terminal(monkeypatch)
+    with WatchView() as view:
+        view.look(Look(run, [dict.fromkeys(LINES[0], value) for value in odd] * 2))
+        assert view.rows
+    assert "nan" in screen.getvalue()
     assert verdict(Look(run, [{"epoch": "y"}], "finished")).startswith("tiny-run: finished after 1 epoch, 0 steps, 0 s")
 
 
@@ -168,6 +175,7 @@ def test_blocks_rise_with_the_value_and_stay_on_the_scale() -> None:
     assert sparklines.blocks(range(8), 0, 8) == sparklines.BLOCKS
     assert sparklines.blocks([-5, 99], 0, 8) == "▁█"
     assert sparklines.blocks([3, 3], 3, 3) == "▁▁"
+    assert sparklines.blocks([-1e308, 1e308], -1e308, 1e308) == "▁▁"
     assert sparklines.blocks([1, float("nan"), float("inf")], 0, 1) == "█  "
     values = [5.0, 1.0, 4.0, 2.0]
     assert sparklines.blocks(values, 1, 5) == sparklines.blocks([10 * value + 7 for value in values], 17, 57)
