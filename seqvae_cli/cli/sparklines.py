@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from seqvae_cli.training.schedule import AUTOENCODER
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -39,6 +37,8 @@ class Epoch(Protocol):
 def of_rows(rows: Sequence[Epoch], console: Console) -> list[Text]:
     """The two lines, none where the terminal is narrow or lacks the characters, or the epochs are few."""
     from rich.text import Text
+
+    from seqvae_cli.training.schedule import AUTOENCODER  # loads pydantic
 
     if console.width < LEAST_COLUMNS or not is_drawable(console.encoding):
         return []

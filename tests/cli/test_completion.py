@@ -126,9 +126,11 @@ def test_words_that_bash_has_split_are_joined(words: list[str], joined: list[str
 def test_a_completion_loads_nothing_slow(filled: Path) -> None:
     script = """
 import sys
-from seqvae_cli.cli import boundary
+from seqvae_cli.cli import app, boundary
 for words in (["train", "--data", ""], ["train", "--p"], ["sample", "-r", ""], ["train", "--posterior", ""], ["--"]):
     assert boundary.main(words) == 0
+for name in app.COMMANDS:
+    assert boundary.main([name, "--"]) == 0
 slow = {"torch", "numpy", "pydantic", "rich", "yaml", "safetensors", "matplotlib"} & set(sys.modules)
 sys.exit(f"loaded: {slow}" if slow else 0)
 """

@@ -103,11 +103,10 @@ def test_the_verdict_says_how_it_ended(run: Run, end: str, info: dict[str, Any],
 def test_a_run_with_odd_values_is_shown_nevertheless(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.info |= {"seconds": "x", "best_epoch": [], "best_neg_elbo": None, "precision": [], "device": {}}
     odd: list[Any] = [None, [], "x", True, -1, 10**299, -1e308, 1e308]
-    screen = on_terminal(monkeypatch)
+    on_terminal(monkeypatch)
     with WatchView() as view:
         view.look(Look(run, [dict.fromkeys(LINES[0], value) for value in odd] * 2))
         assert view.rows
-    assert "nan" in screen.getvalue()
     assert verdict(Look(run, [{"epoch": "y"}], "finished")).startswith("tiny-run: finished after 1 epoch, 0 steps, 0 s")
 
 
