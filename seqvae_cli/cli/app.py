@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from seqvae_cli.cli import display, headings, names
+from seqvae_cli.cli import display, headings, names, shells
 from seqvae_cli.errors import UsageError
 from seqvae_cli.version import __version__
 
@@ -43,7 +43,8 @@ GROUPS = {
         "map": "Draw the latent space, or write its coordinates.",
     },
     "Runs and machine": {
-        "runs": "List, show, compare, tag, plot, move and check runs.",
+        "runs": "List, show, compare, watch, tag, plot, move and check runs.",
+        "doctor": "Show versions, devices, speed and home: for a report.",
     },
 }
 """Heading -> command -> its line in `seqvae --help`, all in the order of the help."""
@@ -170,12 +171,30 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+def _install_completion(value: bool) -> None:
+    if value:
+        path, advice = shells.install()
+        display.out(str(path))
+        if advice:
+            display.say(f"add this line, unless it is there: {advice}")
+        display.say("a new shell completes seqvae")
+        raise typer.Exit
+
+
+def _show_completion(value: bool) -> None:
+    if value:
+        for line in shells.SHELLS[shells.shell_at_hand()].script.splitlines():
+            display.out(line)
+        raise typer.Exit
+
+
 @cache
 def program() -> TyperGroup:
     """The whole command line, its commands not yet imported; made once a process."""
     app = typer.Typer(
         cls=Commands,
         rich_markup_mode=None,
+        add_completion=False,
         no_args_is_help=True,
         context_settings={"max_content_width": 100},
     )
@@ -184,6 +203,21 @@ def program() -> TyperGroup:
     def seqvae(
         version: Annotated[
             bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        ] = False,
+        install_completion: Annotated[
+            bool,
+            typer.Option(
+                "--install-completion",
+                callback=_install_completion,
+                is_eager=True,
+                help="Write the completion of this shell (bash, zsh, fish) to its place.",
+            ),
+        ] = False,
+        show_completion: Annotated[
+            bool,
+            typer.Option(
+                "--show-completion", callback=_show_completion, is_eager=True, help="Print it instead of writing it."
+            ),
         ] = False,
     ) -> None:
         """Sentence VAEs from the command line: train, evaluate, sample, interpolate, encode.
@@ -197,8 +231,5 @@ def program() -> TyperGroup:
 
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    for parameter in group.params:
-        if parameter.default is None:  # typer's completion flags: to convert None, typer would load pydantic
-            parameter.default = False
     _finish(group)
     return group

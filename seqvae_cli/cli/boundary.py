@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from seqvae_cli.cli import app, display, names
+from seqvae_cli.cli import app, display, names, shells
 from seqvae_cli.errors import MachineError, SeqvaeError
 
 MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len (a resumed run keeps its own); in eval --samples"
@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     display.settings = display.Settings()
     if code := _guard(_open_streams):
         return code
-    code = _guard(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if shell := os.environ.get(shells.VARIABLE):
+        from seqvae_cli.cli import completion
+
+        return completion.answer(shell, given)
+    code = _guard(lambda: _run(given))
     return _guard(sys.stdout.flush) or code
 
 
@@ -85,8 +90,6 @@ def _run(arguments: list[str]) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     command = app.program()
-    if os.environ.get("_SEQVAE_COMPLETE"):  # set by the shell's completion script
-        command.main(arguments, prog_name="seqvae")
     # Not `main` of typer: it would swallow Ctrl-C and broken pipes, and words its messages differently.
     with command.make_context("seqvae", arguments) as context:
         try:
@@ -150,7 +153,7 @@ def _verdict(error: BaseException) -> tuple[int, str, str]:
     if _out_of_memory(error):
         return 5, f"out of memory: {error}" if str(error) else "out of memory", MEMORY_HINT
     message = f"this is a bug in seqvae: {type(error).__name__}: {error}"
-    return 1, message, "--debug shows the traceback; please report it"
+    return 1, message, "--debug shows the traceback; please report it, with the output of `seqvae doctor`"
 
 
 def _usage_verdict(error: typer.TyperException) -> tuple[int, str, str]:

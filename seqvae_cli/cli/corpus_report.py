@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from seqvae_cli.cli import display
-from seqvae_cli.config.adapt import SCARCE
 from seqvae_cli.errors import counted
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def say_layout(recipe: dict[str, Any], given: dict[str, Any]) -> None:
 
 
 def report(prepared: Prepared, json: bool) -> None:
+    from seqvae_cli.config.adapt import SCARCE  # loads pydantic
+
     corpus = prepared.corpus
     info = corpus.info
     if json:

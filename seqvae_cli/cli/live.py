@@ -10,9 +10,9 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
-from seqvae_cli.cli import display, remarks
+from seqvae_cli.cli import display, remarks, sparklines
 from seqvae_cli.errors import counted
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.training.events import (
@@ -29,8 +29,9 @@ from seqvae_cli.training.events import (
 from seqvae_cli.training.schedule import ANNEALING, AUTOENCODER
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
     from rich.table import Table
 
 REDRAW_SECONDS = 0.25
@@ -38,6 +39,9 @@ REDRAW_SECONDS = 0.25
 
 WIDE = 112
 """Columns that the full names need; a narrower terminal gets the short forms, which fit into 80."""
+
+LEAST_ROWS = 8
+"""Rows of the table that sparklines leave room for; else they are left out."""
 
 COLUMNS = (
     ("epoch", "epoch"),
@@ -74,6 +78,7 @@ class Row:
     perplexity: float | None = None
     mutual_information: float | None = None
     active_units: int | None = None
+    validation_rate: float | None = None
 
     @classmethod
     def of(cls, event: StepEvent | EvalEvent) -> Row:
@@ -82,7 +87,7 @@ class Row:
             return cls(*head, event.distortion, event.rate, event.neg_elbo)
         trained = (event.train_distortion, event.train_rate, event.train_neg_elbo)
         validated = event.neg_elbo, event.elbo_ppl, event.mutual_information
-        return cls(*head, *trained, *validated, event.active_units)
+        return cls(*head, *trained, *validated, event.active_units, event.rate)
 
     def cells(self, best: bool) -> list[str]:
         return [
@@ -90,7 +95,7 @@ class Row:
             str(self.step),
             _speed(self.tokens_per_second),
             f"{self.learning_rate:.2g}",
-            PHASES[self.phase].format(self.kl_weight),
+            PHASES.get(self.phase, PHASES[""]).format(self.kl_weight),
             *(f"{value:z.2f}" for value in (self.distortion, self.rate, self.neg_elbo)),
             "" if self.validation is None else f"{self.validation:.2f}",
             "" if self.perplexity is None else _shortest(self.perplexity),
@@ -101,6 +106,9 @@ class Row:
 
 class TrainingView:
     """Shows the events of one training: `with TrainingView() as view: view.show(event)`."""
+
+    waiting = "reading the corpus, building the model ..."
+    """What a terminal shows before there is anything else."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -118,17 +126,26 @@ class TrainingView:
         self._pace = display.Pace(display.PLAIN_SECONDS)
         self._draw_pace = display.Pace(REDRAW_SECONDS)
 
-    def __enter__(self) -> TrainingView:
-        if not display.settings.quiet and display.pretty(sys.stderr):
+    def __enter__(self) -> Self:
+        if not display.settings.quiet and display.pretty(self.stream):
             self._open()
         return self
+
+    @property
+    def stream(self) -> IO[str]:
+        """Where the table is drawn."""
+        return sys.stderr
+
+    def say(self, line: str) -> None:
+        """Shows a plain line in place of the table."""
+        display.say(line)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
             with suppress(OSError):  # the terminal may be gone
-                self._live.update(self.table(None) if self.rows or self.current else "")
+                self._live.update(self.picture(None) if self.rows or self.current else "")
                 self._live.stop()
             self._live = None
 
@@ -191,23 +208,26 @@ class TrainingView:
             if self._draw_pace.due():
                 self._draw(event.step)
         elif self._pace.due():
-            display.say(
+            self.say(
                 f"epoch {self._of(event)}  step {event.step}/{event.steps}  "
                 f"-ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
                 f"KL weight {event.kl_weight:.2f}  {_speed(event.tokens_per_second)} tokens/s"
             )
 
-    def _evaluated(self, event: EvalEvent) -> None:
+    def _add(self, event: EvalEvent) -> None:
         self.current, self._last = None, event
         # A run resumed from its last checkpoint repeats some epochs.
         self.rows = [row for row in self.rows if row.epoch < event.epoch] + [Row.of(event)]
         if event.best:
             self.best_epoch, self._best = event.epoch, event
+
+    def _evaluated(self, event: EvalEvent) -> None:
+        self._add(event)
         if self._live is not None:
             self._draw(event.step)
         else:
             self._pace.due()
-            display.say(
+            self.say(
                 f"epoch {self._of(event)}  step {event.step}  train -ELBO {event.train_neg_elbo:.2f}  "
                 f"validation -ELBO {event.neg_elbo:.2f} = {event.distortion:.2f} + KL {event.rate:z.2f}  "
                 f"perplexity {_short(event.elbo_ppl)}  MI {event.mutual_information:z.2f}  "
@@ -222,22 +242,27 @@ class TrainingView:
         from rich import progress as bars
         from rich.live import Live
 
-        console = display.console(sys.stderr)
-        self._bar = bars.Progress(
+        console = display.console(self.stream)
+        self._bar = bars.Progress(*self._bar_columns(), console=console, expand=True, speed_estimate_period=self.period)
+        self._task = self._bar.add_task("", total=None)
+        # Events redraw it, not a thread. stdout is not redirected, so that answers stay there.
+        self._live = Live(self.waiting, console=console, auto_refresh=False, redirect_stdout=False)
+        self._live.start(refresh=True)
+
+    period = 30.0
+    """Seconds over which the speed of the bar is averaged."""
+
+    def _bar_columns(self) -> list[ProgressColumn]:
+        from rich import progress as bars
+
+        return [
             bars.TextColumn("step"),
             bars.MofNCompleteColumn(),
             bars.BarColumn(bar_width=None),
             bars.TimeElapsedColumn(),
             bars.TextColumn("left"),
             bars.TimeRemainingColumn(),
-            console=console,
-            expand=True,
-        )
-        self._task = self._bar.add_task("step", total=None)
-        # Events redraw it, not a thread. stdout is not redirected, so that answers stay there.
-        waiting = "reading the corpus, building the model ..."
-        self._live = Live(waiting, console=console, auto_refresh=False, redirect_stdout=False)
-        self._live.start(refresh=True)
+        ]
 
     def _draw(self, step: int) -> None:
         from rich.console import Group
@@ -245,9 +270,18 @@ class TrainingView:
         if self._live is None or self._bar is None or self._task is None:
             return
         self._bar.update(self._task, completed=step, total=self.steps)
-        picture = Group(self.table(max(2, self._live.console.height - 7)), self._bar)
         with suppress(OSError):
-            self._live.update(picture, refresh=True)
+            self._live.update(Group(self.picture(self._live.console.height - 7), self._bar), refresh=True)
+
+    def picture(self, height: int | None) -> Group:
+        """The table with sparklines below it where there is room: about `height` lines and the heading."""
+        from rich.console import Group
+
+        below = sparklines.of_rows(self.rows, self._live.console) if self._live is not None else []
+        if height is not None and below and height - len(below) - 1 < LEAST_ROWS:
+            below = []
+        rows = None if height is None else max(2, height - len(below) - bool(below))
+        return Group(self.table(rows), *below, *([""] if below else []))
 
     def table(self, height: int | None) -> Table:
         """The epochs so far, at most `height` rows: the last ones, with the best epoch kept on top."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from seqvae_cli.errors import meant
 
-RUNS = "list show compare best tag rm restore path plot export import doctor"
+RUNS = "list show compare best watch tag rm restore path plot export import doctor"
 """The commands of `runs`, which are often typed without it."""
 
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
-        **{name: f"runs {name}" for name in RUNS.split()},
+        **{name: f"runs {name}" for name in RUNS.split() if name != "doctor"},  # there is one for the machine, too
         **dict.fromkeys(("help", "man", "usage"), "--help"),
         **dict.fromkeys(("generate", "generation", "draw"), "sample"),
         **dict.fromkeys(("test", "evaluate", "evaluation", "validate", "metrics", "perplexity"), "eval"),
@@ -27,6 +27,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ls", "models"), "runs list"),
         **dict.fromkeys(("remove", "delete", "del"), "runs rm"),
         **dict.fromkeys(("curves", "visualize"), "runs plot"),
+        **dict.fromkeys(("follow", "monitor", "tail"), "runs watch"),
+        **dict.fromkeys(("env", "machine", "sysinfo", "diagnostics"), "doctor"),
         "diff": "runs compare",
         "info": "runs show",
         "version": "--version",
@@ -43,6 +45,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("curves", "draw"), "plot"),
         **dict.fromkeys(("dir", "folder", "where"), "path"),
         **dict.fromkeys(("untag", "label"), "tag"),
+        **dict.fromkeys(("follow", "monitor", "tail"), "watch"),
         "diff": "compare",
     },
 }

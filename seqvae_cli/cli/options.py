@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,10 +29,35 @@ def complete_run_name(incomplete: str) -> list[str]:
 
 
 def complete_corpus(incomplete: str) -> list[str]:
-    """For the shell: names of prepared corpora."""
-    from seqvae_cli.data import corpus
+    """For the shell: names of prepared corpora, NAME and NAME-ID, without numpy, which `data.corpus` loads."""
+    from seqvae_cli.system import places
 
-    return [name for name in corpus.known_names() if name.startswith(incomplete)]
+    folders = sorted(path.parent.name for path in places.corpora().glob("[a-z0-9]*-????????????/corpus.json"))
+    return [name for name in [*sorted({name[:-13] for name in folders}), *folders] if name.startswith(incomplete)]
+
+
+def complete_source(incomplete: str) -> list[str]:
+    """For the shell: names of runs and of prepared corpora."""
+    return [*complete_run_name(incomplete), *complete_corpus(incomplete)]
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """For the shell: the devices, as far as they are known without PyTorch."""
+    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    here = ["mps"] if sys.platform == "darwin" else ["cuda", *(f"cuda:{i}" for i in range(gpus))]
+    return [name for name in ["auto", "cpu", *here] if name.startswith(incomplete)]
+
+
+def one_of(*names: str) -> Callable[[str], list[str]]:
+    """For the shell: those of these names that begin so."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+complete_split = one_of("train", "valid", "test")
 
 
 def complete_preset(incomplete: str) -> list[str]:
@@ -62,6 +90,7 @@ Format = Annotated[
         "--format",
         metavar="FORMAT",
         help="Of the files: txt, csv, tsv, jsonl or parquet [default: by the endings of their names].",
+        autocompletion=one_of("txt", "csv", "tsv", "jsonl", "parquet"),
         rich_help_panel=TABLES,
     ),
 ]
@@ -141,7 +170,13 @@ Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.", show_default=True, rich_help_panel=RUNTIME)
 ]
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=True, rich_help_panel=RUNTIME)
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:N or mps.",
+        show_default=True,
+        autocompletion=complete_device,
+        rich_help_panel=RUNTIME,
+    ),
 ]
 Threads = Annotated[
     int,

@@ -8,11 +8,11 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from seqvae_cli.cli.options import complete_corpus
+from seqvae_cli.cli.options import complete_corpus, complete_device
 
 KEY = "seqvae.settings"
 """Key of typer's context under which the given settings are collected."""
-COMPLETIONS = {"data": complete_corpus}
+COMPLETIONS = {"data": complete_corpus, "runtime.device": complete_device}
 
 
 class SettingsCommand(TyperCommand):
@@ -59,7 +59,6 @@ def _options() -> list[Any]:
             expose_value=False,
             metavar=None if flag.kind == "BOOLEAN" else flag.kind,
             show_default=False,
-            autocompletion=COMPLETIONS.get(flag.key),
             rich_help_panel=flag.heading,
         )
         kind: Any = bool | None if flag.kind == "BOOLEAN" else str | None

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from seqvae_cli.config import presets
-from seqvae_cli.config.options import fields, flag_name, kind_of, range_of
+from seqvae_cli.config.options import fields, kind_of, range_of
+from seqvae_cli.config.outline import flag_name
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.errors import DataError, MachineError, SeqvaeError, UsageError, meant, nearest
 

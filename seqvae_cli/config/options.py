@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from seqvae_cli.config.adapt import KEYS
+from seqvae_cli.config.outline import ALIASES, flag_name
 from seqvae_cli.config.schema import Settings
 
 
@@ -26,9 +27,6 @@ class Flag:
     heading: str
     """Where the flag stands in the help."""
 
-
-ALIASES = {"train.max_len": ("--bptt",)}
-"""Additional names of a flag, from other implementations."""
 
 HEADINGS = {
     "data": "Data and run",
@@ -63,11 +61,6 @@ def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
             yield from fields(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
-
-
-def flag_name(key: str) -> str:
-    """`train.batch_size` is `--batch-size`."""
-    return "--" + key.rpartition(".")[2].replace("_", "-")
 
 
 def heading_of(key: str) -> str:

@@ -197,11 +197,16 @@ def read_tags(path: Path) -> list[str]:
     return tags
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of the file `path`; none where it is absent. Raises `DataError`."""
+def read_metrics(path: Path, *, growing: bool = False) -> list[dict[str, Any]]:
+    """The lines of the file `path`; none where it is absent. Raises `DataError`.
+
+    growing: the file is being written, so that a last line without its end is left out.
+    """
     try:
         with files.machine_errors(path):
             text = path.read_bytes() if path.exists() else b""
+        if growing:
+            text = text[: text.rfind(b"\n") + 1]
         lines = [files.parse_json(line) for line in text.decode().splitlines()]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -72,11 +72,15 @@ def _supports_bfloat16() -> bool:
 
 def set_threads(count: int) -> int:
     """Uses `count` CPU threads, 0 for one a core; returns their number."""
-    if count == 0:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = count or usable_cores()
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     return count
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

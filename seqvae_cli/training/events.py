@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from seqvae_cli.config.schema import Settings
 
@@ -77,6 +80,30 @@ class EvalEvent:
     """The rate of each group of the KL: one for each latent dimension, or one in all."""
     best: bool
     """The lowest validation -ELBO of the run so far."""
+
+    @classmethod
+    def of_line(cls, line: Mapping[str, Any]) -> EvalEvent:
+        """The event of a line of `metrics.jsonl`; NaN, 0 and the like where it lacks a figure or has no number."""
+        values: dict[str, Any] = {field.name: line.get(field.name) for field in fields(cls)}
+        for name, value in values.items():
+            match name:
+                case "phase":
+                    values[name] = value if isinstance(value, str) else ""
+                case "best":
+                    values[name] = value is True
+                case "epoch" | "step" | "active_units":
+                    values[name] = value if type(value) is int else 0
+                case "rate_by_dimension":
+                    values[name] = tuple(map(_number, value)) if isinstance(value, list) else ()
+                case "elbo_ppl" if value is None:
+                    values[name] = math.inf  # which JSON lacks
+                case _:
+                    values[name] = _number(value)
+        return cls(**values)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 @dataclass(frozen=True)

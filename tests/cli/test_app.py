@@ -93,13 +93,13 @@ def test_a_command_is_imported_when_it_is_called(run: Run) -> None:
 
 
 def test_shell_completion_names_commands_and_options(start: Callable[..., subprocess.Popen[str]]) -> None:
-    for words, expected in (("seqvae sa", "sample"), ("seqvae sample --num", "--number"), ("seqvae runs l", "list")):
-        env = {
-            "_SEQVAE_COMPLETE": "complete_bash",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(words.count(" ")),
-        }
-        out, err = start(env=env).communicate(timeout=30)
+    for words, expected in (
+        ("sa", "sample"),
+        ("sample --num", "--number"),
+        ("sample --mode w", "word"),
+        ("runs l", "list"),
+    ):
+        out, err = start(*words.split(), env={"_SEQVAE_COMPLETE": "bash"}).communicate(timeout=30)
         assert (out.split(), err) == ([expected], "")
 
 

@@ -39,6 +39,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs show": ([], b""),
     "runs compare": ([], b""),
     "runs best": ([], b""),
+    "runs watch": ([], b""),
     "runs tag": (["tiny-run", "kept"], b""),
     "runs rm": (["tiny-run"], b""),
     "runs restore": (["gone"], b""),
@@ -47,6 +48,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs export": (["tiny-run", "run.tar.gz"], b""),
     "runs import": (["carried.tar.gz", "--name", "carried"], b""),
     "runs doctor": ([], b""),
+    "doctor": ([], b""),
 }
 """A call of each command that works in the tests' home, and what it reads."""
 
@@ -61,6 +63,7 @@ STREAMS = {
     "arithmetic",
     "neighbours",
     "runs list",
+    "runs watch",
 }
 """Commands whose JSON may be several lines, a document each."""
 

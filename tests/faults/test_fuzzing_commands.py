@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from seqvae_cli.cli import app, boundary
 from seqvae_cli.data import download
 from seqvae_cli.errors import MachineError
+from seqvae_cli.runs import watching
+from seqvae_cli.system import speed
 from tests.faults.mutations import CountTries, content, fill, fuzzed_home, no_disk, survive
 
 __all__ = ["fuzzed_home", "no_disk"]  # fixtures
@@ -134,6 +136,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise MachineError("no network here")
 
     monkeypatch.setattr(download, "fetch", refuse)
+    monkeypatch.setattr(speed, "gflops", lambda *_: 1.0)
+    monkeypatch.setattr(watching, "SECONDS", 0)
     build = app.Commands.get_command
     built: dict[str, Any] = {}
 

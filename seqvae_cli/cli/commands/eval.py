@@ -10,7 +10,7 @@ import typer
 from seqvae_cli.cli import display, eval_tables, progress
 from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads
+from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, complete_split
 from seqvae_cli.errors import MachineError, UsageError, counted
 from seqvae_cli.system.progress import Advance
 
@@ -27,7 +27,9 @@ app = typer.Typer()
 def evaluate(
     run: RunArgument = None,
     run_option: RunOption = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.", show_default=True)] = "test",
+    split: Annotated[
+        str, typer.Option(help="train, valid or test.", show_default=True, autocompletion=complete_split)
+    ] = "test",
     samples: Annotated[
         int,
         typer.Option(

@@ -17,6 +17,7 @@ from seqvae_cli.cli.options import (
     Start,
     Threads,
     Unk,
+    one_of,
 )
 from seqvae_cli.cli.sentences import sentence_arguments, utf8
 from seqvae_cli.cli.strategy import strategy_from_options
@@ -35,7 +36,11 @@ def interpolate(
         typer.Option(min=2, max=100_000, help="Codes on the path, both ends counted [default: 11; with --random 20]."),
     ] = None,
     path: Annotated[
-        str | None, typer.Option(help="linear or spherical [default: linear; spherical where codes lie on a sphere].")
+        str | None,
+        typer.Option(
+            help="linear or spherical [default: linear; spherical where codes lie on a sphere].",
+            autocompletion=one_of("linear", "spherical"),
+        ),
     ] = None,
     even: Annotated[
         bool, typer.Option("--even", help="Steps at which the sentence changes evenly, instead of the code.")

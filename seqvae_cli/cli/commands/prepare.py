@@ -10,7 +10,7 @@ import typer
 
 from seqvae_cli.cli import corpus_report, display
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
-from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn
+from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn, complete_source, one_of
 from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
@@ -23,7 +23,9 @@ def prepare(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="ptb|toy|FILE...|DIR|-", help="A known corpus; or text, a sentence a line, or tables, one a row."
+            metavar="ptb|toy|FILE...|DIR|-",
+            help="A known corpus; or text, a sentence a line, or tables, one a row.",
+            autocompletion=one_of("ptb", "toy"),
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the corpus [default: that of the source].")] = None,
@@ -79,6 +81,7 @@ def prepare(
         str | None,
         typer.Option(
             help=f"How text becomes tokens: {', '.join(KINDS)} [default: word; ptb: whitespace].",
+            autocompletion=one_of(*KINDS),
             rich_help_panel=VOCABULARY,
         ),
     ] = None,
@@ -112,6 +115,7 @@ def prepare(
         typer.Option(
             metavar="RUN|CORPUS",
             help="The tokenizer of a run or a corpus, with its vocabulary.",
+            autocompletion=complete_source,
             rich_help_panel=VOCABULARY,
         ),
     ] = None,
@@ -119,6 +123,7 @@ def prepare(
         str | None,
         typer.Option(
             help=f"Unicode form of the text: {', '.join(NORMALIZATIONS)} [default: nfc].",
+            autocompletion=one_of(*NORMALIZATIONS),
             rich_help_panel=VOCABULARY,
         ),
     ] = None,
@@ -144,6 +149,7 @@ def prepare(
         str | None,
         typer.Option(
             metavar="MODE|N",
+            autocompletion=one_of("line", "document", "auto"),
             help="Text: line, a sentence a line; document, split into sentences; auto, what it looks like. "
             "toy: training sentences, 100 to 10,000,000 [default: line; toy: 20,000].",
         ),

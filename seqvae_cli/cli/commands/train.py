@@ -14,7 +14,7 @@ import typer
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
-from seqvae_cli.cli.options import Json, complete_preset, complete_run
+from seqvae_cli.cli.options import Json, complete_preset, complete_run, one_of
 from seqvae_cli.cli.settings import SettingsCommand, given
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
@@ -60,7 +60,7 @@ def train(
         typer.Option(
             metavar="RUN|auto",
             help="Go on with a run; auto: the last one that was interrupted.",
-            autocompletion=complete_run,
+            autocompletion=lambda incomplete: [*one_of("auto")(incomplete), *complete_run(incomplete)],
             rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,

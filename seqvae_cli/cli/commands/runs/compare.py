@@ -9,7 +9,7 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.commands.runs.formatting import setting, tags
-from seqvae_cli.cli.options import Json, run_argument
+from seqvae_cli.cli.options import Json, complete_corpus, complete_split, one_of, run_argument
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.evaluation.figures import FIGURES, RANKED
 
@@ -84,13 +84,23 @@ def compare(
 
 
 def best(
-    by: Annotated[str, typer.Option(metavar="FIGURE", help="What to rank by.", show_default=True)] = "neg_elbo",
+    by: Annotated[
+        str, typer.Option(metavar="FIGURE", help="What to rank by.", show_default=True, autocompletion=one_of(*RANKED))
+    ] = "neg_elbo",
     data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Corpus or its folder [default: that of the latest run].")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Corpus or its folder [default: that of the latest run].",
+            autocompletion=complete_corpus,
+        ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Split of the evaluation [default: test; for neg_elbo the validation while training]."),
+        typer.Option(
+            help="Split of the evaluation [default: test; for neg_elbo the validation while training].",
+            autocompletion=complete_split,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -13,6 +13,7 @@ from seqvae_cli.cli.commands.runs.doctor import doctor
 from seqvae_cli.cli.commands.runs.formatting import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.plot import plot
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
+from seqvae_cli.cli.commands.runs.watch import watch
 from seqvae_cli.cli.options import Json, RequiredRun, RunArgument
 from seqvae_cli.evaluation.figures import FIGURES
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from seqvae_cli.runs.run import Run
 
 app = typer.Typer(
-    help="List, show, compare, tag, plot, move and check runs.\n\nExample:\n\n    seqvae runs list",
+    help="List, show, compare, watch, tag, plot, move and check runs.\n\nExample:\n\n    seqvae runs list",
     no_args_is_help=True,
 )
 
@@ -180,6 +181,7 @@ def _value(settings: dict[str, Any], key: str) -> Any:
 
 app.command()(compare)
 app.command(help=BEST_HELP)(best)
+app.command()(watch)
 app.command()(tag)
 app.command()(rm)
 app.command()(restore)

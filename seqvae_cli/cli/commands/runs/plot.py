@@ -13,7 +13,7 @@ import typer
 from seqvae_cli.cli import display, map_sentences, picture_file
 from seqvae_cli.cli.commands.runs import latent_map
 from seqvae_cli.cli.headings import LATENT, TABLES
-from seqvae_cli.cli.options import Encoding, Format, Json, Labels, run_argument
+from seqvae_cli.cli.options import Encoding, Format, Json, Labels, complete_split, one_of, run_argument
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def plot(
     only: Annotated[
         str | None,
         typer.Option(
-            metavar="PANEL", help="One panel: kl, reconstruction, kl-reconstruction or elbo [default: all four]."
+            metavar="PANEL",
+            help="One panel: kl, reconstruction, kl-reconstruction or elbo [default: all four].",
+            autocompletion=one_of("kl", "reconstruction", "kl-reconstruction", "elbo"),
         ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Draw in the terminal, with plain characters.")] = False,
@@ -54,6 +56,7 @@ def plot(
         str | None,
         typer.Option(
             help="Whose means: train, valid or test [default: valid, or train where that has under 300 sentences].",
+            autocompletion=complete_split,
             rich_help_panel=LATENT,
         ),
     ] = None,
