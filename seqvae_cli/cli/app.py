@@ -37,10 +37,10 @@ GROUPS = {
         "interpolate": "Decode a path between two sentences or two random codes.",
         "traverse": "Show what each latent dimension does to a sentence.",
         "arithmetic": "Add the offset between sentences or files to other sentences.",
-        "encode": "Turn sentences into codes: posterior means and scales.",
-        "decode": "Turn codes into sentences.",
         "neighbours": "Find the nearest sentences of a corpus or of files.",
         "map": "Draw the latent space, or write its coordinates.",
+        "encode": "Turn sentences into codes: posterior means and scales.",
+        "decode": "Turn codes into sentences.",
     },
     "Runs and machine": {
         "runs": "List, show, compare, watch, tag, plot, move and check runs.",
