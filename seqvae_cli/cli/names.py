@@ -12,7 +12,7 @@ RUNS = "list show compare best watch tag rm restore path plot export import doct
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
         **{name: f"runs {name}" for name in RUNS.split() if name != "doctor"},  # there is one for the machine, too
-        **dict.fromkeys(("help", "man", "usage"), "--help"),
+        **dict.fromkeys(("help", "usage"), "--help"),
         **dict.fromkeys(("generate", "generation", "draw"), "sample"),
         **dict.fromkeys(("test", "evaluate", "evaluation", "validate", "metrics", "perplexity"), "eval"),
         **dict.fromkeys(("fit", "learn", "training"), "train"),

@@ -64,7 +64,7 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="In place of a split: sentences of a file, a folder, or stdin (-); repeatable.",
+            help="Means of the sentences of a file, a folder, or stdin (-) instead of a split; repeatable.",
             rich_help_panel=LATENT,
         ),
     ] = None,
