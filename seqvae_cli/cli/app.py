@@ -37,6 +37,7 @@ GROUPS = {
         "interpolate": "Decode a path between two sentences or two random codes.",
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
+        "play": "Open the playground: a run's latent space in the browser.",
     },
     "Runs and machine": {
         "runs": "List, show, compare, tag, plot, move and check runs.",
