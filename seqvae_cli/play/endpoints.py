@@ -66,8 +66,8 @@ STRATEGY = ("temperature", "top_k", "top_p", "beam", "unk", "greedy", "max_len",
 
 def model(request: Request) -> Answer:
     """What the page must know of a model before it asks for more."""
-    found = request.open().model
-    corpus = found.corpus()
+    opened = request.open()
+    found, corpus = opened.model, opened.corpus
     return {
         "run": found.run.name,
         "step": found.step,
@@ -230,7 +230,7 @@ def arithmetic(request: Request) -> Answer:
 
 def diagnose(request: Request) -> Answer:
     opened = request.open()
-    corpus = opened.corpus()
+    corpus = opened.corpus
     split = request.fields.choice("split", "valid", corpus.splits)
     found = opened.diagnosis(split, request.check)
     return {"run": opened.model.run.name, "split": split, "step": opened.model.step, **found.to_json()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from seqvae_cli import api
 from seqvae_cli.api import Model
@@ -37,12 +38,13 @@ class Opened:
     maps: dict[tuple[str, str, str], Linear] = field(default_factory=dict)
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
 
+    @cached_property
     def corpus(self) -> Corpus:
         return self.model.corpus()
 
     def points(self, split: str, check: Check) -> Points:
         """The shown sentences of a split; `""`: of the usual one."""
-        corpus = self.corpus()
+        corpus = self.corpus
         split = check_split(corpus, split or usual_split(corpus))
         if split not in self.shown:
             self.shown[split] = points(self.model, corpus, split, check)

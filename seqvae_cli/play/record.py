@@ -53,7 +53,7 @@ def record(run: Run) -> dict[str, Any]:
 
 def _evaluation(stored: dict[str, Any]) -> dict[str, Any]:
     figures = [
-        {"key": key, "name": figure.name, "unit": figure.unit.replace(" of {latent_size}", ""), "value": value}
+        {"key": key, "name": figure.name, "unit": figure.unit.replace("of {latent_size}", ""), "value": value}
         for key, figure in FIGURES.items()
         if figure.label and not figure.of_text and (value := _finite(figure.shown(stored))) is not None
     ]

@@ -17,6 +17,7 @@ import pytest
 from seqvae_cli import api
 from seqvae_cli.play import endpoints, server
 from seqvae_cli.play.guard import Guard
+from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
 
 TOKEN = "the-token-of-the-tests"
@@ -44,7 +45,8 @@ def in_home(play_home: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def playground(play_home: Path) -> Playground:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQVAE_HOME", str(play_home))
-        return Playground(api.load("tiny-run"))
+        # In place of t-SNE, which takes seconds to import and to compute.
+        return Playground(api.load("tiny-run"), Background(lambda codes: codes[:, 2:].astype(float)))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ FIRST, LAST = "the cat sees the sea", "a dog likes it"
 
 def test_the_shown_sentences_are_those_of_the_split_with_their_codes(ask: Ask, playground: Playground) -> None:
     found = ask("points", split="train")
-    corpus = playground.open("").corpus()
+    corpus = playground.open("").corpus
     split = corpus.split("train")
     assert found["texts"] == [corpus.tokenizer.decode(ids) for ids in split]
     assert found["lengths"] == split.lengths.tolist()

@@ -69,6 +69,7 @@ def test_a_shown_code_lies_at_its_own_place_and_another_between() -> None:
 
 
 def test_t_sne_keeps_clusters_together() -> None:
+    pytest.importorskip("sklearn")
     codes = np.concatenate([drawn(40, 6, seed) + 30 * seed for seed in (0, 1)])
     placed = layout.neighbourhood(codes)
     inside = max(

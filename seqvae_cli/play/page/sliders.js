@@ -49,6 +49,7 @@ export function sliderTool(page) {
   let all = false;
   let code = null;
   let base = "";
+  let origin;
   let controls = new Map();
   const send = settled(encode);
   const decode = latest(decodeNow);
@@ -135,6 +136,7 @@ export function sliderTool(page) {
       const found = await ask("encode", { ...page.values(), sentences: [state.sentence] }, "sliders");
       if (!found) return;
       code = found.codes[0];
+      origin = found.at?.[0];
       const decoded = await ask("decode", { ...page.values(), codes: [code] }, "sliders");
       if (!decoded) return;
       base = decoded.sentences[0].text;
@@ -156,16 +158,19 @@ export function sliderTool(page) {
     }
     try {
       const start = code;
-      const found = await ask("decode", { ...page.values(), codes: [start, current()] }, "slider");
+      const found = await ask("decode", { ...page.values(), codes: [current()] }, "slider");
       if (!found || start !== code) return;
-      answer.replaceChildren(...marked(found.sentences[1].text, base));
+      answer.replaceChildren(...marked(found.sentences[0].text, base));
       complain(note, null);
       if (state.tab !== "sliders") return;
-      const [from, to] = found.at ?? [];
+      const to = found.at?.[0];
       const moved = movesOf(state.moves).size > 0;
       page.map.draw({
-        line: from && moved ? [from, to] : [],
-        marks: [{ at: from, text: "sentence", strong: !moved }, ...(moved ? [{ at: to, text: "moved", strong: true }] : [])],
+        line: origin && to && moved ? [origin, to] : [],
+        marks: [
+          { at: origin, text: "sentence", strong: !moved },
+          ...(moved ? [{ at: to, text: "moved", strong: true }] : []),
+        ],
       });
     } catch (error) {
       complain(note, error);
