@@ -1,7 +1,8 @@
 """The table of endpoints: what the server answers, as functions of the open models and the values of a request.
 
 Each takes a JSON object and gives one. Codes are lists of L numbers, the latent dimensions; units are nats and
-sentences. `at` is the place of each code on the map that the request names (`split`, `map`, `label`).
+sentences. `at` is the place of each code on the map that the request names (`split`, `map`, `label`); that of a sample
+is the place of its sentence.
 """
 
 from __future__ import annotations
@@ -171,7 +172,11 @@ def sample(request: Request) -> Answer:
         found.append(one)
     codes = np.stack([one.code for one in found])
     made = [{"text": one.text, "tokens": one.tokens, "cut": one.cut} for one in found]
-    return {"sentences": made, "codes": codes.tolist(), "at": _at(request, opened, codes)}
+    # A draw of the prior is far wider than a posterior mean; among those lies the mean of the sentence it became.
+    said = [place for place, one in enumerate(found) if opened.model.tokenizer.encode(one.text)]
+    at = _at(request, opened, opened.model.encode([found[place].text for place in said])) if said else None
+    places = None if at is None else [at[said.index(place)] if place in said else None for place in range(count)]
+    return {"sentences": made, "codes": codes.tolist(), "at": places}
 
 
 def score(request: Request) -> Answer:

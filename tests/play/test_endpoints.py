@@ -68,6 +68,10 @@ def test_samples_are_those_of_the_model(ask: Ask) -> None:
     assert [one["text"] for one in found["sentences"]] == load("tiny-run").sample(
         4, Strategy(unk=False), start="the", seed=3
     )
+    assert found["at"] is None
+    placed = ask("sample", count=4, seed=3, start="the", unk=False, map="pca")
+    again = ask("encode", sentences=[one["text"] for one in placed["sentences"]], map="pca")
+    assert placed["at"] == again["at"]
 
 
 def test_the_heat_of_the_words_adds_up_to_the_distortion(ask: Ask) -> None:

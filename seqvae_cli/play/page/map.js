@@ -2,6 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { byId } from "./dom.js";
+import { PointLayer } from "./points.js";
 
 const MOVING = 700;
 const NEAR = 14;
@@ -21,7 +22,7 @@ export class SentenceMap {
     this.overlay = { line: [], marks: [] };
     this.onhover = onhover;
     this.onchoose = onchoose;
-    this.sprites = [];
+    this.layer = new PointLayer(this.context);
     this.drawn = false;
     this.listen();
     new ResizeObserver(() => this.resize()).observe(canvas);
@@ -36,7 +37,6 @@ export class SentenceMap {
     this.canvas.height = Math.round(height * this.ratio);
     this.camera.resize(width, height);
     if (!this.camera.touched && this.places.length) this.camera.fit(this.places);
-    this.makeSprites();
     this.redraw();
   }
 
@@ -62,13 +62,12 @@ export class SentenceMap {
     }
     this.places = places;
     this.camera.fit(places);
-    this.makeSprites();
     this.redraw();
   }
 
   color(coloring) {
     this.coloring = coloring;
-    this.makeSprites();
+    this.layer.colors(coloring.colors);
     this.redraw();
   }
 
@@ -95,21 +94,6 @@ export class SentenceMap {
     return base * Math.min(1.5, Math.max(1, this.camera.width / 900));
   }
 
-  makeSprites() {
-    const ratio = this.ratio || 1;
-    const size = Math.ceil((this.radius() + 1) * 2 * ratio);
-    this.sprites = this.coloring.colors.map((color) => {
-      const sprite = document.createElement("canvas");
-      sprite.width = sprite.height = size;
-      const context = sprite.getContext("2d");
-      context.fillStyle = color;
-      context.beginPath();
-      context.arc(size / 2, size / 2, this.radius() * ratio, 0, 2 * Math.PI);
-      context.fill();
-      return sprite;
-    });
-  }
-
   redraw() {
     if (this.drawn) return;
     this.drawn = true;
@@ -120,10 +104,8 @@ export class SentenceMap {
   }
 
   paint() {
-    const { context, camera } = this;
+    const { camera, context, layer } = this;
     const ratio = this.ratio || 1;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     let share = 1;
     if (this.from) {
       share = Math.min(1, (performance.now() - this.started) / MOVING);
@@ -131,10 +113,8 @@ export class SentenceMap {
       else this.redraw();
     }
     const eased = share * share * (3 - 2 * share);
-    const half = (this.sprites[0]?.width ?? 0) / 2;
-    const margin = half / ratio;
+    layer.begin(this.canvas.width, this.canvas.height, this.radius() * ratio);
     for (const bright of this.found ? [false, true] : [true]) {
-      context.globalAlpha = bright ? 0.85 : 0.12;
       for (let index = 0; index < this.places.length; index++) {
         if (this.found && this.found.has(index) !== bright) continue;
         let place = this.places[index];
@@ -143,12 +123,10 @@ export class SentenceMap {
           place = [from[0] + (place[0] - from[0]) * eased, from[1] + (place[1] - from[1]) * eased];
         }
         const [left, top] = camera.toScreen(place);
-        if (left < -margin || top < -margin || left > camera.width + margin || top > camera.height + margin) continue;
-        const sprite = this.sprites[this.coloring.of[index]];
-        if (sprite) context.drawImage(sprite, left * ratio - half, top * ratio - half);
+        layer.stamp(left * ratio, top * ratio, this.coloring.of[index], bright ? 0.85 : 0.15);
       }
     }
-    context.globalAlpha = 1;
+    layer.end();
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.paintOverlay();
   }
