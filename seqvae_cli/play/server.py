@@ -99,7 +99,11 @@ def _first_free(port: int) -> socket.socket:
 
 
 def serve(
-    playground: Playground, listener: socket.socket, guard: Guard, ready: Callable[[], object] | None = None
+    playground: Playground,
+    listener: socket.socket,
+    guard: Guard,
+    worker: Worker,
+    ready: Callable[[], object] | None = None,
 ) -> None:
     """Answers requests on `listener` until SIGINT or SIGTERM, whose earlier handler is then called.
 
@@ -107,7 +111,7 @@ def serve(
     """
     uvicorn = _uvicorn()
     config = uvicorn.Config(
-        application(playground, guard),
+        application(playground, guard, worker),
         log_config=None,
         log_level="critical",
         access_log=False,
@@ -146,18 +150,18 @@ check_installed = _uvicorn
 """Raises `MachineError` where the extra `play` is missing."""
 
 
-def application(playground: Playground, guard: Guard, worker: Worker | None = None) -> Application:
+def application(playground: Playground, guard: Guard, worker: Worker) -> Application:
     """The ASGI application. Every refusal and error is JSON with its reason; that of the page itself is a page."""
     from starlette.requests import Request
 
-    found, queue = pages.files(), worker or Worker()
+    found = pages.files()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
         with suppress(ClientGoneError):  # nobody is there to be answered
-            response = await _answer(request, playground, guard, queue, found)
+            response = await _answer(request, playground, guard, worker, found)
             await response(scope, receive, send)
 
     return app

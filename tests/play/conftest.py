@@ -19,6 +19,7 @@ from seqvae_cli.play import endpoints, server
 from seqvae_cli.play.guard import Guard
 from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
+from seqvae_cli.play.worker import Worker
 
 TOKEN = "the-token-of-the-tests"
 
@@ -108,7 +109,7 @@ def serve(playground: Playground) -> Served:
     listener = server.bind(None)
     guard = Guard(listener.getsockname()[1], TOKEN)
     config = uvicorn.Config(
-        server.application(playground, guard), log_level="critical", lifespan="off", ws="none", http="h11"
+        server.application(playground, guard, Worker()), log_level="critical", lifespan="off", ws="none", http="h11"
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, args=([listener],), daemon=True)

@@ -15,6 +15,7 @@ import pytest
 
 from seqvae_cli.play import endpoints, pages, server
 from seqvae_cli.play.guard import HEADERS
+from seqvae_cli.play.worker import BusyError, Worker
 from tests.conftest import Seqvae
 from tests.play.conftest import TOKEN, Client
 
@@ -200,9 +201,22 @@ def test_a_language_model_and_a_missing_extra_are_refused(
     monkeypatch.undo()
 
 
-def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path, busy: bool) -> None:
+    """Also while a request is answered by code that does not look whether the client is still there."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys, time\n"
+        "from seqvae_cli.cli import boundary\n"
+        "from seqvae_cli.play import endpoints\n"
+        "def slow(request):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(100)\n"
+        "endpoints.ENDPOINTS['slow'] = endpoints.Endpoint(slow, ())\n"
+        "sys.exit(boundary.main(['play', '--no-open', '--json']))\n"
+    )
     program = subprocess.Popen(
-        [sys.executable, "-m", "seqvae_cli", "play", "--no-open", "--json"],
+        [sys.executable, str(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -213,10 +227,25 @@ def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path) -> None:
     host, _, query = url.removeprefix("http://").partition("/")
     connection = http.client.HTTPConnection(host, timeout=60)
     connection.request("GET", f"/{query}")
-    assert connection.getresponse().status == 303  # and the connection stays open
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (303, b"")
+    if busy:
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
+        assert program.stdout.readline() == "begun\n"
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
     connection.close()
     assert program.returncode == 130
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "error: interrupted"
+
+
+def test_a_full_queue_is_said_to_be_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise BusyError("too many requests wait for the model")
+
+    monkeypatch.setattr(Worker, "submit", full)
+    found = client.post("model", {})
+    assert found.status == 503
+    assert "too many" in found.json["error"]

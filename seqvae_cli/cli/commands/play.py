@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -59,6 +62,7 @@ def play(
 
         from seqvae_cli.play.guard import Guard
         from seqvae_cli.play.playground import Playground
+        from seqvae_cli.play.worker import Worker
 
         guard = Guard(listener.getsockname()[1], secrets.token_urlsafe(24))
         if port is None and guard.port != server.PORT:
@@ -68,18 +72,31 @@ def play(
         else:
             display.out(guard.address)
         display.say(f"playground of run {model.run.name}; Ctrl-C ends it")
-        server.serve(Playground(model), listener, guard, None if no_open else lambda: _open(guard.address))
+        try:
+            server.serve(
+                Playground(model), listener, guard, Worker(), None if no_open else lambda: _open(guard.address)
+            )
+        except KeyboardInterrupt as stop:
+            _end(stop)
     finally:
         listener.close()
 
 
 def _open(address: str) -> None:
     """Opens the address in a browser with a window; one in the terminal would take the terminal."""
-    import os
-    import sys
     import threading
     import webbrowser
 
     windows = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if windows:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _end(stop: KeyboardInterrupt) -> None:
+    """Ends the process at once: the interpreter's own end takes seconds, and aborts while a thread is inside torch."""
+    from seqvae_cli.cli.boundary import Terminated
+
+    number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+    display.notice("error", "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted", "red")
+    sys.stdout.flush()
+    os._exit(128 + number)
