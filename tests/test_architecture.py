@@ -29,7 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
     "api": BELOW_API,
-    "cli": BELOW_API | {"api"},
+    "play": BELOW_API | {"api"},
+    "cli": BELOW_API | {"api", "play"},
     "__main__": {"cli"},
 }
 """What each package, or module at the root, may import besides itself, `errors` and `version`."""

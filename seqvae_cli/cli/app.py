@@ -41,6 +41,7 @@ GROUPS = {
         "map": "Draw the latent space, or write its coordinates.",
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
+        "play": "Open the playground: a run's latent space in the browser.",
     },
     "Runs and machine": {
         "runs": "List, show, compare, watch, tag, plot, move and check runs.",

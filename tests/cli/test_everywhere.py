@@ -35,6 +35,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "map": (["-o", "map.tsv", "--method", "pca"], b""),
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
+    "play": (["--no-open"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),
@@ -94,6 +95,7 @@ def ready(ready_home: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Monk
     shutil.copytree(ready_home, home)
     shutil.copy(ready_home.parent / "carried.tar.gz", tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seqvae_cli.play.server.serve", lambda *_: None)  # it would serve until Ctrl-C
     return seqvae
 
 

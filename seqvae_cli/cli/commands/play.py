@@ -1,0 +1,102 @@
+"""`seqvae play`: the playground, a page in the browser over a trained run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from seqvae_cli.cli import display
+from seqvae_cli.cli.headings import RUNTIME
+from seqvae_cli.cli.models import open_model
+from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Threads
+
+app = typer.Typer()
+
+
+@app.command()
+def play(
+    run: RunArgument = None,
+    run_option: RunOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the server [default: 8421, or the next free one].",
+            rich_help_panel=RUNTIME,
+        ),
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Only print the address; open no browser.", rich_help_panel=RUNTIME)
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Open the playground: the latent space of a run as a page in the browser.
+
+    The page shows a map of the sentences, paths between two of them, what each dimension does, arithmetic, samples,
+    scores, and the curves of the run. It needs the extra play: pip install "seqvae[play]".
+
+    The server answers this machine alone (127.0.0.1), and only a browser that was opened with the address it prints,
+    whose token is new each time. Ctrl-C ends it, with exit code 130.
+
+    Examples:
+
+        seqvae play
+        seqvae play best --port 9000
+        seqvae play --no-open --json | jq -r .url
+    """
+    from seqvae_cli.play import server
+
+    server.check_installed()
+    listener = server.bind(port)
+    try:
+        model = open_model(run, run_option, device, threads)
+        model.require_latent()
+        import secrets
+
+        from seqvae_cli.play.guard import Guard
+        from seqvae_cli.play.playground import Playground
+        from seqvae_cli.play.worker import Worker
+
+        guard = Guard(listener.getsockname()[1], secrets.token_urlsafe(24))
+        if port is None and guard.port != server.PORT:
+            display.say(f"port {server.PORT} is in use; the server takes {guard.port}")
+        if json:
+            display.out_jsonl({"url": guard.address, "run": model.run.name})
+        else:
+            display.out(guard.address)
+        display.say(f"playground of run {model.run.name}; Ctrl-C ends it")
+        try:
+            server.serve(
+                Playground(model), listener, guard, Worker(), None if no_open else lambda: _open(guard.address)
+            )
+        except KeyboardInterrupt as stop:
+            _end(stop)
+    finally:
+        listener.close()
+
+
+def _open(address: str) -> None:
+    """Opens the address in a browser with a window; one in the terminal would take the terminal."""
+    import threading
+    import webbrowser
+
+    windows = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if windows:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _end(stop: KeyboardInterrupt) -> None:
+    """Ends the process at once: the interpreter's own end takes seconds, and aborts while a thread is inside torch."""
+    from seqvae_cli.cli.boundary import Terminated
+
+    number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+    display.notice("error", "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted", "red")
+    sys.stdout.flush()
+    os._exit(128 + number)

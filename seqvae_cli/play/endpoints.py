@@ -1,0 +1,335 @@
+"""The table of endpoints: what the server answers, as functions of the open models and the values of a request.
+
+Each takes a JSON object and gives one. Codes are lists of L numbers, the latent dimensions; units are nats and
+sentences. `at` is the place of each code on the map that the request names (`split`, `map`, `label`); that of a sample
+is the place of its sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqvae_cli.api import Model, Strategy
+from seqvae_cli.data.labels import numbers
+from seqvae_cli.errors import UsageError
+from seqvae_cli.latent import paths
+from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY
+from seqvae_cli.play import heat, record
+from seqvae_cli.play.fields import Fields
+from seqvae_cli.play.playground import KINDS, Check, Opened, Playground
+
+MOST_STEPS = 101
+"""Sentences of a path."""
+MOST_SENTENCES = 100
+"""Sentences of one request."""
+MOST_SAMPLES = 200
+"""Samples of one request."""
+MOST_TOKENS = 200
+"""Tokens after which a decoded sentence is cut."""
+AT_ONCE = 32
+"""Codes decoded between two looks at whether the client is still there."""
+SEEDS = 2**53 - 1
+"""The largest seed: whole numbers of a browser end there."""
+
+Answer = dict[str, Any]
+Codes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The values of a request beside the models."""
+
+    playground: Playground
+    fields: Fields
+    check: Check
+
+    def open(self) -> Opened:
+        return self.playground.open(self.fields.text("run", ""))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    answer: Callable[[Request], Answer]
+    values: tuple[str, ...]
+    """Names of the values that it takes."""
+    light: bool = False
+    """Whether it reads files alone, and need not wait for the model."""
+
+
+PLACE = ("run", "split", "map", "label")
+STRATEGY = ("temperature", "top_k", "top_p", "beam", "unk", "greedy", "max_len", "seed")
+
+
+def model(request: Request) -> Answer:
+    """What the page must know of a model before it asks for more."""
+    opened = request.open()
+    found, corpus = opened.model, opened.corpus
+    return {
+        "run": found.run.name,
+        "step": found.step,
+        "latent_size": found.latent_size,
+        "parameters": sum(one.numel() for one in found.network.parameters()),
+        "corpus": corpus.name,
+        "splits": [name for name in corpus.splits if corpus.sentences(name)],
+        "path": paths.default_path(found.network),
+        "unk": found.unk,
+        "posterior": found.settings.model.posterior,
+        "kinds": list(KINDS),
+    }
+
+
+def points(request: Request) -> Answer:
+    """The shown sentences, with what colours them and the rate and ends of each dimension."""
+    opened = request.open()
+    shown = opened.points(request.fields.text("split", ""), request.check)
+    labels = {
+        name: {"values": list(values), "indices": indices.tolist(), "scale": _scale(values)}
+        for name, (values, indices) in shown.labels.items()
+    }
+    return {
+        "run": opened.model.run.name,
+        "step": opened.model.step,
+        "split": shown.split,
+        "total": shown.total,
+        "texts": shown.texts,
+        "lengths": shown.lengths.tolist(),
+        "labels": labels,
+        "rates": _rounded(shown.rates),
+        "rated": shown.rated,
+        "low": _rounded(shown.ends[0]),
+        "middle": _rounded(shown.ends[1]),
+        "high": _rounded(shown.ends[2]),
+    }
+
+
+def place(request: Request) -> Answer:
+    """The map of the shown sentences; `ready` is false while it is computed, and the page asks again."""
+    opened = request.open()
+    shown = opened.points(request.fields.text("split", ""), request.check)
+    kind = request.fields.choice("map", "pca", KINDS)
+    found = request.playground.layout(opened, shown, kind, request.fields.text("label", ""))
+    if found is None:
+        return {"ready": False}
+    places = _rounded(found.place(shown.codes) if kind != "neighbours" else found.places)  # type: ignore[union-attr]
+    return {"ready": True, "map": kind, "places": places, "variance": getattr(found, "variance", None)}
+
+
+def encode(request: Request) -> Answer:
+    opened = request.open()
+    sentences = request.fields.texts("sentences", MOST_SENTENCES)
+    means, scales = opened.model.posterior(_with_words(opened.model, sentences))
+    unknown = [opened.model.unknown(sentence) for sentence in sentences]
+    return {"codes": means.tolist(), "scales": scales.tolist(), "unknown": unknown, "at": _at(request, opened, means)}
+
+
+def decode(request: Request) -> Answer:
+    opened = request.open()
+    codes = request.fields.codes("codes", opened.model.latent_size, MOST_SENTENCES)
+    if codes is None:
+        raise UsageError("codes are missing", "a list of codes")
+    codes = _on_space(opened.model, codes)
+    made = _decoded(request, opened.model, codes, _strategy(request.fields, GREEDY))
+    return {"sentences": made, "at": _at(request, opened, codes)}
+
+
+def interpolate(request: Request) -> Answer:
+    """The path between two sentences, as `Model.interpolation` gives it, with the code of each step on the map."""
+    opened, fields = request.open(), request.fields
+    network = opened.model.network
+    ends = [fields.text("first"), fields.text("last")]
+    steps, even = fields.whole("steps", 11, 2, MOST_STEPS), bool(fields.flag("even"))
+    kind = fields.choice("path", paths.default_path(network), tuple(paths.PATHS))
+    import torch
+
+    first, last = torch.from_numpy(opened.model.encode(_with_words(opened.model, ends)))
+    count = paths.candidates(steps) if even else steps
+    codes = paths.PATHS[kind](first, last, count).numpy()
+    made = _decoded(request, opened.model, codes, GREEDY)
+    chosen = paths.even_steps([one["tokens"] for one in made], steps) if even else list(range(steps))
+    return {
+        "path": kind,
+        "positions": [index / (count - 1) for index in chosen],
+        "sentences": [made[index] for index in chosen],
+        "unknown": [opened.model.unknown(sentence) for sentence in ends],
+        "at": _at(request, opened, codes[chosen]),
+    }
+
+
+def sample(request: Request) -> Answer:
+    opened, fields = request.open(), request.fields
+    count = fields.whole("count", 10, 1, MOST_SAMPLES)
+    options: dict[str, Any] = {"start": fields.text("start", ""), "seed": fields.whole("seed", 0, 0, SEEDS)}
+    strategy, most = _strategy(fields, ANCESTRAL), fields.whole("max_len", 100, 1, MOST_TOKENS)
+    at_once = max(1, AT_ONCE // max(1, strategy.beam))
+    found = []
+    for one in opened.model.samples(count, strategy, max_len=most, batch_size=at_once, **options):
+        request.check()
+        found.append(one)
+    codes = np.stack([one.code for one in found])
+    made = [{"text": one.text, "tokens": one.tokens, "cut": one.cut} for one in found]
+    # A draw of the prior is far wider than a posterior mean; among those lies the mean of the sentence it became.
+    said = [place for place, one in enumerate(found) if opened.model.tokenizer.encode(one.text)]
+    at = _at(request, opened, opened.model.encode([found[place].text for place in said])) if said else None
+    places = None if at is None else [at[said.index(place)] if place in said else None for place in range(count)]
+    return {"sentences": made, "codes": codes.tolist(), "at": places}
+
+
+def score(request: Request) -> Answer:
+    """The bounds of each sentence, and its distortion token by token (`heat`)."""
+    opened, fields = request.open(), request.fields
+    sentences = _with_words(opened.model, fields.texts("sentences", 20))
+    samples, seed = fields.whole("samples", 100, 1, 2000), fields.whole("seed", 0, 0, SEEDS)
+    found = []
+    for sentence in sentences:
+        request.check()
+        (bounds,) = opened.model.score([sentence], samples=samples, seed=seed)
+        tokens, nats = heat.of(opened.model, sentence, seed=seed)
+        found.append(
+            {
+                "text": sentence,
+                "nll": bounds.iw_nll,
+                "nats_per_token": bounds.iw_nll / bounds.tokens,
+                "neg_elbo": bounds.neg_elbo,
+                "distortion": bounds.distortion,
+                "rate": bounds.rate,
+                "tokens": tokens,
+                "nats": _rounded(nats),
+                "unknown": opened.model.unknown(sentence),
+            }
+        )
+    return {"samples": samples, "sentences": found}
+
+
+def neighbours(request: Request) -> Answer:
+    """The shown sentences nearest to a sentence, or to a code."""
+    opened, fields = request.open(), request.fields
+    codes = fields.codes("codes", opened.model.latent_size, 1)
+    if codes is None:
+        codes = opened.model.encode(_with_words(opened.model, [fields.text("sentence")]))
+    shown = opened.points(fields.text("split", ""), request.check)
+    return {"neighbours": _neighbours(shown, codes[0], fields.whole("count", 5, 1, 50)), "split": shown.split}
+
+
+def arithmetic(request: Request) -> Answer:
+    """The sentence of a + scale (c - b), with the shown sentences nearest to it."""
+    opened, fields = request.open(), request.fields
+    sentences = [fields.text(name) for name in ("a", "b", "c")]
+    scale = fields.number("scale", 1.0, -10, 10)
+    a, b, c = codes = opened.model.encode(_with_words(opened.model, sentences))
+    result = _on_space(opened.model, (a + scale * (c - b))[None])
+    made = _decoded(request, opened.model, result, GREEDY)
+    shown = opened.points(fields.text("split", ""), request.check)
+    return {
+        "sentences": made,
+        "codes": result.tolist(),
+        "neighbours": _neighbours(shown, result[0], 5),
+        "unknown": [opened.model.unknown(sentence) for sentence in sentences],
+        "at": _at(request, opened, np.concatenate([codes, result])),
+    }
+
+
+def diagnose(request: Request) -> Answer:
+    opened = request.open()
+    corpus = opened.corpus
+    split = request.fields.choice("split", "valid", corpus.splits)
+    found = opened.diagnosis(split, request.check)
+    return {"run": opened.model.run.name, "split": split, "step": opened.model.step, **found.to_json()}
+
+
+def run(request: Request) -> Answer:
+    return record.record(request.playground.run(request.fields.text("run", "")))
+
+
+def runs(request: Request) -> Answer:
+    return {"first": request.playground.first, "runs": record.runs()}
+
+
+ENDPOINTS = {
+    "model": Endpoint(model, ("run",)),
+    "points": Endpoint(points, ("run", "split")),
+    "map": Endpoint(place, PLACE),
+    "encode": Endpoint(encode, (*PLACE, "sentences")),
+    "decode": Endpoint(decode, (*PLACE, *STRATEGY, "codes")),
+    "interpolate": Endpoint(interpolate, (*PLACE, "first", "last", "steps", "even", "path")),
+    "sample": Endpoint(sample, (*PLACE, *STRATEGY, "count", "start")),
+    "score": Endpoint(score, ("run", "sentences", "samples", "seed")),
+    "neighbours": Endpoint(neighbours, ("run", "split", "sentence", "codes", "count")),
+    "arithmetic": Endpoint(arithmetic, (*PLACE, "a", "b", "c", "scale")),
+    "diagnose": Endpoint(diagnose, ("run", "split")),
+    "run": Endpoint(run, ("run",), light=True),
+    "runs": Endpoint(runs, (), light=True),
+}
+"""By name: POST /api/NAME."""
+
+
+def answer(playground: Playground, name: str, values: dict[str, Any], check: Check) -> Answer:
+    """The answer of an endpoint. Raises `SeqvaeError`, and what `check` raises."""
+    endpoint = ENDPOINTS[name]
+    return endpoint.answer(Request(playground, Fields(values, endpoint.values), check))
+
+
+def _with_words(model: Model, sentences: list[str]) -> list[str]:
+    """Raises `UsageError` for a sentence of more than `MOST_TOKENS` tokens."""
+    for sentence in sentences:
+        if (count := len(model.tokenizer.encode(sentence))) > MOST_TOKENS:
+            raise UsageError(f"a sentence has {count:,} tokens", f"at most {MOST_TOKENS}")
+    return sentences
+
+
+def _strategy(fields: Fields, default: Strategy) -> Strategy:
+    return Strategy(
+        greedy=bool(fields.flag("greedy", default.greedy)),
+        temperature=fields.number("temperature", 1.0, 0.01, 100),
+        top_k=fields.whole("top_k", 0, 0, 10**6),
+        top_p=fields.number("top_p", 1.0, 0.001, 1),
+        beam=fields.whole("beam", 0, 0, 20),
+        unk=fields.flag("unk", None),
+    )
+
+
+def _decoded(request: Request, model: Model, codes: Codes, strategy: Strategy) -> list[Answer]:
+    found = []
+    options: dict[str, Any] = {"batch_size": AT_ONCE, "max_len": request.fields.whole("max_len", 100, 1, MOST_TOKENS)}
+    for one in model.samples(strategy=strategy, codes=codes, seed=request.fields.whole("seed", 0, 0, SEEDS), **options):
+        request.check()
+        found.append({"text": one.text, "tokens": one.tokens, "cut": one.cut})
+    return found
+
+
+def _at(request: Request, opened: Opened, codes: Codes) -> list[list[float]] | None:
+    """Places on the map that the request names; None where it names none, or that is not ready."""
+    fields = request.fields
+    if not fields.text("map", ""):
+        return None
+    shown = opened.points(fields.text("split", ""), request.check)
+    kind = fields.choice("map", "pca", KINDS)
+    found = request.playground.layout(opened, shown, kind, fields.text("label", ""))
+    return None if found is None else _rounded(found.place(codes))
+
+
+def _neighbours(shown: Any, code: NDArray[np.float32], count: int) -> list[Answer]:
+    near = shown.nearest(code, count)
+    return [{"index": index, "text": shown.texts[index], "distance": round(distance, 4)} for index, distance in near]
+
+
+def _on_space(model: Model, codes: Codes) -> Codes:
+    """Codes moved onto the sphere, where the posterior lives on one."""
+    if model.settings.model.posterior != "vmf":
+        return codes
+    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
+    return (codes / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _scale(values: tuple[str, ...]) -> list[float | None] | None:
+    """The numbers that the values of a label are; None where they are names."""
+    found = numbers(values)
+    return None if found is None else [None if np.isnan(one) else float(one) for one in found]
+
+
+def _rounded(values: NDArray[np.floating[Any]]) -> Any:
+    return np.round(np.asarray(values, np.float64), 5).tolist()

@@ -1,0 +1,188 @@
+"""Maps: places of codes in the plane, by principal components, linear discriminants, or neighbourhoods (t-SNE).
+
+Shapes: N codes shown, M other codes, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqvae_cli.errors import MachineError, SeqvaeError
+from seqvae_cli.system import files
+
+FOLDER = "maps"
+"""Folder in that of a run: neighbourhood maps, a file for each content."""
+NEAREST = 4
+"""Shown codes that place another code on a neighbourhood map."""
+FEWEST = 8
+"""Codes of a neighbourhood map, at least."""
+
+Codes = NDArray[np.float32]
+Plane = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A projection onto two directions."""
+
+    center: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    """[L, 2]."""
+    variance: tuple[float, float] | None = None
+    """Fraction of the variance along each axis; None for discriminants."""
+
+    def place(self, codes: Codes) -> Plane:
+        """[M, L] -> [M, 2]."""
+        placed: Plane = (codes.astype(np.float64) - self.center) @ self.axes
+        return placed
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """A map that has a place for the shown codes alone; others lie between the nearest of them."""
+
+    codes: Codes
+    """[N, L]."""
+    places: Plane
+    """[N, 2]."""
+
+    def place(self, codes: Codes) -> Plane:
+        """[M, L] -> [M, 2]: the mean of the nearest shown codes' places, weighted by 1 / distance²."""
+        found = np.empty((len(codes), 2))
+        for row, code in enumerate(codes):
+            squares = np.square(self.codes - code).sum(1)
+            near = np.argsort(squares, kind="stable")[:NEAREST]
+            weights = 1 / (squares[near] + 1e-9)
+            found[row] = weights @ self.places[near] / weights.sum()
+        return found
+
+
+Layout = Linear | Neighbourhood
+
+
+def principal(codes: Codes) -> Linear:
+    """The first two principal components (Hotelling 1933); the sign makes each axis' largest weight positive."""
+    values = codes.astype(np.float64)
+    center = values.mean(0)
+    _, lengths, axes = np.linalg.svd(values - center, full_matrices=False)
+    size, total = values.shape[1], float(np.square(lengths).sum()) or 1.0
+    kept = np.zeros((size, 2))
+    for place, axis in enumerate(axes[:2]):
+        kept[:, place] = axis * np.sign(axis[np.abs(axis).argmax()])
+    shares = [*(np.square(lengths) / total), 0.0, 0.0]
+    return Linear(center, kept, (float(shares[0]), float(shares[1])))
+
+
+def discriminants(codes: Codes, label: NDArray[np.int64]) -> Linear:
+    """The two directions that part the values of a label best (Fisher 1936; Rao 1948).
+
+    Where the label has two values it has one such direction; the second is then the principal component of the rest.
+    """
+    values = codes.astype(np.float64)
+    center, size = values.mean(0), values.shape[1]
+    groups = [values[label == value] for value in np.unique(label)]
+    within = sum(((group - group.mean(0)).T @ (group - group.mean(0)) for group in groups), np.zeros((size, size)))
+    within = within / len(values) + 1e-6 * np.eye(size) * max(1e-12, float(values.var(0).mean()))
+    offsets = np.stack([np.sqrt(len(group) / len(values)) * (group.mean(0) - center) for group in groups])
+    lengths, turned = np.linalg.eigh(within)
+    whiten = turned / np.sqrt(lengths)  # codes @ whiten have the identity as covariance within a group
+    _, strengths, directions = np.linalg.svd(offsets @ whiten, full_matrices=False)
+    axes = [whiten @ direction for direction, strength in zip(directions, strengths, strict=True) if strength > 1e-6]
+    axes = axes[:2]
+    while len(axes) < 2:
+        rest = values - center
+        for axis in axes:
+            unit = axis / np.linalg.norm(axis)
+            rest = rest - np.outer(rest @ unit, unit)
+        axes.append(np.linalg.svd(rest, full_matrices=False)[2][0])
+    found = np.stack([axis * np.sign(axis[np.abs(axis).argmax()]) for axis in axes], axis=1)
+    return Linear(center, found)
+
+
+def neighbourhood(codes: Codes) -> Plane:
+    """t-SNE (van der Maaten & Hinton 2008) by scikit-learn, begun at the principal components: [N, L] -> [N, 2].
+
+    Raises `MachineError` where scikit-learn is missing.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        hint = 'pip install "seqvae[analysis]"'
+        raise MachineError("a neighbourhood map needs the package scikit-learn", hint) from error
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    found = TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(codes)
+    return np.asarray(found, np.float64)
+
+
+class Background:
+    """Computes neighbourhood maps in a thread of its own, one at a time, and keeps each with its run."""
+
+    def __init__(self, compute: Callable[[Codes], Plane] = neighbourhood) -> None:
+        self._compute = compute
+        self._made: dict[str, Neighbourhood | SeqvaeError | None] = {}
+        self._turn = threading.Lock()
+
+    def find(self, folder: Path, codes: Codes) -> Neighbourhood | None:
+        """The map of codes [N, L]: None while it is computed, which the first call begins.
+
+        `folder`: that of the run, where a map is kept under the digest of its codes. Raises what computing it raised,
+        `MachineError` for too few codes.
+        """
+        if len(codes) < FEWEST:
+            raise MachineError(f"{len(codes)} sentences have no neighbourhood map", f"it takes at least {FEWEST}")
+        key = hashlib.sha256(np.ascontiguousarray(codes).tobytes() + str(codes.shape).encode()).hexdigest()[:24]
+        if key not in self._made:
+            path = folder / FOLDER / f"tsne-{key}.npy"
+            kept = _read(path, len(codes))
+            self._made[key] = None if kept is None else Neighbourhood(codes, kept)
+            if kept is None:
+                threading.Thread(target=self._make, args=(key, path, codes), name="seqvae-map", daemon=True).start()
+        found = self._made[key]
+        if isinstance(found, SeqvaeError):
+            raise found
+        return found
+
+    def _make(self, key: str, path: Path, codes: Codes) -> None:
+        with self._turn:
+            try:
+                places = self._compute(codes)
+            except SeqvaeError as error:
+                self._made[key] = error
+                return
+            except Exception as error:  # whatever the library raises: the map stays away, and the page says why
+                self._made[key] = MachineError(f"the neighbourhood map failed: {error}")
+                return
+        self._made[key] = Neighbourhood(codes, places)
+        _keep(path, places)
+
+
+def _read(path: Path, count: int) -> Plane | None:
+    """A kept map of `count` places; None where there is none, or it is damaged."""
+    try:
+        if not path.is_file() or path.stat().st_size > 1 << 20:
+            return None
+        places = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = places.shape == (count, 2) and places.dtype == np.float32 and bool(np.isfinite(places).all())
+    return places.astype(np.float64) if whole else None
+
+
+def _keep(path: Path, places: Plane) -> None:
+    """Keeps a map with its run; where that cannot be written it lasts as long as the server."""
+    data = io.BytesIO()
+    np.save(data, places.astype(np.float32))
+    try:
+        with files.machine_errors(path):
+            path.parent.mkdir(exist_ok=True)  # not its parents: a removed run must not come back in parts
+        files.write(path, data.getvalue())
+    except MachineError:
+        return

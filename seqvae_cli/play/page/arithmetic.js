@@ -1,0 +1,121 @@
+// a - b + c: the sentence of the sum, and the shown sentences nearest to it.
+
+import { ask, leave } from "./api.js";
+import { complain, field, fixed, make, settled } from "./dom.js";
+import { quoted, shell } from "./snippets.js";
+import { set, state } from "./state.js";
+
+const NAMES = ["a", "b", "c"];
+
+export function arithmeticTool(page) {
+  const inputs = Object.fromEntries(
+    NAMES.map((name) => [name, make("textarea", { rows: 2, oninput: () => set({ [name]: inputs[name].value }) })]),
+  );
+  const scale = make("input", {
+    type: "range",
+    min: -3,
+    max: 3,
+    step: 0.1,
+    oninput: () => set({ scale: scale.value }),
+  });
+  const shown = make("output", { class: "number" });
+  const answer = make("p", { class: "answer", role: "status", id: "arithmetic-answer" });
+  const near = make("ol", { class: "near" });
+  const title = make("h3", { text: "Nearest sentences", hidden: true });
+  const note = make("p", { class: "note" });
+  const panel = make(
+    "div",
+    { class: "panel" },
+    make("p", { class: "note", text: "a - b + c: what parts b from c is added to a. Click three sentences, or type them." }),
+    field("a", inputs.a),
+    field("- b", inputs.b),
+    field("+ c", inputs.c),
+    make("div", { class: "slider" }, make("span", { class: "name", text: "scale" }), scale, shown),
+    answer,
+    title,
+    near,
+    note,
+  );
+  scale.setAttribute("aria-label", "Scale of the difference c - b");
+  let next = 0;
+  const send = settled(request, 200);
+
+  async function request() {
+    if (!page.points || NAMES.some((name) => !state[name].trim())) return;
+    try {
+      const given = Object.fromEntries(NAMES.map((name) => [name, state[name]]));
+      const found = await ask("arithmetic", { ...page.values(), ...given, scale: Number(state.scale) }, "arithmetic");
+      if (!found) return;
+      answer.textContent = found.sentences[0].text;
+      title.hidden = false;
+      near.replaceChildren(
+        ...found.neighbours.map((one) =>
+          make(
+            "li",
+            {},
+            make("button", {
+              type: "button",
+              text: one.text,
+              onclick: () => set({ a: one.text }),
+              onfocus: () => page.map.hover(one.index),
+              onpointerenter: () => page.map.hover(one.index),
+              onpointerleave: () => page.map.hover(-1),
+            }),
+            make("span", { class: "number", text: fixed(one.distance) }),
+          ),
+        ),
+      );
+      const unknown = [...new Set(found.unknown.flat())];
+      complain(note, null);
+      if (unknown.length) note.textContent = `read as <unk>: ${unknown.join(", ")}`;
+      if (state.tab !== "arithmetic" || !found.at) return;
+      const [a, b, c, sum] = found.at;
+      page.map.draw({
+        line: [a, sum],
+        marks: [{ at: a, text: "a" }, { at: b, text: "b" }, { at: c, text: "c" }, { at: sum, text: "a - b + c", strong: true }],
+      });
+    } catch (error) {
+      answer.textContent = "";
+      complain(note, error);
+    }
+  }
+
+  function fillIn() {
+    for (const name of NAMES) if (inputs[name].value !== state[name]) inputs[name].value = state[name];
+    scale.value = state.scale;
+    shown.textContent = fixed(Number(state.scale), 1);
+  }
+
+  return {
+    name: "arithmetic",
+    title: "Arithmetic",
+    panel,
+    show() {
+      const texts = page.points?.texts ?? [];
+      if (NAMES.every((name) => !state[name]) && texts.length > 2) {
+        set({ a: texts[0], b: texts[1], c: texts[2] });
+        return;
+      }
+      fillIn();
+      page.map.draw({});
+      request();
+    },
+    choose(index) {
+      set({ [NAMES[next]]: page.points.texts[index] });
+      next = (next + 1) % NAMES.length;
+    },
+    changed(names) {
+      fillIn();
+      if (names.some((name) => NAMES.includes(name) || name === "scale")) send();
+    },
+    hide: () => leave("arithmetic"),
+    command() {
+      const scale = Number(state.scale) === 1 ? "" : ` --scale ${state.scale}`;
+      return `seqvae arithmetic ${shell(state.a)} - ${shell(state.b)} + ${shell(state.c)}${scale}`;
+    },
+    python() {
+      const sentences = NAMES.map((name) => quoted(state[name])).join(", ");
+      return `a, b, c = model.encode([${sentences}])\nprint(model.decode(a + ${Number(state.scale)} * (c - b))[0])`;
+    },
+  };
+}

@@ -1,0 +1,171 @@
+// A path between two sentences, decoded at every step.
+
+import { ask, leave } from "./api.js";
+import { complain, field, fill, fixed, make, settled } from "./dom.js";
+import { quoted, shell } from "./snippets.js";
+import { set, state } from "./state.js";
+import { marked } from "./words.js";
+
+const MOST_STEPS = 101;
+
+export function pathTool(page) {
+  const first = make("textarea", { rows: 2, id: "path-first", oninput: typed });
+  const last = make("textarea", { rows: 2, id: "path-last", oninput: typed });
+  const steps = make("input", { type: "number", min: 2, max: MOST_STEPS, step: 1, oninput: typed });
+  const spread = make("select", { onchange: typed });
+  const kind = make("select", { onchange: typed });
+  const swap = make("button", { type: "button", text: "Swap", onclick: () => set({ first: state.last, last: state.first }) });
+  const along = make("input", {
+    type: "range",
+    min: 0,
+    value: 0,
+    step: 1,
+    "aria-label": "Step along the path",
+    oninput: () => set({ step: along.value }),
+  });
+  const now = make("p", { class: "answer", role: "status", id: "path-now" });
+  const list = make("ol", { class: "steps" });
+  const note = make("p", { class: "note" });
+  const panel = make(
+    "div",
+    { class: "panel" },
+    make("p", { class: "note", text: "Click two sentences on the map or in the list, or type them." }),
+    field("From", first),
+    field("To", last),
+    make("div", { class: "bar" }, field("Steps", steps, "short"), field("Spacing", spread), field("Shape", kind), swap),
+    along,
+    now,
+    list,
+    note,
+  );
+  fill(spread, [["", "equal steps of the code"], ["1", "even changes of words"]], state.even);
+  fill(kind, [["", "default"], ["linear", "linear"], ["spherical", "spherical"]], state.path);
+
+  let found = null;
+  let next = "first";
+  const send = settled(request);
+
+  function typed() {
+    set({
+      first: first.value,
+      last: last.value,
+      steps: Math.min(Math.max(2, Math.round(Number(steps.value)) || 2), MOST_STEPS),
+      even: spread.value,
+      path: kind.value,
+    });
+  }
+
+  function values() {
+    const given = { first: state.first, last: state.last, steps: Number(state.steps), even: state.even === "1" };
+    return state.path ? { ...given, path: state.path } : given;
+  }
+
+  async function request() {
+    if (!state.first.trim() || !state.last.trim() || !page.model) return;
+    try {
+      const answer = await ask("interpolate", { ...page.values(), ...values() }, "path");
+      if (!answer) return;
+      found = answer;
+      complain(note, null);
+      const unknown = [...new Set(answer.unknown.flat())];
+      if (unknown.length) note.textContent = `read as <unk>: ${unknown.join(", ")}`;
+    } catch (error) {
+      found = null;
+      complain(note, error);
+    }
+    draw();
+  }
+
+  function draw() {
+    const steps = found?.sentences ?? [];
+    along.max = Math.max(0, steps.length - 1);
+    list.replaceChildren(
+      ...steps.map((step, index) =>
+        make(
+          "li",
+          {},
+          make(
+            "button",
+            { type: "button", onclick: () => set({ step: index }) },
+            make("span", { class: "number", text: fixed(found.positions[index]) }),
+            make("span", {}, ...marked(step.text, index ? steps[index - 1].text : undefined)),
+          ),
+        ),
+      ),
+    );
+    move();
+  }
+
+  function move() {
+    const steps = found?.sentences ?? [];
+    const at = Math.min(Number(state.step) || 0, Math.max(0, steps.length - 1));
+    along.value = at;
+    along.disabled = !steps.length;
+    now.textContent = steps[at]?.text ?? "";
+    along.setAttribute("aria-valuetext", steps.length ? `${fixed(found.positions[at])}: ${steps[at].text}` : "no path");
+    [...list.children].forEach((row, index) => {
+      if (index === at) row.firstChild.setAttribute("aria-current", "step");
+      else row.firstChild.removeAttribute("aria-current");
+    });
+    if (state.tab !== "path") return;
+    const line = found?.at ?? [];
+    const marks = line.length
+      ? [
+          { at: line[0], text: "from" },
+          { at: line.at(-1), text: "to" },
+          { at: line[at], strong: true },
+        ]
+      : [];
+    page.map.draw({ line, marks });
+  }
+
+  return {
+    name: "path",
+    title: "Path",
+    panel,
+    /** Called when the tab opens, and when the model or the map has changed. */
+    show() {
+      if (!state.first && !state.last && page.points?.texts.length > 1) {
+        const texts = page.points.texts;
+        set({ first: texts[0], last: texts[Math.floor(texts.length / 2)] });
+        return;
+      }
+      fillIn();
+      request();
+    },
+    choose(index) {
+      set({ [next]: page.points.texts[index], step: 0 });
+      next = next === "first" ? "last" : "first";
+    },
+    changed(names) {
+      fillIn();
+      if (names.some((name) => ["first", "last", "steps", "even", "path"].includes(name))) send();
+      else if (names.includes("step")) move();
+    },
+    hide: () => leave("path"),
+    command() {
+      const options = [`--steps ${state.steps}`];
+      if (state.even) options.push("--even");
+      if (state.path) options.push(`--path ${state.path}`);
+      return `seqvae interpolate ${shell(state.first)} ${shell(state.last)} ${options.join(" ")}`;
+    },
+    python() {
+      const options = [quoted(state.first), quoted(state.last), state.steps];
+      if (state.even) options.push("even=True");
+      if (state.path) options.push(`path="${state.path}"`);
+      return `print(*model.interpolate(${options.join(", ")}), sep="\\n")`;
+    },
+  };
+
+  function fillIn() {
+    for (const [control, value] of [
+      [first, state.first],
+      [last, state.last],
+      [steps, state.steps],
+      [spread, state.even],
+      [kind, state.path],
+    ]) {
+      if (control.value !== value && !(control === steps && document.activeElement === steps)) control.value = value;
+    }
+  }
+}

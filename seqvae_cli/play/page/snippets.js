@@ -1,0 +1,29 @@
+// The state of the page as a command line, and as Python.
+
+import { byId } from "./dom.js";
+
+/** A text as one word of a shell. */
+export function shell(text) {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A text as a string of Python. */
+export const quoted = (text) => JSON.stringify(text);
+
+/** Copies a text and shows it: a browser may refuse to copy. */
+export async function copy(text) {
+  const dialog = byId("snippet");
+  dialog.querySelector("pre").textContent = text;
+  let title = "Copied";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    title = "Copy this";
+  }
+  dialog.querySelector("h2").textContent = title;
+  dialog.showModal();
+}
+
+byId("snippet")
+  .querySelector("button")
+  .addEventListener("click", () => byId("snippet").close());

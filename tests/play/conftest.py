@@ -1,0 +1,140 @@
+"""A playground over the tiny run, and its server in a thread; made once for all tests, which change nothing in it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqvae_cli import api
+from seqvae_cli.play import endpoints, server
+from seqvae_cli.play.guard import Guard
+from seqvae_cli.play.layout import Background
+from seqvae_cli.play.playground import Playground
+from seqvae_cli.play.worker import Worker
+
+TOKEN = "the-token-of-the-tests"
+
+Answer = dict[str, Any]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="session")
+def play_home(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `tiny_home`: the playground keeps maps in the folders of its runs."""
+    path = tmp_path_factory.mktemp("play") / "home"
+    shutil.copytree(tiny_home, path)
+    return path
+
+
+@pytest.fixture
+def in_home(play_home: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert not home.exists()
+    monkeypatch.setenv("SEQVAE_HOME", str(play_home))
+    return play_home
+
+
+@pytest.fixture(scope="session")
+def playground(play_home: Path) -> Playground:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQVAE_HOME", str(play_home))
+        # In place of t-SNE, which takes seconds to import and to compute.
+        return Playground(api.load("tiny-run"), Background(lambda codes: codes[:, 2:].astype(float)))
+
+
+@pytest.fixture
+def ask(playground: Playground, in_home: Path) -> Ask:
+    """Calls an endpoint as a function."""
+    assert in_home.is_dir()
+
+    def call(name: str, **values: Any) -> Answer:
+        return endpoints.answer(playground, name, values, lambda: None)
+
+    return call
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    """Asks a server over its socket, with the cookie of its page unless told otherwise."""
+
+    guard: Guard
+
+    def __call__(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.guard.port, timeout=30)
+        given = {"Cookie": f"{self.guard.cookie}={self.guard.token}", "Content-Type": "application/json"}
+        sent = {name: value for name, value in {**given, **(headers or {})}.items() if value}
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def post(self, name: str, values: Any, headers: dict[str, str] | None = None) -> Reply:
+        return self("POST", f"/api/{name}", json.dumps(values).encode(), headers)
+
+
+@dataclass
+class Served:
+    """A server in a thread."""
+
+    client: Client
+    stop: Callable[[], None]
+
+
+def serve(playground: Playground) -> Served:
+    import uvicorn
+
+    listener = server.bind(None)
+    guard = Guard(listener.getsockname()[1], TOKEN)
+    config = uvicorn.Config(
+        server.application(playground, guard, Worker()), log_level="critical", lifespan="off", ws="none", http="h11"
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        running.should_exit = running.force_exit = True
+        thread.join(10)
+        listener.close()
+
+    return Served(Client(guard), stop)
+
+
+@pytest.fixture(scope="session")
+def served(playground: Playground, play_home: Path) -> Iterator[Client]:
+    before = os.environ.get("SEQVAE_HOME")
+    os.environ["SEQVAE_HOME"] = str(play_home)
+    found = serve(playground)
+    yield found.client
+    found.stop()
+    if before is not None:
+        os.environ["SEQVAE_HOME"] = before
+
+
+@pytest.fixture
+def client(served: Client, in_home: Path) -> Client:
+    assert in_home.is_dir()
+    return served

@@ -1,0 +1,203 @@
+"""The page in a real browser: headless Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TINY
+from tests.play.conftest import TOKEN, Client
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="the package playwright is missing"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+FIRST, LAST = "the cat sees the sea", "a dog likes it"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Page:
+    """The playground in a browser of its own: what it asked for, and what went wrong on it."""
+
+    def __init__(self, browser: Any, client: Client, **options: Any) -> None:
+        self.origin = f"http://127.0.0.1:{client.guard.port}"
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self.context.set_default_timeout(30_000)
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.faults: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+
+    def open(self, fragment: str = "", token: str = f"?token={TOKEN}") -> Any:
+        self.page.goto(f"{self.origin}/{token}{fragment}")
+        return self.page
+
+
+@pytest.fixture
+def opened(browser: Any, client: Client) -> Iterator[Page]:
+    found = Page(browser, client, color_scheme="light")
+    yield found
+    found.context.close()
+
+
+def text_of(page: Any, selector: str, pattern: str = r"\S") -> str:
+    """The text of an element, once it matches."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_text(re.compile(pattern), timeout=30_000)
+    return str(page.locator(selector).inner_text())
+
+
+def test_the_page_shows_its_map_and_asks_its_own_server_alone(opened: Page) -> None:
+    page = opened.open("#split=train")
+    text_of(page, "#list-count", "1 to 50 of 80")
+    text_of(page, "#map-note", "Neighbourhoods")
+    text_of(page, "#path-now")
+    assert page.locator("#list button").count() == 50
+    assert page.url == f"{opened.origin}/{page.url.partition('/#')[2] and '#' + page.url.partition('#')[2]}"
+    assert TOKEN not in page.url
+    drawn = page.evaluate(
+        "() => { const map = document.getElementById('map');"
+        "const pixels = map.getContext('2d').getImageData(0, 0, map.width, map.height).data;"
+        "return pixels.filter((value, index) => index % 4 === 3 && value > 0).length; }"
+    )
+    assert drawn > 500
+    assert all(url.startswith((f"{opened.origin}/", "data:")) for url in opened.asked), opened.asked
+    assert len(opened.asked) > 20
+    assert opened.faults == []
+
+
+def test_a_path_between_two_typed_sentences_and_its_slider(opened: Page, client: Client) -> None:
+    page = opened.open()
+    page.get_by_label("From").fill(FIRST)
+    page.get_by_label("To", exact=True).fill(LAST)
+    page.get_by_label("Steps", exact=True).fill("5")
+    expected = client.post("interpolate", {"first": FIRST, "last": LAST, "steps": 5}).json["sentences"]
+    from playwright.sync_api import expect
+
+    steps = page.locator(".steps button")
+    expect(steps).to_have_count(5, timeout=30_000)
+    expect(steps.last).to_contain_text(expected[-1]["text"], timeout=30_000)
+    assert [one.split("\n")[-1] for one in steps.all_inner_texts()] == [one["text"] for one in expected]
+    slider = page.get_by_label("Step along the path")
+    slider.focus()
+    slider.press("End")
+    assert text_of(page, "#path-now", re.escape(expected[-1]["text"]))
+    assert "step=4" in page.url
+    # The address holds it all: a page opened anew shows the same.
+    page.reload()
+    assert text_of(page, "#path-now", re.escape(expected[-1]["text"]))
+    assert page.get_by_label("From").input_value() == FIRST
+    page.get_by_role("button", name="Copy as command").click()
+    command = text_of(page, "#snippet pre")
+    assert command == f"seqvae interpolate '{FIRST}' '{LAST}' --steps 5 --run tiny-run"
+    page.get_by_role("button", name="Close").click()
+    page.get_by_label("From").fill("<img src=x onerror=alert(1)> zebra")
+    text_of(page, "#panel-path", "read as <unk>: .*zebra")
+    assert page.locator("#panel-path img").count() == 0
+    assert opened.faults == []
+
+
+def test_the_keyboard_reaches_the_tabs_the_list_and_the_sliders(opened: Page) -> None:
+    page = opened.open("#split=train&search=dog")
+    text_of(page, "#list-count", "1 to 17 of 17, 80 in all")
+    page.get_by_role("tab", name="Path").press("ArrowRight")
+    assert page.get_by_role("tab", name="Sliders").get_attribute("aria-selected") == "true"
+    page.locator("#list button").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    chosen = page.locator("#list button").nth(1).inner_text()
+    assert page.get_by_label("Sentence", exact=True).input_value() == chosen
+    before = text_of(page, "#slider-answer")
+    slider = page.locator(".sliders input").first
+    slider.focus()
+    for _ in range(60):
+        slider.press("ArrowRight")
+    assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max") or 0))
+    assert "moves=" in page.url
+    page.get_by_role("button", name="Back to the sentence").click()
+    assert text_of(page, "#slider-answer") == before
+    assert "moves=" not in page.url
+    assert opened.faults == []
+
+
+def test_each_tool_answers(opened: Page) -> None:
+    page = opened.open(f"#tab=arithmetic&a={FIRST}&b={LAST}&c={LAST}")
+    text_of(page, "#arithmetic-answer")
+    page.get_by_role("tab", name="Samples").click()
+    assert text_of(page, "#samples")
+    page.get_by_role("tab", name="Score").click()
+    assert "nats a token" in text_of(page, "#scores")
+    page.get_by_role("tab", name="Run").click()
+    text_of(page, "#verdict", "collapsed|used|unused")
+    assert page.locator(".curves figure > svg").count() == 4
+    assert opened.faults == []
+
+
+def test_a_training_is_followed(opened: Page, client: Client, in_home: Path) -> None:
+    from seqvae_cli.config import layers
+    from seqvae_cli.data import corpus
+    from seqvae_cli.training import session
+
+    data = corpus.find("tiny")
+    run = session.start(layers.resolve(overrides=TINY), data, name="followed")
+    events = session.fit(run, data)
+    try:
+        while not run.metrics():
+            next(events)
+        page = opened.open("#run=followed&tab=run")
+        text_of(page, "#run-status", "followed is running: epoch 1 of 2")
+        for _ in events:
+            pass
+        text_of(page, "#run-status", "followed is finished: epoch 2 of 2")
+    finally:
+        events.close()
+        shutil.rmtree(in_home / "runs" / "followed")
+    assert client.post("runs", {}).json["runs"][0]["name"] == "tiny-run"
+
+
+def test_it_is_dark_where_the_system_or_the_reader_asks_for_it(browser: Any, client: Client) -> None:
+    found = Page(browser, client, color_scheme="dark")
+    try:
+        page = found.open()
+        color = "() => getComputedStyle(document.documentElement).backgroundColor"
+        dark = page.evaluate(color)
+        page.get_by_label("Theme").select_option("light")
+        light = page.evaluate(color)
+        page.reload()
+        assert page.evaluate(color) == light
+
+        def brightness(given: str) -> int:
+            return sum(map(int, re.findall(r"\d+", given)[:3]))
+
+        assert brightness(dark) < 150 < 600 < brightness(light)
+        for width in (360, 1280, 2560):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    finally:
+        found.context.close()
+
+
+def test_a_wrong_token_shows_how_to_get_the_right_one(opened: Page) -> None:
+    page = opened.open(token="?token=wrong")
+    assert "open the address that seqvae play printed" in page.inner_text("body")
+    assert page.locator("script").count() == 0

@@ -1,0 +1,251 @@
+"""The server over its socket: who may ask, what is refused, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqvae_cli.play import endpoints, pages, server
+from seqvae_cli.play.guard import HEADERS
+from seqvae_cli.play.worker import BusyError, Worker
+from tests.conftest import Seqvae
+from tests.play.conftest import TOKEN, Client
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</textarea><img src=x onerror=alert(1)>",
+    "\u202e\u2028\x00 \x1b[31m",
+    "🙂 שלום",
+]
+
+
+def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(client: Client) -> None:
+    found = client("GET", f"/?token={TOKEN}", headers={"Cookie": ""})
+    assert (found.status, found.headers["location"]) == (303, "/")
+    cookie = found.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    page = client("GET", "/", headers={"Cookie": cookie.partition(";")[0]})
+    assert page.status == 200
+    assert TOKEN.encode() not in page.body
+
+
+@pytest.mark.parametrize("cookie", ["", "seqvae_play_1=x", f"other={TOKEN}", "seqvae_play_{port}=wrong", '"\\'])
+def test_without_the_token_nothing_is_answered(client: Client, cookie: str) -> None:
+    headers = {"Cookie": cookie.format(port=client.guard.port)}
+    for method, path in (("GET", "/"), ("GET", "/main.js"), ("POST", "/api/runs"), ("GET", "/?token=wrong")):
+        found = client(method, path, b"{}" if method == "POST" else None, headers)
+        assert found.status == 401
+        assert b"seqvae play" in found.body
+        if path != "/" and "?" not in path:
+            assert found.json["error"]
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "127.0.0.1", "127.0.0.1:1", "localhost.example.com:{port}", "[::1]:{port}"]
+)
+def test_another_host_is_refused(client: Client, host: str) -> None:
+    found = client.post("runs", {}, {"Host": host.format(port=client.guard.port)})
+    assert found.status == 403
+    assert "Host" in found.json["error"]
+
+
+@pytest.mark.parametrize("origin", ["http://example.com", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])
+def test_another_origin_is_refused(client: Client, origin: str) -> None:
+    found = client.post("runs", {}, {"Origin": origin.format(port=client.guard.port)})
+    assert found.status == 403
+    assert "another page" in found.json["error"]
+
+
+def test_its_own_page_is_answered(client: Client) -> None:
+    for host in client.guard.hosts:
+        assert client.post("runs", {}, {"Host": host, "Origin": f"http://{host}"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("GET", "/api/runs", None, {}, 405),
+        ("DELETE", "/api/runs", None, {}, 405),
+        ("POST", "/", b"{}", {}, 405),
+        ("POST", "/api/nothing", b"{}", {}, 404),
+        ("GET", "/nothing.js", None, {}, 404),
+        ("GET", "/index.html", None, {}, 404),
+        ("GET", "/../server.py", None, {}, 404),
+        ("GET", "/%2e%2e/server.py", None, {}, 404),
+        ("GET", "/..%2f..%2fapi.py", None, {}, 404),
+        ("GET", "//etc/passwd", None, {}, 404),
+        ("POST", "/api/runs", b"{", {}, 400),
+        ("POST", "/api/runs", b"\xff", {}, 400),
+        ("POST", "/api/runs", b"[]", {}, 400),
+        ("POST", "/api/runs", b"[" * 50_000, {}, 400),
+        ("POST", "/api/sample", b'{"temperature": NaN}', {}, 400),
+        ("POST", "/api/sample", b'{"temperature": 1e999}', {}, 400),
+        ("POST", "/api/runs", b"{}", {"Content-Type": "text/plain"}, 415),
+        ("POST", "/api/runs", b" " * (server.MOST_BYTES + 1), {}, 413),
+        ("POST", "/api/model", b'{"run": "nothing"}', {}, 404),
+        ("POST", "/api/interpolate", b'{"first": "a", "last": "b", "steps": 1000000}', {}, 400),
+    ],
+)
+def test_a_bad_request_gets_a_reason_in_json(
+    client: Client, method: str, path: str, body: bytes | None, headers: dict[str, str], status: int
+) -> None:
+    found = client(method, path, body, headers)
+    assert found.status == status, found.body
+    assert found.headers["content-type"] == "application/json"
+    assert found.json["error"]
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(client: Client) -> None:
+    for found in (client("GET", "/"), client("GET", "/style.css"), client.post("runs", {}), client("GET", "/x")):
+        assert {name.lower(): value for name, value in HEADERS.items()}.items() <= found.headers.items()
+    assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_sentences_stay_text(client: Client, text: str) -> None:
+    found = client.post("score", {"sentences": [text], "samples": 2})
+    assert found.status == 200
+    assert found.headers["content-type"] == "application/json"
+    assert found.body.isascii()
+    assert found.json["sentences"][0]["text"] == text
+
+
+def test_the_page_names_no_address_and_makes_no_html_of_text() -> None:
+    found = pages.files()
+    assert {"/", "/main.js", "/style.css"} <= found.keys()
+    for path, file in found.items():
+        text = file.content.decode()
+        named = text.replace("http://www.w3.org/2000/svg", "").replace("http%3A", "")
+        assert "http:" not in named, path
+        assert "https:" not in named, path
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", " style="):
+            assert word not in text, (path, word)
+        assert len(text.splitlines()) <= 350 or path == "/style.css", path
+
+
+def test_a_client_that_leaves_stops_its_work(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(request: endpoints.Request) -> endpoints.Answer:
+        begun.set()
+        try:
+            for _ in range(1000):
+                request.check()
+                ended.wait(0.01)
+        except BaseException:
+            ended.set()
+            raise
+        return {}
+
+    monkeypatch.setitem(endpoints.ENDPOINTS, "slow", endpoints.Endpoint(slow, ()))
+    connection = http.client.HTTPConnection("127.0.0.1", client.guard.port)
+    cookie = f"{client.guard.cookie}={TOKEN}"
+    connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
+    assert begun.wait(10)
+    connection.close()
+    assert ended.wait(10)
+    assert client.post("model", {}).status == 200
+
+
+def test_a_bug_is_an_answer_with_its_kind(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: endpoints.Request) -> endpoints.Answer:
+        raise KeyError("x")
+
+    monkeypatch.setitem(endpoints.ENDPOINTS, "broken", endpoints.Endpoint(broken, ()))
+    found = client.post("broken", {})
+    assert found.status == 500
+    assert "KeyError" in found.json["error"]
+
+
+def test_a_port_in_use_names_the_next_free_one_and_the_default_moves_on(
+    seqvae: Seqvae, trained_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trained_home.is_dir()
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = seqvae("play", "--no-open", "--port", str(port))
+        assert answer.code == 5
+        assert f"port {port} is in use" in answer.err
+        assert "--port " in answer.err
+        monkeypatch.setattr(server, "PORT", port)
+        answer = seqvae("play", "--no-open", "--json")
+        assert answer.code == 0
+        assert f"port {port} is in use" in answer.err
+        (line,) = answer.lines
+        assert not json.loads(line)["url"].startswith(f"http://127.0.0.1:{port}/")
+
+
+def test_a_language_model_and_a_missing_extra_are_refused(
+    seqvae: Seqvae, trained_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trained_home.is_dir()
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    answer = seqvae("play", "--no-open")
+    assert answer.code == 5
+    assert 'pip install "seqvae[play]"' in answer.err
+    assert seqvae("play", "nothing", "--no-open").code == 5
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path, busy: bool) -> None:
+    """Also while a request is answered by code that does not look whether the client is still there."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys, time\n"
+        "from seqvae_cli.cli import boundary\n"
+        "from seqvae_cli.play import endpoints\n"
+        "def slow(request):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(100)\n"
+        "endpoints.ENDPOINTS['slow'] = endpoints.Endpoint(slow, ())\n"
+        "sys.exit(boundary.main(['play', '--no-open', '--json']))\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SEQVAE_HOME": str(in_home)},
+    )
+    assert program.stdout is not None
+    url = json.loads(program.stdout.readline())["url"]
+    host, _, query = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host, timeout=60)
+    connection.request("GET", f"/{query}")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (303, b"")
+    if busy:
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
+        assert program.stdout.readline() == "begun\n"
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=60)
+    connection.close()
+    assert program.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == "error: interrupted"
+
+
+def test_a_full_queue_is_said_to_be_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise BusyError("too many requests wait for the model")
+
+    monkeypatch.setattr(Worker, "submit", full)
+    found = client.post("model", {})
+    assert found.status == 503
+    assert "too many" in found.json["error"]
