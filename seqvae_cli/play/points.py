@@ -18,7 +18,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.nn.distributions import kl
-from seqvae_cli.plotting.projection import POINTS, spread_indices
+from seqvae_cli.plotting.gathering import POINTS, spread_indices
 
 ALL = "all"
 """All splits together, to be coloured by split."""
