@@ -189,6 +189,13 @@ def test_a_port_in_use_names_the_next_free_one_and_the_default_moves_on(
         assert not json.loads(line)["url"].startswith(f"http://127.0.0.1:{port}/")
 
 
+def test_answers_are_not_held_back() -> None:
+    """asyncio sets TCP_NODELAY on the connections of sockets with this protocol alone."""
+    with server.bind(None) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+
 def test_a_language_model_and_a_missing_extra_are_refused(
     seqvae: Seqvae, trained_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
