@@ -123,8 +123,12 @@ async function place() {
     } else if (wanted === "neighbours") await neighbours(turn, { ...values, map: wanted });
   } catch (error) {
     if (turn !== places) return;
-    complain(byId("map-note"), error);
-    byId("map-note").classList.toggle("error", asked !== "");
+    const note = byId("map-note");
+    complain(note, error);
+    if (!asked) {
+      note.classList.remove("error"); // nobody asked for the map that there is not
+      note.textContent = [note.dataset.shown, note.textContent].filter(Boolean).join("; ");
+    }
   }
 }
 
