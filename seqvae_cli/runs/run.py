@@ -7,6 +7,7 @@ HOME/runs/NAME/
     metrics.jsonl    a line an epoch
     tags.json        separate, since the training process rewrites run.json from memory
     evaluations/     the results of `eval`, a file each
+    maps/            neighbourhood maps of `play`, a file each
     best/ last/      checkpoints
     codes/           codes of many sentences (`latent.code_sets`), made again where they are missing
     lock             held by the training process, which lock.json names

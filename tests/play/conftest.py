@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -124,14 +123,10 @@ def serve(playground: Playground) -> Served:
 
 
 @pytest.fixture(scope="session")
-def served(playground: Playground, play_home: Path) -> Iterator[Client]:
-    before = os.environ.get("SEQVAE_HOME")
-    os.environ["SEQVAE_HOME"] = str(play_home)
+def served(playground: Playground) -> Iterator[Client]:
     found = serve(playground)
     yield found.client
     found.stop()
-    if before is not None:
-        os.environ["SEQVAE_HOME"] = before
 
 
 @pytest.fixture

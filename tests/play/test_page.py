@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY, Seqvae
 from tests.play.conftest import TOKEN, Client
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -140,13 +143,46 @@ def test_the_keyboard_reaches_the_tabs_the_list_and_the_sliders(opened: Page) ->
     assert opened.faults == []
 
 
-def test_each_tool_answers(opened: Page) -> None:
-    page = opened.open(f"#tab=arithmetic&a={FIRST}&b={LAST}&c={LAST}")
-    text_of(page, "#arithmetic-answer")
+def copied(page: Any, name: str) -> str:
+    page.get_by_role("button", name=f"Copy as {name}").click()
+    found = text_of(page, "#snippet pre")
+    page.get_by_role("button", name="Close").click()
+    return found
+
+
+def printed(python: str) -> str:
+    """What lines of Python print."""
+    with redirect_stdout(io.StringIO()) as out:
+        exec(python, {})
+    return out.getvalue().strip()
+
+
+def test_each_tool_answers_as_the_python_and_the_command_that_it_gives(opened: Page, seqvae: Seqvae) -> None:
+    page = opened.open(f"#tab=arithmetic&a={FIRST}&b={LAST}&c={FIRST}&scale=2")
+    assert printed(copied(page, "Python")) == text_of(page, "#arithmetic-answer")
+    opened.open(f"#tab=sliders&sentence={FIRST}&moves=1:0.5,0:-1")
+    from playwright.sync_api import expect
+
+    expect(page.locator(".sliders input").first).to_be_enabled(timeout=30_000)
+    text_of(page, "#slider-answer")
+    python, line = copied(page, "Python"), copied(page, "command")
+    assert printed(python) == text_of(page, "#slider-answer")
+    echo, given, *_ = shlex.split(line)
+    assert echo == "echo"
+    decoded = seqvae(*shlex.split(line.partition("| seqvae ")[2]), stdin=given.encode())
+    assert (decoded.code, decoded.out.strip()) == (0, printed(python)), decoded.err
     page.get_by_role("tab", name="Samples").click()
-    assert text_of(page, "#samples")
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Start words").fill("the")
+    page.get_by_role("button", name="Draw others").click()
+    expected = printed(copied(page, "Python")).splitlines()
+    assert len(expected) == 10
+    assert all(line.startswith("the") for line in expected)
+    expect(page.locator("#samples button")).to_have_text(expected, timeout=30_000)
+    assert seqvae(*shlex.split(copied(page, "command"))[1:]).lines == expected
     page.get_by_role("tab", name="Score").click()
     assert "nats a token" in text_of(page, "#scores")
+    assert len(printed(copied(page, "Python")).splitlines()) == 2
     page.get_by_role("tab", name="Run").click()
     text_of(page, "#verdict", "collapsed|used|unused")
     assert page.locator(".curves figure > svg").count() == 4

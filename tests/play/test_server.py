@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.play import endpoints, pages, server
 from seqvae_cli.play.guard import HEADERS
 from seqvae_cli.play.worker import BusyError, Worker
 from tests.conftest import Seqvae
 from tests.play.conftest import TOKEN, Client
+from tests.trainings import fit, new_run
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -189,21 +191,38 @@ def test_a_port_in_use_names_the_next_free_one_and_the_default_moves_on(
         assert not json.loads(line)["url"].startswith(f"http://127.0.0.1:{port}/")
 
 
-def test_a_language_model_and_a_missing_extra_are_refused(
+def test_answers_are_not_held_back() -> None:
+    """asyncio sets TCP_NODELAY on the connections of sockets with this protocol alone."""
+    with server.bind(None) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_missing_extra_and_an_unknown_run_are_refused(
     seqvae: Seqvae, trained_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert trained_home.is_dir()
+    assert seqvae("play", "nothing", "--no-open").code == 3
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     answer = seqvae("play", "--no-open")
     assert answer.code == 5
     assert 'pip install "seqvae[play]"' in answer.err
-    assert seqvae("play", "nothing", "--no-open").code == 5
-    monkeypatch.undo()
+    assert answer.out == ""
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path, busy: bool) -> None:
-    """Also while a request is answered by code that does not look whether the client is still there."""
+def test_a_language_model_has_nothing_to_show(
+    seqvae: Seqvae, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    fit(new_run(tiny_corpus, "plain", model__latent_size=0, train__epochs=1), tiny_corpus)
+    answer = seqvae("play", "plain", "--no-open")
+    assert answer.code == 2
+    assert "no latent code" in answer.err
+    assert answer.out == ""
+
+
+def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path) -> None:
+    """While a request is answered by code that does not look whether the client is still there."""
     script = tmp_path / "program.py"
     script.write_text(
         "import sys, time\n"
@@ -229,10 +248,9 @@ def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path, busy:
     connection.request("GET", f"/{query}")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (303, b"")
-    if busy:
-        cookie = answer.headers["set-cookie"].partition(";")[0]
-        connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
-        assert program.stdout.readline() == "begun\n"
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
+    assert program.stdout.readline() == "begun\n"
     program.send_signal(signal.SIGINT)
     _, err = program.communicate(timeout=60)
     connection.close()

@@ -123,8 +123,12 @@ async function place() {
     } else if (wanted === "neighbours") await neighbours(turn, { ...values, map: wanted });
   } catch (error) {
     if (turn !== places) return;
-    complain(byId("map-note"), error);
-    byId("map-note").classList.toggle("error", asked !== "");
+    const note = byId("map-note");
+    complain(note, error);
+    if (!asked) {
+      note.classList.remove("error"); // nobody asked for the map that there is not
+      note.textContent = [note.dataset.shown, note.textContent].filter(Boolean).join("; ");
+    }
   }
 }
 
@@ -193,6 +197,7 @@ function facts() {
   if (record && isAlive(record)) parts.push(`training: epoch ${record.curves.epoch.at(-1) ?? 0} of ${record.epochs ?? "?"}`);
   else if (record?.best_neg_elbo) parts.push(`validation -ELBO ${record.best_neg_elbo.toFixed(2)} nats`);
   byId("facts").textContent = parts.join(" · ");
+  for (const name of ["copy-command", "copy-python"]) byId(name).disabled = !model;
   document.title = `${model?.run ?? record?.name ?? "seqvae"} · seqvae play`;
 }
 
