@@ -48,7 +48,7 @@ def test_prepare_shows_a_table_and_is_done_at_once_the_second_time(seqvae: Seqva
     assert header.split()[:3] == ["split", "sentences", "tokens"]
     assert [line.split()[:2] for line in (train, valid, test)] == [["train", "90"], ["valid", "5"], ["test", "5"]]
     assert int(train.split()[-2]) > 0  # truncated
-    assert re.search(r"next: seqvae train --data my-notes \(67 epochs, about \d+ s on this CPU at most\)", first.err)
+    assert re.search(r"next: seqvae train --data my-notes \(72 epochs, about \d+ s on this CPU at most\)", first.err)
     assert "90 training sentences may be too few for a code; without: --preset lm" in first.err
     second = seqvae("prepare", str(text), "--max-len", "4")
     assert second.out == first.out

@@ -73,9 +73,9 @@ def arithmetic(
 
     Examples:
 
-        seqvae arithmetic "the banks will thrive ." - "the banks thrive ." + "a judge resigns ."
+        seqvae arithmetic "banks will thrive" - "banks thrive" + "a judge resigns"
         seqvae arithmetic present.txt - past.txt + "the team won ." --scale 1.5
-        seqvae arithmetic present.txt - past.txt + - --json < sentences.txt | jq -r .result
+        seqvae arithmetic now.txt - past.txt + - --json < all.txt | jq -r .result
     """
     *group, base = parse(terms or [])
     lines, groups = _open(group, base, reading_of("arithmetic A - B +", form, text_column, label, id_column, encoding))

@@ -82,7 +82,7 @@ def neighbours(
 
         seqvae neighbours "stock prices rose"
         seqvae neighbours "stock prices rose" --metric cosine -n 10 --split valid
-        seqvae neighbours queries.txt --among reviews.csv --label sentiment > near.tsv
+        seqvae neighbours my.txt --among reviews.csv --label sentiment > near.tsv
         seqvae neighbours - --json < sentences.txt | jq -r '.neighbours[0].text'
     """
     if among and split is not None:

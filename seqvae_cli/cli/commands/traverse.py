@@ -60,7 +60,7 @@ def traverse(
         seqvae traverse "the council applauds the budget ."
         seqvae traverse "the council applauds the budget ." --dim 3 --steps 5
         seqvae traverse --random --seed 4 --top 2
-        seqvae traverse "the banks will thrive ." --json | jq -r '.dimensions[0].steps[].text'
+        seqvae traverse "he ran" --json | jq -r '.dimensions[0].steps[].text'
     """
     originals = sentence_arguments(sentence or [], HINT)
     if random and originals:
