@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.errors import MachineError, SeqvaeError
+from seqvae_cli.plotting.maps import methods
 from seqvae_cli.system import files
 
 FOLDER = "maps"
@@ -108,18 +109,8 @@ def discriminants(codes: Codes, label: NDArray[np.int64]) -> Linear:
 
 
 def neighbourhood(codes: Codes) -> Plane:
-    """t-SNE (van der Maaten & Hinton 2008) by scikit-learn, begun at the principal components: [N, L] -> [N, 2].
-
-    Raises `MachineError` where scikit-learn is missing.
-    """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        hint = 'pip install "seqvae[analysis]"'
-        raise MachineError("a neighbourhood map needs the package scikit-learn", hint) from error
-    perplexity = min(30.0, (len(codes) - 1) / 3)
-    found = TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(codes)
-    return np.asarray(found, np.float64)
+    """t-SNE, as `seqvae map` has it: [N, L] -> [N, 2]. Raises `MachineError` where scikit-learn is missing."""
+    return methods.place("tsne", codes.astype(np.float64))
 
 
 class Background:
