@@ -106,7 +106,7 @@ def test_a_bad_request_gets_a_reason_in_json(
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(client: Client) -> None:
-    for found in (client("GET", "/"), client("GET", "/style.css"), client.post("runs", {}), client("GET", "/x")):
+    for found in (client("GET", "/"), client("GET", "/frame.css"), client.post("runs", {}), client("GET", "/x")):
         assert {name.lower(): value for name, value in HEADERS.items()}.items() <= found.headers.items()
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
@@ -123,7 +123,7 @@ def test_hostile_sentences_stay_text(client: Client, text: str) -> None:
 
 def test_the_page_names_no_address_and_makes_no_html_of_text() -> None:
     found = pages.files()
-    assert {"/", "/main.js", "/style.css"} <= found.keys()
+    assert {"/", "/main.js", "/frame.css"} <= found.keys()
     for path, file in found.items():
         text = file.content.decode()
         named = text.replace("http://www.w3.org/2000/svg", "").replace("http%3A", "")
@@ -131,7 +131,7 @@ def test_the_page_names_no_address_and_makes_no_html_of_text() -> None:
         assert "https:" not in named, path
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", " style="):
             assert word not in text, (path, word)
-        assert len(text.splitlines()) <= 350 or path == "/style.css", path
+        assert len(text.splitlines()) <= 350, path
 
 
 def test_a_client_that_leaves_stops_its_work(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
