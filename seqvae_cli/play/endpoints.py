@@ -216,12 +216,12 @@ def neighbours(request: Request) -> Answer:
 
 
 def arithmetic(request: Request) -> Answer:
-    """The sentence of a + scale (c - b), with the shown sentences nearest to it."""
+    """The sentence of c + scale (a - b), with the shown sentences nearest to it."""
     opened, fields = request.open(), request.fields
     sentences = [fields.text(name) for name in ("a", "b", "c")]
-    scale = fields.number("scale", 1.0, -10, 10)
+    scale = fields.number("scale", 1.0, 0, 10)
     a, b, c = codes = opened.model.encode(_with_words(opened.model, sentences))
-    result = _on_space(opened.model, (a + scale * (c - b))[None])
+    result = _on_space(opened.model, (c + scale * (a - b))[None])
     made = _decoded(request, opened.model, result, GREEDY)
     shown = opened.points(fields.text("split", ""), request.check)
     return {

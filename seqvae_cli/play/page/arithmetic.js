@@ -13,7 +13,7 @@ export function arithmeticTool(page) {
   );
   const scale = make("input", {
     type: "range",
-    min: -3,
+    min: 0,
     max: 3,
     step: 0.1,
     oninput: () => set({ scale: scale.value }),
@@ -26,7 +26,7 @@ export function arithmeticTool(page) {
   const panel = make(
     "div",
     { class: "panel" },
-    make("p", { class: "note", text: "a - b + c: what parts b from c is added to a. Click three sentences, or type them." }),
+    make("p", { class: "note", text: "a - b + c: what parts a from b is added to c. Click three sentences, or type them." }),
     field("a", inputs.a),
     field("- b", inputs.b),
     field("+ c", inputs.c),
@@ -36,7 +36,7 @@ export function arithmeticTool(page) {
     near,
     note,
   );
-  scale.setAttribute("aria-label", "Scale of the difference c - b");
+  scale.setAttribute("aria-label", "Scale of the difference a - b");
   let next = 0;
   const send = settled(request, 200);
 
@@ -115,7 +115,7 @@ export function arithmeticTool(page) {
     },
     python() {
       const sentences = NAMES.map((name) => quoted(state[name])).join(", ");
-      return `a, b, c = model.encode([${sentences}])\nprint(model.decode(a + ${Number(state.scale)} * (c - b))[0])`;
+      return `a, b, c = model.encode([${sentences}])\nprint(model.decode(c + ${Number(state.scale)} * (a - b))[0])`;
     },
   };
 }
