@@ -13,6 +13,9 @@ from tests.conftest import Seqvae
 
 A, B, C = "the cat sees the sea", "a dog likes it", "my sister paints people"
 
+CALL = ["arithmetic", "--threads", "1"]
+"""Tiny tensors: threads would only wait for each other."""
+
 pytestmark = pytest.mark.usefixtures("trained_home")
 
 
@@ -26,19 +29,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_three_sentences_give_the_decoding_of_their_sum(seqvae: Seqvae) -> None:
     model = api.load("tiny-run")
-    answer = seqvae("arithmetic", A, "-", B, "+", C, "--scale", "2.5")
+    answer = seqvae(*CALL, A, "-", B, "+", C, "--scale", "2.5")
     assert answer.code == 0, answer.err
     a, b, c = model.encode([A, B, C])
     assert answer.lines == model.decode(c + np.float32(2.5) * (a - b))
-    assert seqvae("arithmetic", A, "-", A, "+", C).lines == model.reconstruct([C])
-    assert seqvae("arithmetic", A, "-", B, "+", C, "--scale", "0").lines == model.reconstruct([C])
-    beam = seqvae("arithmetic", A, "-", A, "+", C, "--beam", "2")
-    assert beam.lines == seqvae("reconstruct", C, "--beam", "2").lines
+    assert seqvae(*CALL, A, "-", A, "+", C).lines == model.reconstruct([C])
+    assert seqvae(*CALL, A, "-", B, "+", C, "--scale", "0").lines == model.reconstruct([C])
+    beam = seqvae(*CALL, A, "-", A, "+", C, "--beam", "2")
+    assert beam.lines == seqvae("reconstruct", C, "--beam", "2", "--threads", "1").lines
 
 
 def test_files_stand_for_the_mean_of_their_codes(seqvae: Seqvae, folder: Path) -> None:
     assert folder.is_dir()
-    answer = seqvae("arithmetic", "a.txt", "-", "b.csv", "+", C, "--text", "said")
+    answer = seqvae(*CALL, "a.txt", "-", "b.csv", "+", C, "--text", "said")
     assert answer.code == 0, answer.err
     model = api.load("tiny-run")
     assert answer.lines == model.shift([C], model.offset([A, C], [B, A]))
@@ -51,7 +54,7 @@ def test_a_stream_is_answered_in_order_with_its_ids_and_labels(seqvae: Seqvae, f
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     columns = ["--format", "jsonl", "--text", "said", "--id", "n", "--label", "who"]
     (folder / "a.jsonl").write_bytes(data)
-    expression = ["arithmetic", "a.jsonl", "-", B, "+", "-", *columns]
+    expression = [*CALL, "a.jsonl", "-", B, "+", "-", *columns]
     found = [json.loads(line) for line in seqvae(*expression, "--json", stdin=data).lines]
     model = api.load("tiny-run")
     (_, first), (_, last) = model.shift_stream([A, B], model.offset([A, B], [B]))
@@ -64,7 +67,7 @@ def test_a_stream_is_answered_in_order_with_its_ids_and_labels(seqvae: Seqvae, f
     ]
     plain = seqvae(*expression, stdin=data)
     assert [line.split("\t") for line in plain.lines] == [[first.text, "1", "x"], ["", "2", "y"], [last.text, "3", ""]]
-    lines = seqvae("arithmetic", A, "-", B, "+", "-", stdin=f"{A}\n\n{B}\n".encode()).lines
+    lines = seqvae(*CALL, A, "-", B, "+", "-", stdin=f"{A}\n\n{B}\n".encode()).lines
     assert lines[1] == ""
     assert len(lines) == 3
 
@@ -84,7 +87,7 @@ def test_a_stream_is_answered_in_order_with_its_ids_and_labels(seqvae: Seqvae, f
     ],
 )
 def test_another_expression_is_answered_with_the_form(seqvae: Seqvae, expression: list[str]) -> None:
-    answer = seqvae("arithmetic", *expression)
+    answer = seqvae(*CALL, *expression)
     assert answer.code == 2
     assert answer.out == ""
     assert "seqvae arithmetic " in answer.err
@@ -108,7 +111,7 @@ def test_another_expression_is_answered_with_the_form(seqvae: Seqvae, expression
 )
 def test_bad_input_is_told_in_a_line(seqvae: Seqvae, folder: Path, arguments: list[str], code: int, said: str) -> None:
     (folder / "blank.txt").write_text("\n \n")
-    answer = seqvae("arithmetic", *arguments)
+    answer = seqvae(*CALL, *arguments)
     assert answer.code == code
     assert answer.out == ""
     assert said in answer.err
@@ -116,5 +119,5 @@ def test_bad_input_is_told_in_a_line(seqvae: Seqvae, folder: Path, arguments: li
 
 
 def test_unknown_words_of_all_terms_are_told(seqvae: Seqvae) -> None:
-    answer = seqvae("arithmetic", "a zebra", "-", "the gnu", "+", "my okapi")
+    answer = seqvae(*CALL, "a zebra", "-", "the gnu", "+", "my okapi")
     assert all(name in answer.err for name in ("'zebra'", "'gnu'", "'okapi'"))

@@ -14,11 +14,14 @@ from tests.conftest import Seqvae
 
 SENTENCE = "the cat sees the sea"
 
+CALL = ["traverse", "--threads", "1"]
+"""Tiny tensors: threads would only wait for each other."""
+
 pytestmark = pytest.mark.usefixtures("trained_home")
 
 
 def test_json_is_what_the_library_finds(seqvae: Seqvae) -> None:
-    answer = seqvae("traverse", SENTENCE, "--dim", "2", "--dim", "0", "--dim", "2", "--steps", "3", "--json")
+    answer = seqvae(*CALL, SENTENCE, "--dim", "2", "--dim", "0", "--dim", "2", "--steps", "3", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     expected = api.load("tiny-run").traverse(SENTENCE, dimensions=[2, 0], steps=3).to_json()
@@ -28,7 +31,7 @@ def test_json_is_what_the_library_finds(seqvae: Seqvae) -> None:
 
 
 def test_off_a_terminal_a_value_has_a_row_of_four_columns(seqvae: Seqvae) -> None:
-    answer = seqvae("traverse", SENTENCE, "--top", "2", "--steps", "4")
+    answer = seqvae(*CALL, SENTENCE, "--top", "2", "--steps", "4")
     rows = [line.split("\t") for line in answer.lines]
     assert {len(row) for row in rows} == {4}
     model = api.load("tiny-run")
@@ -38,14 +41,14 @@ def test_off_a_terminal_a_value_has_a_row_of_four_columns(seqvae: Seqvae) -> Non
     assert [row[3] for row in rows[2:]] == [made.text for one in found.dimensions for made in one.sentences]
     assert [float(row[2]) for row in rows[2:6]] == pytest.approx(found.dimensions[0].values, abs=6e-4)
     assert [row[1] for row in rows[2:6]] == ["0.010", "0.337", "0.663", "0.990"]
-    assert seqvae("traverse", "--random", "--seed", "3", "--top", "1").lines[0].startswith("original\t\t\t")
+    assert seqvae(*CALL, "--random", "--seed", "3", "--top", "1").lines[0].startswith("original\t\t\t")
 
 
 @pytest.mark.usefixtures("fresh_display")
 @pytest.mark.parametrize("color", [True, False])
 def test_a_terminal_marks_the_words_that_changed(monkeypatch: pytest.MonkeyPatch, color: bool) -> None:
     screen = on_terminal(monkeypatch)
-    assert boundary.main(["traverse", SENTENCE, "--steps", "5", *([] if color else ["--no-color"])]) == 0
+    assert boundary.main([*CALL, SENTENCE, "--steps", "5", *([] if color else ["--no-color"])]) == 0
     lines = screen.getvalue()[screen.getvalue().index("from ") :].splitlines()
     found = api.load("tiny-run").traverse(SENTENCE, steps=5)
     plain = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines]
@@ -89,7 +92,7 @@ def test_long_sentences_are_wrapped_below_their_beginning(monkeypatch: pytest.Mo
     ],
 )
 def test_wrong_usage_is_told_in_a_line(seqvae: Seqvae, arguments: list[str], code: int, said: str) -> None:
-    answer = seqvae("traverse", *arguments)
+    answer = seqvae(*CALL, *arguments)
     assert answer.code == code
     assert answer.out == ""
     assert said in answer.err
@@ -97,6 +100,6 @@ def test_wrong_usage_is_told_in_a_line(seqvae: Seqvae, arguments: list[str], cod
 
 
 def test_unknown_words_are_told(seqvae: Seqvae) -> None:
-    answer = seqvae("traverse", "a zebra", "--top", "1", "--steps", "2", "--json")
+    answer = seqvae(*CALL, "a zebra", "--top", "1", "--steps", "2", "--json")
     assert "'zebra'" in answer.err
     assert json.loads(answer.out)["from"] == "a zebra"
