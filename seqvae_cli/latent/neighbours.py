@@ -228,5 +228,5 @@ def _bounds(queries: Numbers, candidates: Numbers) -> tuple[Numbers, Numbers]:
         lengths = [np.sqrt(np.square(part).sum(1)) for part in (queries, candidates)]
         error = np.outer(*lengths) * (queries.shape[1] ** 1.5 * 2.0**-50)
         least = product - error
-    # An overflow is no bound: such a pair is computed by differences.
+    # Where the product overflows, the bound is -inf, so that `search` computes the pair by differences.
     return np.where(np.isfinite(least), least, -np.inf), error

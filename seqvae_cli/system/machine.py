@@ -154,7 +154,7 @@ def home() -> tuple[dict[str, Any], list[Problem]]:
                     files.write(probe / "file", data)
         except MachineError as error:
             failure = error.message
-        except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
+        except (OSError, NotImplementedError) as error:  # filelock raises the second where a disk has no locks
             failure = str(error)
     found: dict[str, Any] = {"path": str(path), "exists": exists, "usable": failure is None}
     problems = []

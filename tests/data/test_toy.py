@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from seqvae_cli.data.toy import language, lexicon
+from seqvae_cli.data.toy import inflection, language, lexicon
 from seqvae_cli.data.toy.grammar import Choice, Grammar
 
 Symbols = tuple[str | Choice, ...]
@@ -202,18 +202,20 @@ def test_lists_of_words_have_no_duplicates() -> None:
     ],
 )
 def test_verb_forms(entry: str, forms: tuple[str, ...]) -> None:
-    assert tuple(lexicon.inflect(entry, form) for form in ("base", "third", "past", "participle")) == forms
+    assert tuple(inflection.inflect(entry, form) for form in ("base", "third", "past", "participle")) == forms
 
 
 def test_noun_forms_and_articles() -> None:
-    assert [lexicon.decline(noun, "plural") for noun in ("party", "fisherman/fishermen", "coach", "city", "day")] == [
+    assert [
+        inflection.decline(noun, "plural") for noun in ("party", "fisherman/fishermen", "coach", "city", "day")
+    ] == [
         "parties",
         "fishermen",
         "coaches",
         "cities",
         "days",
     ]
-    assert [lexicon.article(w) for w in ("union", "honest", "american", "european", "bill")] == [
+    assert [inflection.article(w) for w in ("union", "honest", "american", "european", "bill")] == [
         "a",
         "an",
         "an",

@@ -6,8 +6,8 @@ of the corpus can have a lower mean negative log-likelihood than `entropy()`.
 
 Sentiment ignores negation: "did not collapse" is negative. Number is that of the subject.
 
-The engine is in `grammar`, the words are in `lexicon`. Raise `VERSION` with every change to the sentences or their
-probabilities: corpora of another version come from another source.
+The engine is in `grammar`, the words are in `lexicon`, their forms in `inflection`. Raise `VERSION` with every change to
+the sentences or their probabilities: corpora of another version come from another source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-from seqvae_cli.data.toy import lexicon
+from seqvae_cli.data.toy import inflection, lexicon
 from seqvae_cli.data.toy.grammar import Choice, Grammar
 
 VERSION = 1
@@ -124,13 +124,13 @@ def _phrase(text: str) -> Choice:
 
 @cache
 def _verb(text: str, form: str) -> Choice:
-    return _one_of(_zipf([lexicon.inflect(entry, form) for entry in lexicon.entries(text)]))
+    return _one_of(_zipf([inflection.inflect(entry, form) for entry in lexicon.entries(text)]))
 
 
 @cache
 def _noun_phrase(text: str, number: str, which: bool = False, adjectives: tuple[str, ...] = ()) -> Choice:
     """Determiner, perhaps an adjective (from one of the texts `adjectives`), noun: at most 4 tokens."""
-    nouns = _zipf([lexicon.decline(entry, number) for entry in lexicon.entries(text)])
+    nouns = _zipf([inflection.decline(entry, number) for entry in lexicon.entries(text)])
     described = {a: w for t in adjectives for a, w in _zipf(lexicon.entries(t)).items()}
     noun = _one_of(nouns)
     core = Choice((1, [noun]), (1, [_one_of(described), noun])) if described else noun
@@ -141,7 +141,7 @@ def _noun_phrase(text: str, number: str, which: bool = False, adjectives: tuple[
     alternatives: list[tuple[float, Sequence[str | Choice]]] = [(7, [_one_of(_DETERMINERS[number]), core])]
     for words, after in ((nouns, []), (described, [noun])):
         for article in ("a", "an"):
-            fitting = {word: weight for word, weight in words.items() if lexicon.article(word) == article}
+            fitting = {word: weight for word, weight in words.items() if inflection.article(word) == article}
             if fitting:
                 share = math.fsum(fitting.values()) / math.fsum(words.values())
                 alternatives.append((3 * share / (2 if described else 1), [article, _one_of(fitting), *after]))
@@ -221,7 +221,7 @@ def _body(s: _Setting, which: bool, copular: bool = True) -> Choice:
     theme = _noun_phrase(words.themes, s.number, which, toned(words.theme_adjectives))
     mover = _noun_phrase(words.movers, s.number, which, toned(words.mover_adjectives))
     eagerly = _optional(0.35, _phrase(getattr(lexicon.EAGERNESS, tone)))
-    acted = _phrase(", ".join(lexicon.inflect(v, "participle") for v in lexicon.entries(lexicon.one_word(actions))))
+    acted = _phrase(", ".join(inflection.inflect(v, "participle") for v in lexicon.entries(lexicon.one_word(actions))))
     doer = Choice(
         *((1, [_noun_phrase(words.agents, n, adjectives=toned(words.agent_adjectives))]) for n in FACTORS["number"])
     )
