@@ -6,8 +6,8 @@ of the corpus can have a lower mean negative log-likelihood than `entropy()`.
 
 Sentiment ignores negation: "did not collapse" is negative. Number is that of the subject.
 
-The engine is in `grammar`, the words are in `lexicon`, their forms in `inflection`. Raise `VERSION` with every change to
-the sentences or their probabilities: corpora of another version come from another source.
+The engine is in `grammar`, the words are in `lexicon`, their forms in `inflection`. Raise `VERSION` with every change
+to the sentences or their probabilities: corpora of another version come from another source.
 """
 
 from __future__ import annotations
