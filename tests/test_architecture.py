@@ -96,6 +96,8 @@ def room(module: str) -> str:
 
 
 GRAPH = {module: ours(imports(tree)) - {module} for module, tree in SOURCES.items()}
+MODULES = sorted(set(SOURCES) - {""})
+COMMANDS = [module for module in MODULES if module.startswith("cli.commands.")]
 
 
 def test_a_newcomer_reads_a_dozen_names() -> None:
@@ -111,21 +113,21 @@ def test_package_inits_are_empty() -> None:
     assert not full, "an import in a package's __init__ is paid by every command"
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
-def test_imports_run_downward(module: str) -> None:
-    assert room(module) in ROOMS, f"put {room(module)} into the table of this test"
-    allowed = ROOMS[room(module)] | {room(module), "errors", "version"}
-    for imported in GRAPH[module]:
-        assert any(f"{imported}.".startswith(f"{name}.") for name in allowed), f"{module} imports {imported}"
+def test_imports_run_downward() -> None:
+    for module in MODULES:
+        assert room(module) in ROOMS, f"put {room(module)} into the table of this test"
+        allowed = ROOMS[room(module)] | {room(module), "errors", "version"}
+        for imported in GRAPH[module]:
+            assert any(f"{imported}.".startswith(f"{name}.") for name in allowed), f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", sorted(name for name in SOURCES if name.startswith("cli.commands.")))
-def test_commands_do_not_import_each_other(module: str) -> None:
+def test_commands_do_not_import_each_other() -> None:
     group = "cli.commands.runs."
-    others = {name for name in GRAPH[module] if name.startswith("cli.commands.")}
-    if module.startswith(group):
-        others = {name for name in others if not name.startswith(group)}
-    assert not others, "what commands share lies in cli"
+    for module in COMMANDS:
+        others = {name for name in GRAPH[module] if name.startswith("cli.commands.")}
+        if module.startswith(group):
+            others = {name for name in others if not name.startswith(group)}
+        assert not others, f"{module}: what commands share lies in cli"
 
 
 def test_no_import_cycle_not_even_in_functions() -> None:
@@ -142,29 +144,29 @@ def test_no_import_cycle_not_even_in_functions() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
-def test_only_the_top_layers_know_the_terminal(module: str) -> None:
-    if module.split(".")[0] not in TERMINAL:
-        terminal = {name for name in imports(SOURCES[module]) if name.split(".")[0] in ("rich", "typer", "click")}
-        assert not terminal, f"{module} imports {terminal}"
+def test_only_the_top_layers_know_the_terminal() -> None:
+    for module in MODULES:
+        if module.split(".")[0] not in TERMINAL:
+            terminal = {name for name in imports(SOURCES[module]) if name.split(".")[0] in ("rich", "typer", "click")}
+            assert not terminal, f"{module} imports {terminal}"
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
-def test_what_must_start_fast_imports_nothing_slow(module: str) -> None:
-    slow = {"matplotlib", "sacrebleu"}
-    if room(module) in TERMINAL:
-        slow |= {"torch", "numpy", "pydantic", "rich", "safetensors", "yaml"}
-    loaded = {name for name in top_imports(SOURCES[module]) if name.split(".")[0] in slow}
-    assert not loaded, f"{module} imports {loaded} at its top"
+def test_what_must_start_fast_imports_nothing_slow() -> None:
+    for module in MODULES:
+        slow = {"matplotlib", "sacrebleu"}
+        if room(module) in TERMINAL:
+            slow |= {"torch", "numpy", "pydantic", "rich", "safetensors", "yaml"}
+        loaded = {name for name in top_imports(SOURCES[module]) if name.split(".")[0] in slow}
+        assert not loaded, f"{module} imports {loaded} at its top"
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
-def test_the_library_neither_prints_nor_exits(module: str) -> None:
-    if module.split(".")[0] in TERMINAL:
-        return
-    for node in ast.walk(SOURCES[module]):
-        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        assert called not in ("print", "exit", "quit", "sys.exit", "os._exit"), f"{module}, line {node.lineno}"
+def test_the_library_neither_prints_nor_exits() -> None:
+    for module in MODULES:
+        if module.split(".")[0] in TERMINAL:
+            continue
+        for node in ast.walk(SOURCES[module]):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            assert called not in ("print", "exit", "quit", "sys.exit", "os._exit"), f"{module}, line {node.lineno}"
 
 
 def calls(module: str) -> dict[str, list[ast.Call]]:
@@ -181,23 +183,20 @@ NOT_DURABLE = {"data.sources": 1, "data.download": 1, "cli.boundary": 3}
 verified yet, the null device."""
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {""}))
-def test_only_one_class_writes_durable_files_and_one_function_verifies_them(module: str) -> None:
-    found = calls(module)
-    opened = [call for call in found.get("open", []) if ast.unparse(call.func) in ("open", "os.open")]
-    writing = [call for call in opened if re.search("['\"][rwaxb+]*[wax+]|O_WRONLY|O_CREAT", ast.unparse(call))]
-    by_name = [name for name in ("write_text", "write_bytes", "save_file", "savefig", "copyfile") if name in found]
-    assert by_name in ([], ["savefig"]), f"{module} writes files by {by_name}"
-    hashes = [
-        node for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Compare) and "sha256" in ast.unparse(node)
-    ]
-    if module == "system.files":
-        assert len([call for call in writing if "'xb'" in ast.unparse(call)]) == len(writing) == 1
-        return
-    assert len(writing) <= NOT_DURABLE.get(module, 0), [ast.unparse(call) for call in writing]
-    assert module == "runs.archive" or not hashes, [
-        ast.unparse(node) for node in hashes
-    ]  # it notices what changes meanwhile
+def test_only_one_class_writes_durable_files_and_one_function_verifies_them() -> None:
+    for module in MODULES:
+        found = calls(module)
+        opened = [call for call in found.get("open", []) if ast.unparse(call.func) in ("open", "os.open")]
+        writing = [call for call in opened if re.search("['\"][rwaxb+]*[wax+]|O_WRONLY|O_CREAT", ast.unparse(call))]
+        by_name = [name for name in ("write_text", "write_bytes", "save_file", "savefig", "copyfile") if name in found]
+        assert by_name in ([], ["savefig"]), f"{module} writes files by {by_name}"
+        compared = [ast.unparse(node) for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Compare)]
+        hashes = [text for text in compared if "sha256" in text]
+        if module == "system.files":
+            assert len([call for call in writing if "'xb'" in ast.unparse(call)]) == len(writing) == 1
+            continue
+        assert len(writing) <= NOT_DURABLE.get(module, 0), (module, [ast.unparse(call) for call in writing])
+        assert module == "runs.archive" or not hashes, (module, hashes)  # the archive notices what changes meanwhile
 
 
 def test_top_imports_tell_when_a_module_is_loaded() -> None:
