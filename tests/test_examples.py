@@ -56,7 +56,7 @@ def test_the_notebook_is_valid_and_stored_with_its_outputs() -> None:
     for cell in code:
         text = "".join(cell["source"])
         shows = "print(" in text.replace("def report", "") or "figure" in text
-        assert bool(cell["outputs"]) == (shows and "OWN_TEXT" not in text), text
+        assert bool(cell["outputs"]) == (shows and not re.search("OWN_TEXT|PLAYGROUND", text)), text
     stored = (EXAMPLES / "play_with_model.ipynb").stat().st_size
     assert stored < 300_000
     assert not re.search(r"/(tmp|home|root|work|Users)/", json.dumps([o for o in outputs if "text" in o]))
@@ -123,11 +123,20 @@ def test_the_notebook_runs_and_its_results_hold(
     ends = model.reconstruct([space["first"], space["last"]])
     assert [space["path"][0], space["path"][-1]] == ends
     assert len(space["path"]) == 7
+    traversal = space["traversal"]
+    assert traversal.original.text == ends[0]
+    assert [len(dimension.sentences) for dimension in traversal.dimensions] == [5, 5]
     assert space["direction"].shape == (model.latent_size,)
     assert space["questions_after"] >= space["questions_before"]
     true = [language.infer_factors(sentence.split()) for sentence in space["known"]]
     assert [factors["form"] == "question" for factors in true if factors] == space["asked"].tolist()
     assert np.mean([good.neg_elbo for good in space["right"]]) < np.mean([bad.neg_elbo for bad in space["wrong"]])
+    train = model.corpus().split("train")
+    for found in space["nearest"]:
+        assert [one.sentence for one in found] == [model.tokenizer.decode(train[one.place]) for one in found]
+        assert len(found) == 3
+    assert list(space["drawn"].sentences) == space["known"]
+    assert space["drawn"].points.shape == (200, 2)
     assert space["own"].run.info["corpus"]["name"] == "own"
     assert len(figures) == 2
     for figure in figures:
