@@ -20,19 +20,16 @@ from benchmarks import measure
 
 
 def served(arguments: argparse.Namespace) -> measure.Result:
-    import uvicorn
-
     from seqvae_cli import api
     from seqvae_cli.play import server
+    from seqvae_cli.play.application import application
     from seqvae_cli.play.guard import Guard
     from seqvae_cli.play.playground import Playground
-    from seqvae_cli.play.worker import Worker
 
     measure.use_threads(arguments.threads)
     listener = server.bind(None)
     guard = Guard(listener.getsockname()[1], "benchmark")
-    application = server.application(Playground(api.load(arguments.run)), guard, Worker())
-    running = uvicorn.Server(uvicorn.Config(application, log_level="critical", lifespan="off", ws="none", http="h11"))
+    running = server.uvicorn_server(application(Playground(api.load(arguments.run)), guard))
     threading.Thread(target=running.run, args=([listener],), daemon=True).start()
     connection = http.client.HTTPConnection("127.0.0.1", guard.port, timeout=600)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
+
 from seqvae_cli import api
 from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
@@ -69,6 +71,8 @@ class Playground:
     def __init__(self, model: Model, background: Background | None = None) -> None:
         self.first, self.device = model.run.name, str(model.network.device)
         self.background = background or Background()
+        self.threads = torch.get_num_threads()
+        """CPU threads for the work on many sentences."""
         self._open = {model.run.name: Opened(model, _saved(model.run))}
         self._lock = threading.Lock()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.play import endpoints, pages, server
+from seqvae_cli.play import application, endpoints, pages, server
 from seqvae_cli.play.guard import HEADERS
 from seqvae_cli.play.worker import BusyError, Worker
 from tests.conftest import Seqvae
@@ -91,7 +91,7 @@ def test_its_own_page_is_answered(client: Client) -> None:
         ("POST", "/api/sample", b'{"temperature": NaN}', {}, 400),
         ("POST", "/api/sample", b'{"temperature": 1e999}', {}, 400),
         ("POST", "/api/runs", b"{}", {"Content-Type": "text/plain"}, 415),
-        ("POST", "/api/runs", b" " * (server.MOST_BYTES + 1), {}, 413),
+        ("POST", "/api/runs", b" " * (application.MOST_BYTES + 1), {}, 413),
         ("POST", "/api/model", b'{"run": "nothing"}', {}, 404),
         ("POST", "/api/interpolate", b'{"first": "a", "last": "b", "steps": 1000000}', {}, 400),
     ],

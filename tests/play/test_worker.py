@@ -51,7 +51,7 @@ def test_a_job_that_nobody_waits_for_never_begins_and_an_error_ends_no_worker() 
     worker.submit(hold)
     assert begun.wait(10)
     left = worker.submit(lambda _: done.append("left"))
-    left.cancel()
+    worker.cancel(left)
     failing = worker.submit(lambda _: 1 / 0)
     go.set()
     with pytest.raises(ClientGoneError):
