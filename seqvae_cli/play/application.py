@@ -6,7 +6,6 @@ import asyncio
 import html
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, SeqvaeError, UsageError
@@ -78,6 +77,11 @@ def application(playground: Playground, guard: Guard) -> Application:
     return app
 
 
+async def crowded(scope: Any, receive: Any, send: Any) -> None:
+    """The application of a connection too many."""
+    await _error(503, "too many connections", "close other pages of the playground")(scope, receive, send)
+
+
 async def _answer(
     request: Request, playground: Playground, guard: Guard, workers: dict[bool, Worker], found: dict[str, pages.File]
 ) -> Response:
@@ -121,7 +125,8 @@ async def _called(request: Request, worker: Worker, work: Callable[[Callable[[],
         await asyncio.wait((done, left), return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
             raise ClientGoneError
-        return done.result()
+        response: Response = done.result()
+        return response
     finally:
         worker.cancel(job)
         left.cancel()

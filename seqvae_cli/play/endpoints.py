@@ -92,9 +92,10 @@ def points(request: Request) -> Answer:
     opened = request.open()
     shown = opened.points(request.fields.text("split", ""), request.check)
     labels = {
-        name: {"values": list(values), "indices": indices.tolist(), "scale": _scale(values)}
-        for name, (values, indices) in shown.labels.items()
+        name: {"values": list(label.values), "indices": label.indices.tolist(), "scale": _scale(label.values)}
+        for name, label in shown.labels.items()
     }
+    low, middle, high = shown.profile.values.T
     return {
         "run": opened.model.run.name,
         "step": opened.model.step,
@@ -104,10 +105,10 @@ def points(request: Request) -> Answer:
         "lengths": shown.lengths.tolist(),
         "labels": labels,
         "rates": _rounded(shown.rates),
-        "rated": shown.rated,
-        "low": _rounded(shown.ends[0]),
-        "middle": _rounded(shown.ends[1]),
-        "high": _rounded(shown.ends[2]),
+        "rated": shown.profile.rates is not None,
+        "low": _rounded(low),
+        "middle": _rounded(middle),
+        "high": _rounded(high),
     }
 
 

@@ -14,9 +14,10 @@ from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.diagnosis import Diagnosis
-from seqvae_cli.play import layout
-from seqvae_cli.play.layout import Background, Layout, Linear
+from seqvae_cli.play.layout import Background, Layout
 from seqvae_cli.play.points import Points, check_split, points
+from seqvae_cli.plotting import linear
+from seqvae_cli.plotting.linear import Linear
 from seqvae_cli.plotting.projection import usual_split
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
@@ -102,14 +103,11 @@ class Playground:
         key = (shown.split, kind, label if kind == "discriminants" else "")
         if key not in opened.maps:
             if kind == "pca":
-                opened.maps[key] = layout.principal(shown.codes)
+                opened.maps[key] = linear.principal(shown.codes)
             else:
                 if label not in shown.labels:
                     raise UsageError(f"no label {label!r:.60}", f"one of {', '.join(shown.labels)}")
-                values, indices = shown.labels[label]
-                if len(values) < 2:
-                    raise UsageError(f"{label} has one value here", "discriminants part two or more")
-                opened.maps[key] = layout.discriminants(shown.codes, indices)
+                opened.maps[key] = linear.discriminants(shown.codes, shown.labels[label])
         return opened.maps[key]
 
     def run(self, name: str) -> Run:

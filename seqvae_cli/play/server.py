@@ -15,8 +15,8 @@ PORT = 8421
 """The first port that is tried."""
 PORTS_TRIED = 100
 """Ports after the first that may be free instead."""
-CONNECTIONS = 256
-"""Connections at once, at most."""
+BACKLOG = 64
+"""Connections that wait to be accepted, at most."""
 
 
 def bind(port: int | None) -> socket.socket:
@@ -41,7 +41,7 @@ def _bound(port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections may still be closing
         made.bind((HOST, port))
-        made.listen(CONNECTIONS)
+        made.listen(BACKLOG)
     except OSError:
         made.close()
         raise
@@ -92,7 +92,6 @@ def uvicorn_server(application: Application, ready: Callable[[], object] = lambd
         ws="none",
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=0,  # Ctrl-C ends it at once, and whatever is being answered with it
         http=Connection,
         loop="asyncio",

@@ -69,7 +69,7 @@ class Worker:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Called when the client has left: a job that waits leaves the queue, one that runs ends at its next `check`."""
+        """For a client that has left: a job that waits leaves the queue, one that runs ends at its next `check`."""
         job.left.set()
         with self._changed:
             if job not in self._waiting:
