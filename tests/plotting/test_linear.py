@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +18,66 @@ def drawn(count: int, size: int) -> NDArray[np.float32]:
 
 def named(indices: NDArray[np.int64]) -> Label:
     return Label(tuple("abcdefgh"), indices)
+
+
+def principal(values: NDArray[np.float64], components: tuple[int, int] = (1, 2)) -> tuple[Any, Any]:
+    found = linear.principal(values, components)
+    return found.place(values), found.variance
+
+
+def test_principal_components_of_known_points() -> None:
+    first, second = np.array([0.6, 0.8, 0.0]), np.array([-0.64, 0.48, 0.6])
+    places = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    points, variance = principal(places @ np.stack([first, second]) + [7, -3, 5])
+    assert variance == pytest.approx((0.8, 0.2))
+    # The largest weight of `second` is negative, so its axis is turned round.
+    np.testing.assert_allclose(points, places * [1, -1], atol=1e-12)
+
+
+def test_coordinates_are_invariant_to_translation_and_keep_the_variance() -> None:
+    cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 1]
+    points, variance = principal(cloud)
+    moved, _ = principal(cloud + 5)
+    mirrored, _ = principal(-cloud)
+    doubled, same = principal(2 * cloud)
+    np.testing.assert_allclose(moved, points, atol=1e-12)
+    np.testing.assert_allclose(mirrored, -points, atol=1e-12)
+    np.testing.assert_allclose(doubled, 2 * points, atol=1e-12)
+    assert same == pytest.approx(variance)
+    np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(points.var(0) / cloud.var(0).sum(), variance)
+    assert abs(np.mean(points[:, 0] * points[:, 1])) < 1e-12
+    assert 1 > variance[0] > variance[1] > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (3, 2)])
+def test_without_a_second_component_or_any_variance_coordinates_are_zero(shape: tuple[int, int]) -> None:
+    points, variance = principal(np.ones(shape))
+    assert (points == 0).all()
+    assert points.shape == (shape[0], 2)
+    assert variance == pytest.approx((0, 0), abs=0)
+
+
+def test_one_dimension_is_its_own_first_component() -> None:
+    line, share = principal(np.arange(5.0)[:, None])
+    np.testing.assert_allclose(line, [[-2, 0], [-1, 0], [0, 0], [1, 0], [2, 0]])
+    assert share == pytest.approx((1, 0))
+
+
+def test_any_two_components_are_those_of_the_whole_decomposition() -> None:
+    cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 0.5]
+    first, second = (principal(cloud, pair) for pair in ((1, 2), (4, 3)))
+    np.testing.assert_allclose(
+        np.square(np.hstack([first[0], second[0]])).sum(), np.square(cloud - cloud.mean(0)).sum()
+    )
+    assert sum(first[1]) + sum(second[1]) == pytest.approx(1)
+    assert first[1][0] > first[1][1] > second[1][1] > second[1][0]
+    swapped, shares = principal(cloud, (2, 1))
+    np.testing.assert_allclose(swapped, first[0][:, ::-1], atol=1e-12)
+    assert shares == first[1][::-1]
+    absent, shares = principal(cloud, (5, 1))
+    assert (absent[:, 0] == 0).all()
+    assert shares == (0, first[1][0])
 
 
 def test_principal_components_are_the_directions_of_most_variance() -> None:
