@@ -36,7 +36,7 @@ class Opened:
 
     model: Model
     saved: tuple[str, ...]
-    """The checkpoints of the run when it was read."""
+    """What `_saved` gave when it was read."""
     shown: dict[str, Points] = field(default_factory=dict)
     maps: dict[tuple[str, str, str], Linear] = field(default_factory=dict)
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
@@ -116,8 +116,8 @@ class Playground:
 
 
 def _saved(run: Run) -> tuple[str, ...]:
-    """The checkpoints whose weights `load` would read."""
+    """What tells the weights that `load` would read from others: of another training under the same name, too."""
     for folder in ("best", "last"):
         if found := checkpoint.generations(run.path / folder):
-            return (folder, *(path.name for path in found))
+            return (str(run.info["created"]), folder, *(path.name for path in found))
     return ()
