@@ -90,7 +90,10 @@ def umap(means: Array, _: Label | None = None) -> Array:
 def lda(means: Array, label: Label | None) -> Array:
     """The two directions that part the values of `label` best (`linear.discriminants`)."""
     assert label is not None
-    return linear.discriminants(means, label).place(means)
+    try:
+        return linear.discriminants(means, label).place(means)
+    except UsageError as error:
+        raise UsageError(error.message, "--color takes another label; --method pca takes any") from error
 
 
 METHODS = {
