@@ -126,6 +126,18 @@ class Bench:
             seconds = median(start, key)
             self.add(name, f"{seconds:.2f} s", "", seconds, "s", target)
 
+    def playing(self) -> None:
+        (found,) = self.pairs(self.measurement("play", "ours"))
+        cpu = {kind: f"{median(found, f'{kind}_cpu_ms'):.1f} ms of CPU" for kind in ("path", "slider")}
+        for key, subject, compared, target in (
+            ("page_ms", "playground, its page", "", "500 ms"),
+            ("map_ms", "playground, first map", "", ""),
+            ("path_p95_ms", "playground, path of 11 steps, p95", cpu["path"], "150 ms"),
+            ("slider_p95_ms", "playground, slider, p95", cpu["slider"], "40 ms"),
+        ):
+            value = median(found, key)
+            self.add(subject, f"{value:.1f} ms", compared, value, "ms", target)
+
     def table(self) -> None:
         from rich.console import Console
         from rich.table import Table
@@ -162,6 +174,7 @@ def main() -> None:
         bench.encoding()
         bench.evaluation(speed)
         bench.startup()
+        bench.playing()
         bench.preparing()
         if arguments.full:
             measure.command([*measure.PROGRAM, "prepare", "toy"])  # the same vocabulary as the large text's

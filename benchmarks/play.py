@@ -1,8 +1,10 @@
-"""The playground: milliseconds of a path of 11 steps, and of a slider's decode, from the browser's side of the socket.
+"""The playground: milliseconds of its page, its first map, a path and a slider, from the browser's side of the socket.
 
 python -m benchmarks.play --run latest --requests 200
 
-Prints p50 and p95 of each as JSON. The sentences are those of the validation split, each pair once.
+Prints JSON: p50 and p95 of a path of 11 steps and of a slider's decode, and their CPU time, client and server together.
+The page is all its files, in turn; the first map has every sentence of the split encoded. The sentences are those of
+the validation split, each pair once.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,46 +23,49 @@ import numpy as np
 from benchmarks import measure
 
 
-def served(arguments: argparse.Namespace) -> measure.Result:
-    import uvicorn
-
+def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli import api
-    from seqvae_cli.play import server
+    from seqvae_cli.play import pages, server
+    from seqvae_cli.play.application import application
     from seqvae_cli.play.guard import Guard
     from seqvae_cli.play.playground import Playground
-    from seqvae_cli.play.worker import Worker
 
     measure.use_threads(arguments.threads)
     listener = server.bind(None)
     guard = Guard(listener.getsockname()[1], "benchmark")
-    application = server.application(Playground(api.load(arguments.run)), guard, Worker())
-    running = uvicorn.Server(uvicorn.Config(application, log_level="critical", lifespan="off", ws="none", http="h11"))
+    running = server.uvicorn_server(application(Playground(api.load(arguments.run)), guard))
     threading.Thread(target=running.run, args=([listener],), daemon=True).start()
     connection = http.client.HTTPConnection("127.0.0.1", guard.port, timeout=600)
+    headers = {"Content-Type": "application/json", "Cookie": f"{guard.cookie}={guard.token}"}
+
+    def get(path: str) -> bytes:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().read()
 
     def ask(name: str, **values: Any) -> Any:
-        headers = {"Content-Type": "application/json", "Cookie": f"{guard.cookie}={guard.token}"}
         connection.request("POST", f"/api/{name}", json.dumps(values), headers)
         return json.loads(connection.getresponse().read())
 
+    get("/")  # the server has begun
+    paint = measure.seconds(lambda: [get(path) for path in pages.files()])
+    first = measure.seconds(lambda: [ask(name, split="valid") for name in ("points", "map")])
     texts = ask("points", split="valid")["texts"]
     pairs = [(texts[i % len(texts)], texts[(i * 7 + 3) % len(texts)]) for i in range(arguments.requests)]
     codes = np.array([ask("encode", sentences=[first])["codes"][0] for first, _ in pairs])
     codes[:, 0] += np.linspace(-2, 2, len(codes))
-    paths = [_milliseconds(lambda: ask("interpolate", first=a, last=b, map="pca")) for a, b in pairs]  # noqa: B023
-    slides = [_milliseconds(lambda: ask("decode", codes=[code.tolist()], map="pca")) for code in codes]  # noqa: B023
+    paths = [partial(ask, "interpolate", first=a, last=b, map="pca") for a, b in pairs]
+    slides = [partial(ask, "decode", codes=[code.tolist()], map="pca") for code in codes]
+    found = {"page_ms": 1000 * paint, "map_ms": 1000 * first} | _times("path", paths) | _times("slider", slides)
     running.should_exit = True
-    return {
-        name: float(np.quantile(values, share))
-        for kind, values in (("path", paths), ("slider", slides))
-        for name, share in ((f"{kind}_p50_ms", 0.5), (f"{kind}_p95_ms", 0.95))
-    }
+    return found
 
 
-def _milliseconds(action: Any) -> float:
-    begun = time.perf_counter()
-    action()
-    return 1000 * (time.perf_counter() - begun)
+def _times(kind: str, requests: Sequence[Callable[[], object]]) -> measure.Result:
+    begun = time.process_time()
+    seconds = [measure.seconds(request) for request in requests]
+    cpu = (time.process_time() - begun) / len(seconds)
+    low, high = np.quantile(seconds, (0.5, 0.95)).tolist()
+    return {f"{kind}_p50_ms": 1000 * low, f"{kind}_p95_ms": 1000 * high, f"{kind}_cpu_ms": 1000 * cpu}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -66,4 +73,4 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    measure.main(__doc__, {"served": served}, options)
+    measure.main(__doc__, {"ours": ours}, options)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.metrics import SplitLike
 from seqvae_cli.evaluation.subset import Subset, spread
 from seqvae_cli.latent.traversal import Profile, levels
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.nn.distributions import kl
+from seqvae_cli.nn.distributions import Posterior, kl
 from seqvae_cli.system.progress import Stages, silent
 from seqvae_cli.system.runtime import sentence_stream
 
@@ -28,15 +29,25 @@ FEW = 300
 def profile(network: SentenceVAE, corpus: Corpus, steps: int, *, seed: int = 0, stage: Stages = silent) -> Profile:
     """The rates and `steps` quantiles, from 0.01 to 0.99, of all dimensions.
 
-    Of at most `SENTENCES` sentences of valid, spread evenly, or of train where valid has fewer than `FEW`. Quantiles
-    are those of one z a sentence from its own posterior: means and noise, which is what the decoder was trained on.
-    Raises `UsageError` for an empty split.
+    Of at most `SENTENCES` sentences of valid, spread evenly, or of train where valid has fewer than `FEW`. Raises
+    `UsageError` for an empty split.
     """
     split = "valid" if corpus.sentences("valid") >= FEW else "train"
     whole = corpus.nonempty_split(split)
     data = Subset(whole, spread(len(whole), SENTENCES))
     watch = stage(f"posteriors of {split}", int(data.lengths.sum()) + len(data))
-    posterior = metrics.posteriors(network, data, watch=watch)
+    return of_posterior(network, metrics.posteriors(network, data, watch=watch), data, steps, split=split, seed=seed)
+
+
+@torch.inference_mode()
+def of_posterior(
+    network: SentenceVAE, posterior: Posterior, data: SplitLike, steps: int, *, split: str, seed: int = 0
+) -> Profile:
+    """The profile over N sentences with their posterior: [N, L].
+
+    Quantiles are those of one z a sentence from its own posterior: means and noise, which is what the decoder was
+    trained on.
+    """
     latent = network.settings.latent_size
     noise = [sentence_stream(seed, data[i]).standard_normal(latent, dtype=np.float32) for i in range(len(data))]
     z = posterior.rsample(torch.from_numpy(np.stack(noise)))

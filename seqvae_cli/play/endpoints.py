@@ -31,6 +31,8 @@ MOST_SAMPLES = 200
 """Samples of one request."""
 MOST_TOKENS = 200
 """Tokens after which a decoded sentence is cut."""
+MOST_SCORED = 500_000
+"""Tokens of the sentences of a score, each counted once for every sample."""
 AT_ONCE = 32
 """Codes decoded between two looks at whether the client is still there."""
 SEEDS = 2**53 - 1
@@ -59,6 +61,8 @@ class Endpoint:
     """Names of the values that it takes."""
     light: bool = False
     """Whether it reads files alone, and need not wait for the model."""
+    bulk: bool = False
+    """Whether it takes all CPU threads; the few sentences of others would wait for the threads, not for the work."""
 
 
 PLACE = ("run", "split", "map", "label")
@@ -88,9 +92,10 @@ def points(request: Request) -> Answer:
     opened = request.open()
     shown = opened.points(request.fields.text("split", ""), request.check)
     labels = {
-        name: {"values": list(values), "indices": indices.tolist(), "scale": _scale(values)}
-        for name, (values, indices) in shown.labels.items()
+        name: {"values": list(label.values), "indices": label.indices.tolist(), "scale": _scale(label.values)}
+        for name, label in shown.labels.items()
     }
+    low, middle, high = shown.profile.values.T
     return {
         "run": opened.model.run.name,
         "step": opened.model.step,
@@ -100,10 +105,10 @@ def points(request: Request) -> Answer:
         "lengths": shown.lengths.tolist(),
         "labels": labels,
         "rates": _rounded(shown.rates),
-        "rated": shown.rated,
-        "low": _rounded(shown.ends[0]),
-        "middle": _rounded(shown.ends[1]),
-        "high": _rounded(shown.ends[2]),
+        "rated": shown.profile.rates is not None,
+        "low": _rounded(low),
+        "middle": _rounded(middle),
+        "high": _rounded(high),
     }
 
 
@@ -184,11 +189,15 @@ def score(request: Request) -> Answer:
     opened, fields = request.open(), request.fields
     sentences = _with_words(opened.model, fields.texts("sentences", 20))
     samples, seed = fields.whole("samples", 100, 1, 2000), fields.whole("seed", 0, 0, SEEDS)
+    tokens = sum(len(opened.model.tokenizer.encode(sentence)) + 1 for sentence in sentences)
+    if tokens * samples > MOST_SCORED:
+        hint = f"at most {MOST_SCORED // tokens:,}, or fewer sentences"
+        raise UsageError(f"samples is {samples:,} for {tokens:,} tokens", hint)
     found = []
     for sentence in sentences:
         request.check()
         (bounds,) = opened.model.score([sentence], samples=samples, seed=seed)
-        tokens, nats = heat.of(opened.model, sentence, seed=seed)
+        words, nats = heat.of(opened.model, sentence, seed=seed)
         found.append(
             {
                 "text": sentence,
@@ -197,7 +206,7 @@ def score(request: Request) -> Answer:
                 "neg_elbo": bounds.neg_elbo,
                 "distortion": bounds.distortion,
                 "rate": bounds.rate,
-                "tokens": tokens,
+                "tokens": words,
                 "nats": _rounded(nats),
                 "unknown": opened.model.unknown(sentence),
             }
@@ -251,16 +260,16 @@ def runs(request: Request) -> Answer:
 
 ENDPOINTS = {
     "model": Endpoint(model, ("run",)),
-    "points": Endpoint(points, ("run", "split")),
+    "points": Endpoint(points, ("run", "split"), bulk=True),
     "map": Endpoint(place, PLACE),
     "encode": Endpoint(encode, (*PLACE, "sentences")),
     "decode": Endpoint(decode, (*PLACE, *STRATEGY, "codes")),
     "interpolate": Endpoint(interpolate, (*PLACE, "first", "last", "steps", "even", "path")),
     "sample": Endpoint(sample, (*PLACE, *STRATEGY, "count", "start")),
-    "score": Endpoint(score, ("run", "sentences", "samples", "seed")),
+    "score": Endpoint(score, ("run", "sentences", "samples", "seed"), bulk=True),
     "neighbours": Endpoint(neighbours, ("run", "split", "sentence", "codes", "count")),
     "arithmetic": Endpoint(arithmetic, (*PLACE, "a", "b", "c", "scale")),
-    "diagnose": Endpoint(diagnose, ("run", "split")),
+    "diagnose": Endpoint(diagnose, ("run", "split"), bulk=True),
     "run": Endpoint(run, ("run",), light=True),
     "runs": Endpoint(runs, (), light=True),
 }

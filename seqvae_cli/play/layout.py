@@ -1,4 +1,4 @@
-"""Maps: places of codes in the plane, by principal components, linear discriminants, or neighbourhoods (t-SNE).
+"""Neighbourhood maps: places of codes in the plane by t-SNE, computed in the background and kept with the run.
 
 Shapes: N codes shown, M other codes, L latent dimensions.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.errors import MachineError, SeqvaeError
+from seqvae_cli.plotting.linear import Linear
 from seqvae_cli.plotting.maps import methods
 from seqvae_cli.system import files
 
@@ -28,22 +29,6 @@ FEWEST = 8
 
 Codes = NDArray[np.float32]
 Plane = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A projection onto two directions."""
-
-    center: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    """[L, 2]."""
-    variance: tuple[float, float] | None = None
-    """Fraction of the variance along each axis; None for discriminants."""
-
-    def place(self, codes: Codes) -> Plane:
-        """[M, L] -> [M, 2]."""
-        placed: Plane = (codes.astype(np.float64) - self.center) @ self.axes
-        return placed
 
 
 @dataclass(frozen=True)
@@ -67,45 +52,6 @@ class Neighbourhood:
 
 
 Layout = Linear | Neighbourhood
-
-
-def principal(codes: Codes) -> Linear:
-    """The first two principal components (Hotelling 1933); the sign makes each axis' largest weight positive."""
-    values = codes.astype(np.float64)
-    center = values.mean(0)
-    _, lengths, axes = np.linalg.svd(values - center, full_matrices=False)
-    size, total = values.shape[1], float(np.square(lengths).sum()) or 1.0
-    kept = np.zeros((size, 2))
-    for place, axis in enumerate(axes[:2]):
-        kept[:, place] = axis * np.sign(axis[np.abs(axis).argmax()])
-    shares = [*(np.square(lengths) / total), 0.0, 0.0]
-    return Linear(center, kept, (float(shares[0]), float(shares[1])))
-
-
-def discriminants(codes: Codes, label: NDArray[np.int64]) -> Linear:
-    """The two directions that part the values of a label best (Fisher 1936; Rao 1948).
-
-    Where the label has two values it has one such direction; the second is then the principal component of the rest.
-    """
-    values = codes.astype(np.float64)
-    center, size = values.mean(0), values.shape[1]
-    groups = [values[label == value] for value in np.unique(label)]
-    within = sum(((group - group.mean(0)).T @ (group - group.mean(0)) for group in groups), np.zeros((size, size)))
-    within = within / len(values) + 1e-6 * np.eye(size) * max(1e-12, float(values.var(0).mean()))
-    offsets = np.stack([np.sqrt(len(group) / len(values)) * (group.mean(0) - center) for group in groups])
-    lengths, turned = np.linalg.eigh(within)
-    whiten = turned / np.sqrt(lengths)  # codes @ whiten have the identity as covariance within a group
-    _, strengths, directions = np.linalg.svd(offsets @ whiten, full_matrices=False)
-    axes = [whiten @ direction for direction, strength in zip(directions, strengths, strict=True) if strength > 1e-6]
-    axes = axes[:2]
-    while len(axes) < 2:
-        rest = values - center
-        for axis in axes:
-            unit = axis / np.linalg.norm(axis)
-            rest = rest - np.outer(rest @ unit, unit)
-        axes.append(np.linalg.svd(rest, full_matrices=False)[2][0])
-    found = np.stack([axis * np.sign(axis[np.abs(axis).argmax()]) for axis in axes], axis=1)
-    return Linear(center, found)
 
 
 def neighbourhood(codes: Codes) -> Plane:

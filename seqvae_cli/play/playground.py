@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
+
 from seqvae_cli import api
 from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.diagnosis import Diagnosis
-from seqvae_cli.play import layout
-from seqvae_cli.play.layout import Background, Layout, Linear
+from seqvae_cli.play.layout import Background, Layout
 from seqvae_cli.play.points import Points, check_split, points
+from seqvae_cli.plotting import linear
+from seqvae_cli.plotting.linear import Linear
 from seqvae_cli.plotting.projection import usual_split
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
@@ -33,7 +36,7 @@ class Opened:
 
     model: Model
     saved: tuple[str, ...]
-    """The checkpoints of the run when it was read."""
+    """What `_saved` gave when it was read."""
     shown: dict[str, Points] = field(default_factory=dict)
     maps: dict[tuple[str, str, str], Linear] = field(default_factory=dict)
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
@@ -69,6 +72,8 @@ class Playground:
     def __init__(self, model: Model, background: Background | None = None) -> None:
         self.first, self.device = model.run.name, str(model.network.device)
         self.background = background or Background()
+        self.threads = torch.get_num_threads()
+        """CPU threads for the work on many sentences."""
         self._open = {model.run.name: Opened(model, _saved(model.run))}
         self._lock = threading.Lock()
 
@@ -98,14 +103,11 @@ class Playground:
         key = (shown.split, kind, label if kind == "discriminants" else "")
         if key not in opened.maps:
             if kind == "pca":
-                opened.maps[key] = layout.principal(shown.codes)
+                opened.maps[key] = linear.principal(shown.codes)
             else:
                 if label not in shown.labels:
                     raise UsageError(f"no label {label!r:.60}", f"one of {', '.join(shown.labels)}")
-                values, indices = shown.labels[label]
-                if len(values) < 2:
-                    raise UsageError(f"{label} has one value here", "discriminants part two or more")
-                opened.maps[key] = layout.discriminants(shown.codes, indices)
+                opened.maps[key] = linear.discriminants(shown.codes, shown.labels[label])
         return opened.maps[key]
 
     def run(self, name: str) -> Run:
@@ -114,8 +116,8 @@ class Playground:
 
 
 def _saved(run: Run) -> tuple[str, ...]:
-    """The checkpoints whose weights `load` would read."""
+    """What tells the weights that `load` would read from others: of another training under the same name, too."""
     for folder in ("best", "last"):
         if found := checkpoint.generations(run.path / folder):
-            return (folder, *(path.name for path in found))
+            return (str(run.info["created"]), folder, *(path.name for path in found))
     return ()

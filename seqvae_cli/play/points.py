@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +16,17 @@ from numpy.typing import NDArray
 
 from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import Label, numbers
 from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.nn.distributions import kl
+from seqvae_cli.evaluation import dimensions, metrics
+from seqvae_cli.latent import code_sets, neighbours
+from seqvae_cli.latent.traversal import Profile
 from seqvae_cli.plotting.gathering import POINTS, spread_indices
 
 ALL = "all"
 """All splits together, to be coloured by split."""
-LOW, HIGH = 0.01, 0.99
-"""Quantiles of the aggregate posterior at the ends of a slider."""
 MOST_VALUES = 50
-"""Values of a label that can colour the map, at most."""
+"""Values of a label that can colour the map, at most, unless they are numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +56,31 @@ class Points:
     texts: list[str]
     lengths: NDArray[np.int64]
     """Tokens of each sentence, `<eos>` not counted: [N]."""
-    labels: dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]
-    """Name -> the values of a label, and the index of each sentence's value [N]; `split` is one."""
+    labels: dict[str, Label]
+    """By name; `split` is one."""
     codes: NDArray[np.float32]
     """Posterior means: [N, L]."""
-    rates: NDArray[np.float64]
-    """Rate of each dimension in nats a sentence: [L]; without a sum over dimensions, the variance of the means."""
-    rated: bool
-    """Whether `rates` are rates."""
+    profile: Profile
+    """What each dimension carries, with its 0.01, 0.5 and 0.99 quantile: the ends and the middle of its slider."""
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Rate of each dimension in nats a sentence: [L]; without a sum over dimensions, the variance of the means."""
+        rates = self.profile.rates
+        return self.codes.astype(np.float64).var(0) if rates is None else np.array(rates)
 
     @cached_property
-    def ends(self) -> NDArray[np.float64]:
-        """The `LOW`, 0.5 and `HIGH` quantile of each dimension of the posterior means: [3, L]."""
-        found: NDArray[np.float64] = np.quantile(self.codes.astype(np.float64), (LOW, 0.5, HIGH), axis=0)
-        return found
+    def rows(self) -> NDArray[Any]:
+        """The codes as `neighbours.search` takes them: [N]."""
+        rows = np.zeros(len(self.codes), code_sets.row_type(self.codes.shape[1]))
+        rows["mean"] = self.codes
+        return rows
 
     def nearest(self, code: NDArray[np.float32], count: int) -> list[tuple[int, float]]:
         """Index and Euclidean distance of the `count` sentences whose codes are nearest to a code [L]."""
-        distances = np.linalg.norm(self.codes - code, axis=1)
-        return [(int(i), float(distances[i])) for i in np.argsort(distances, kind="stable")[:count]]
+        query = code[None]
+        distances, rows = neighbours.search(query, query, self.rows, count, neighbours.METRICS["euclidean"])
+        return list(zip(rows[0].tolist(), distances[0].tolist(), strict=True))
 
 
 def points(model: Model, corpus: Corpus, split: str, check: Callable[[], object]) -> Points:
@@ -97,24 +104,18 @@ def points(model: Model, corpus: Corpus, split: str, check: Callable[[], object]
     posterior = metrics.posteriors(model.network, sentences, watch=watch)
     if not torch.isfinite(posterior.mean).all():
         raise DataError("the posterior means are not finite", "name another run")
-    rates = kl(posterior.apply(torch.Tensor.double), model.network.prior(), posterior.mean.double()).mean(0).numpy()
-    rated = len(rates) == model.latent_size
-    codes = posterior.mean.float().numpy()
     return Points(
         split=split,
         total=int(starts[-1]),
         texts=[model.tokenizer.decode(ids) for ids in sentences.ids],
         lengths=sentences.lengths,
-        labels={"split": (tuple(names), of), **_labels(corpus, names, of, inner)},
-        codes=codes,
-        rates=rates if rated else codes.astype(np.float64).var(0),
-        rated=rated,
+        labels={"split": Label(tuple(names), of), **_labels(corpus, names, of, inner)},
+        codes=posterior.mean.float().numpy(),
+        profile=dimensions.of_posterior(model.network, posterior, sentences, 3, split=split),
     )
 
 
-def _labels(
-    corpus: Corpus, names: list[str], of: NDArray[np.int64], inner: NDArray[np.int64]
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
+def _labels(corpus: Corpus, names: list[str], of: NDArray[np.int64], inner: NDArray[np.int64]) -> dict[str, Label]:
     """The labels of the corpus that have a colour for each value, with the values that are there."""
     found = {}
     by_split = [corpus.labels(name) for name in names]
@@ -123,8 +124,9 @@ def _labels(
         for place, labels in enumerate(by_split):
             indices[of == place] = labels[label].indices[inner[of == place]]
         used, indices = np.unique(indices, return_inverse=True)
-        if len(used) <= MOST_VALUES and label != "split":
-            found[label] = tuple(by_split[0][label].values[index] for index in used), indices
+        values = tuple(by_split[0][label].values[index] for index in used)
+        if label != "split" and (len(values) <= MOST_VALUES or numbers(values) is not None):
+            found[label] = Label(values, indices)
     return found
 
 

@@ -21,7 +21,7 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.plotting import gathering, pictures
+from seqvae_cli.plotting import gathering, linear, pictures
 from seqvae_cli.plotting.gathering import POINTS, Gathered
 from seqvae_cli.system.progress import Advance
 
@@ -152,8 +152,8 @@ def project_sentences(
 
 
 def _means(found: Gathered, color: str, components: tuple[int, int]) -> Means:
-    points, variance = principal(found.means, components)
-    return coloured_means(found, points, variance, color, components)
+    axes = linear.principal(found.means, components)
+    return coloured_means(found, axes.place(found.means), axes.variance, color, components)
 
 
 def coloured_means(
@@ -194,23 +194,3 @@ def coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ..
         places[absent] = len(entries)
         entries.append((NO_VALUE, NO_COLOR))
     return places[label.indices], tuple(value for value, _ in entries), tuple(color for _, color in entries)
-
-
-def principal(
-    means: NDArray[np.float64], components: tuple[int, int] = FIRST
-) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Rows [N, L] projected onto two of their principal components, [N, 2]; the fraction of variance along each.
-
-    By singular value decomposition (Hotelling 1933). The sign of a component makes its largest weight positive.
-    Coordinates and fractions of an absent component, or without any variance, are 0.
-    """
-    centered = means - means.mean(0)
-    _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
-    total = np.square(lengths).sum()
-    points, shares = np.zeros((len(means), 2)), [0.0, 0.0]
-    for place, number in enumerate(components):
-        if number <= len(axes) and total:
-            axis = axes[number - 1]
-            points[:, place] = centered @ (axis * np.sign(axis[np.abs(axis).argmax()]))
-            shares[place] = float(np.square(lengths[number - 1]) / total)
-    return points, (shares[0], shares[1])

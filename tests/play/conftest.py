@@ -15,10 +15,10 @@ import pytest
 
 from seqvae_cli import api
 from seqvae_cli.play import endpoints, server
+from seqvae_cli.play.application import application
 from seqvae_cli.play.guard import Guard
 from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
-from seqvae_cli.play.worker import Worker
 
 TOKEN = "the-token-of-the-tests"
 
@@ -103,14 +103,9 @@ class Served:
 
 
 def serve(playground: Playground) -> Served:
-    import uvicorn
-
     listener = server.bind(None)
     guard = Guard(listener.getsockname()[1], TOKEN)
-    config = uvicorn.Config(
-        server.application(playground, guard, Worker()), log_level="critical", lifespan="off", ws="none", http="h11"
-    )
-    running = uvicorn.Server(config)
+    running = server.uvicorn_server(application(playground, guard))
     thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
     thread.start()
 

@@ -26,7 +26,15 @@ def test_the_shown_sentences_are_those_of_the_split_with_their_codes(ask: Ask, p
     assert found["texts"] == [corpus.tokenizer.decode(ids) for ids in split]
     assert found["lengths"] == split.lengths.tolist()
     assert found["total"] == len(split)
-    assert np.allclose(found["middle"], np.median(load("tiny-run").encode(found["texts"]), axis=0), atol=1e-5)
+
+
+def test_a_slider_goes_where_a_traversal_goes(ask: Ask) -> None:
+    """valid of tiny is too small for `traverse`, which then takes train."""
+    found, expected = ask("points", split="train"), load("tiny-run").traverse(FIRST, steps=3).profile
+    assert found["rated"]
+    assert np.allclose(found["rates"], expected.rates or (), atol=1e-5)
+    ends = np.array([found["low"], found["middle"], found["high"]])
+    assert np.allclose(ends, expected.values.T, atol=1e-5)
 
 
 def test_all_splits_together_are_told_apart(ask: Ask) -> None:
@@ -136,7 +144,8 @@ def test_the_verdict_is_that_of_the_model(ask: Ask) -> None:
         ("points", {"split": "dev"}, "dev"),
         ("map", {"map": "umap"}, "map"),
         ("map", {"map": "discriminants", "label": "topic"}, "topic"),
-        ("map", {"map": "discriminants", "label": "split", "split": "train"}, "one value"),
+        ("map", {"map": "discriminants", "label": "split", "split": "train"}, "here are 1"),
+        ("score", {"sentences": ["the cat " * 90] * 20, "samples": 2000}, "samples"),
         ("score", {"sentences": [FIRST], "samples": 10**7}, "samples"),
         ("arithmetic", {"a": FIRST, "b": FIRST, "c": FIRST, "scale": 1e9}, "scale"),
         ("sample", {"counts": 3}, "counts"),

@@ -1,4 +1,4 @@
-"""Maps of codes: principal components, discriminants, neighbourhoods."""
+"""Neighbourhood maps: places of codes, and their computation in the background."""
 
 from __future__ import annotations
 
@@ -17,46 +17,6 @@ from seqvae_cli.play.layout import Background, Codes, Neighbourhood, Plane
 
 def drawn(count: int, size: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, size)).astype(np.float32)
-
-
-def test_principal_components_are_the_directions_of_most_variance() -> None:
-    codes = drawn(400, 5) * np.array([1, 9, 1, 3, 1], np.float32)
-    found = layout.principal(codes)
-    assert np.abs(found.axes[1, 0]) == pytest.approx(1, abs=0.01)
-    assert np.abs(found.axes[3, 1]) == pytest.approx(1, abs=0.05)
-    assert found.variance is not None
-    assert found.variance[0] == pytest.approx(81 / 93, abs=0.05)
-    assert np.allclose(found.place(codes).mean(0), 0, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_code_of_one_or_two_dimensions_has_a_map(size: int) -> None:
-    codes = drawn(20, size)
-    assert layout.principal(codes).place(codes).shape == (20, 2)
-
-
-def test_discriminants_find_what_parts_a_label_where_the_variance_does_not_show_it() -> None:
-    codes = drawn(900, 6) * np.array([20, 20, 1, 1, 1, 1], np.float32)
-    label = np.arange(900) % 3
-    codes[:, 3] += 6 * (label == 1)
-    codes[:, 5] += 6 * (label == 2)
-    found = layout.discriminants(codes, label)
-    placed = found.place(codes)
-    spread = np.sqrt(np.mean([placed[label == value].var(0) for value in range(3)], axis=0))
-    middles = np.stack([placed[label == value].mean(0) for value in range(3)])
-    apart = min(np.linalg.norm((middles[i] - middles[j]) / spread) for i, j in ((0, 1), (0, 2), (1, 2)))
-    assert apart > 4
-    assert np.abs(found.axes[:2]).max() < 0.1 * np.abs(found.axes[3:]).max()
-
-
-def test_two_values_are_parted_along_the_first_axis_and_the_second_is_the_rest() -> None:
-    codes = drawn(600, 4) * np.array([1, 5, 1, 1], np.float32)
-    label = np.arange(600) % 2
-    codes[:, 2] += 8 * label
-    found = layout.discriminants(codes, label)
-    first, second = (axis / np.linalg.norm(axis) for axis in found.axes.T)
-    assert abs(first[2]) > 0.98
-    assert abs(second[1]) > 0.98
 
 
 def test_a_shown_code_lies_at_its_own_place_and_another_between() -> None:

@@ -138,7 +138,7 @@ def test_the_keyboard_reaches_the_tabs_the_list_and_the_sliders(opened: Page) ->
     assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max") or 0))
     assert "moves=" in page.url
     page.get_by_role("button", name="Back to the sentence").click()
-    assert text_of(page, "#slider-answer") == before
+    text_of(page, "#slider-answer", rf"^\s*{re.escape(before)}\s*$")  # once it is decoded again
     assert "moves=" not in page.url
     assert opened.faults == []
 

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.play import endpoints, pages, server
+from seqvae_cli.play import application, endpoints, pages, server
 from seqvae_cli.play.guard import HEADERS
 from seqvae_cli.play.worker import BusyError, Worker
 from tests.conftest import Seqvae
@@ -84,6 +85,7 @@ def test_its_own_page_is_answered(client: Client) -> None:
         ("GET", "/%2e%2e/server.py", None, {}, 404),
         ("GET", "/..%2f..%2fapi.py", None, {}, 404),
         ("GET", "//etc/passwd", None, {}, 404),
+        ("GET", "/%3Ftoken=wrong", None, {}, 404),
         ("POST", "/api/runs", b"{", {}, 400),
         ("POST", "/api/runs", b"\xff", {}, 400),
         ("POST", "/api/runs", b"[]", {}, 400),
@@ -91,7 +93,7 @@ def test_its_own_page_is_answered(client: Client) -> None:
         ("POST", "/api/sample", b'{"temperature": NaN}', {}, 400),
         ("POST", "/api/sample", b'{"temperature": 1e999}', {}, 400),
         ("POST", "/api/runs", b"{}", {"Content-Type": "text/plain"}, 415),
-        ("POST", "/api/runs", b" " * (server.MOST_BYTES + 1), {}, 413),
+        ("POST", "/api/runs", b" " * (application.MOST_BYTES + 1), {}, 413),
         ("POST", "/api/model", b'{"run": "nothing"}', {}, 404),
         ("POST", "/api/interpolate", b'{"first": "a", "last": "b", "steps": 1000000}', {}, 400),
     ],
@@ -257,6 +259,89 @@ def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path) -> No
     assert program.returncode == 130
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "error: interrupted"
+
+
+def talk(client: Client, *parts: bytes) -> bytes:
+    """What the server says to raw bytes until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", client.guard.port), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+        found = b""
+        while part := connection.recv(1 << 16):
+            found += part
+    return found
+
+
+def head(client: Client, *headers: str) -> bytes:
+    guard = client.guard
+    own = (f"Host: {guard.hosts[0]}", f"Cookie: {guard.cookie}={TOKEN}", "Content-Type: application/json")
+    return "\r\n".join(["POST /api/runs HTTP/1.1", *own, "Connection: close", *headers, "", ""]).encode()
+
+
+def refused(answer: bytes, status: int) -> str:
+    first, _, body = answer.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"content-type: application/json" in first.lower()
+    return str(json.loads(body)["error"])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_a_reason_in_json(client: Client, sent: bytes) -> None:
+    assert "Invalid HTTP" in refused(talk(client, sent), 400)
+
+
+def test_a_body_is_refused_by_its_length_before_it_comes(client: Client) -> None:
+    assert "65,536 bytes" in refused(talk(client, head(client, "Content-Length: 99999999999")), 413)
+    chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+    assert "65,536 bytes" in refused(talk(client, head(client, "Transfer-Encoding: chunked"), chunk * 5), 413)
+
+
+def test_a_slow_client_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "PATIENCE", 0.05)
+    assert talk(client) == b""
+    assert talk(client, head(client)[:-2]) == b""
+    assert "seconds" in refused(talk(client, head(client, "Content-Length: 20"), b"{"), 408)
+
+
+def test_idle_connections_keep_nobody_out_until_there_are_too_many(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = [socket.create_connection(("127.0.0.1", client.guard.port)) for _ in range(70)]
+    try:
+        assert client.post("runs", {}).status == 200
+        monkeypatch.setattr("seqvae_cli.play.connection.CONNECTIONS", 60)
+        found = client.post("runs", {})
+        assert (found.status, found.json["error"]) == (503, "too many connections")
+    finally:
+        for one in idle:
+            one.close()
+
+
+@pytest.mark.parametrize("others", ['data={"a":1,b}; {}', "a b=1; ü=2; {}", 'x="a;b\\; {}', "{}; {}x", ";;={};; {}"])
+def test_cookies_of_other_servers_do_not_hide_the_token(client: Client, others: str) -> None:
+    mine = f"{client.guard.cookie}={TOKEN}"
+    assert client("GET", "/", headers={"Cookie": others.replace("{}", mine).encode().decode("latin-1")}).status == 200
+
+
+@pytest.mark.parametrize("query", ["&".join(["a=1"] * 500), "%ff", "token", "x" * 20_000])
+def test_a_query_of_any_kind_is_answered(client: Client, query: str) -> None:
+    assert client("GET", f"/?{query}").status == 200
+
+
+def test_it_ends_as_by_ctrl_c_where_the_signal_was_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell without job control starts what is in the background with SIGINT ignored; uvicorn ends all the same."""
+    monkeypatch.setattr(server, "uvicorn_server", lambda *_: SimpleNamespace(run=lambda **_: None))
+    with socket.socket() as listener, pytest.raises(KeyboardInterrupt):
+        server.serve(application.crowded, listener)
 
 
 def test_a_full_queue_is_said_to_be_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

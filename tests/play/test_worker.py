@@ -51,7 +51,7 @@ def test_a_job_that_nobody_waits_for_never_begins_and_an_error_ends_no_worker() 
     worker.submit(hold)
     assert begun.wait(10)
     left = worker.submit(lambda _: done.append("left"))
-    left.cancel()
+    worker.cancel(left)
     failing = worker.submit(lambda _: 1 / 0)
     go.set()
     with pytest.raises(ClientGoneError):
@@ -60,3 +60,22 @@ def test_a_job_that_nobody_waits_for_never_begins_and_an_error_ends_no_worker() 
         failing.answer.result(10)
     assert worker.submit(lambda _: "on").answer.result(10) == "on"
     assert done == []
+
+
+def test_who_leaves_makes_room_for_others() -> None:
+    worker, begun, go = Worker(waiting=2), threading.Event(), threading.Event()
+
+    def hold(_: Job) -> bool:
+        begun.set()
+        return go.wait(10)
+
+    worker.submit(hold)
+    assert begun.wait(10)
+    for _ in range(10):
+        left = worker.submit(lambda _: "left")
+        worker.cancel(left)
+        with pytest.raises(ClientGoneError):
+            left.answer.result(0)
+    stayed = worker.submit(lambda _: "stayed")
+    go.set()
+    assert stayed.answer.result(10) == "stayed"

@@ -18,7 +18,7 @@ from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.latent.streams import Tally
-from seqvae_cli.plotting import gathering, pictures, projection
+from seqvae_cli.plotting import gathering, linear, pictures, projection
 from tests.conftest import tiny_text
 from tests.trainings import fit, new_run
 
@@ -41,61 +41,6 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Corpus]:
 
 
 # principal components
-
-
-def test_principal_components_of_known_points() -> None:
-    first, second = np.array([0.6, 0.8, 0.0]), np.array([-0.64, 0.48, 0.6])
-    places = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    points, variance = projection.principal(places @ np.stack([first, second]) + [7, -3, 5])
-    assert variance == pytest.approx((0.8, 0.2))
-    # The largest weight of `second` is negative, so its axis is turned round.
-    np.testing.assert_allclose(points, places * [1, -1], atol=1e-12)
-
-
-def test_coordinates_are_invariant_to_translation_and_keep_the_variance() -> None:
-    cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 1]
-    points, variance = projection.principal(cloud)
-    moved, _ = projection.principal(cloud + 5)
-    mirrored, _ = projection.principal(-cloud)
-    doubled, same = projection.principal(2 * cloud)
-    np.testing.assert_allclose(moved, points, atol=1e-12)
-    np.testing.assert_allclose(mirrored, -points, atol=1e-12)
-    np.testing.assert_allclose(doubled, 2 * points, atol=1e-12)
-    assert same == pytest.approx(variance)
-    np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
-    np.testing.assert_allclose(points.var(0) / cloud.var(0).sum(), variance)
-    assert abs(np.mean(points[:, 0] * points[:, 1])) < 1e-12
-    assert 1 > variance[0] > variance[1] > 0
-
-
-@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (3, 2)])
-def test_without_a_second_component_or_any_variance_coordinates_are_zero(shape: tuple[int, int]) -> None:
-    points, variance = projection.principal(np.ones(shape))
-    assert (points == 0).all()
-    assert points.shape == (shape[0], 2)
-    assert variance == pytest.approx((0, 0), abs=0)
-
-
-def test_one_dimension_is_its_own_first_component() -> None:
-    line, share = projection.principal(np.arange(5.0)[:, None])
-    np.testing.assert_allclose(line, [[-2, 0], [-1, 0], [0, 0], [1, 0], [2, 0]])
-    assert share == pytest.approx((1, 0))
-
-
-def test_any_two_components_are_those_of_the_whole_decomposition() -> None:
-    cloud = np.random.default_rng(0).standard_normal((50, 4)) * [3, 2, 1, 0.5]
-    first, second = (projection.principal(cloud, pair) for pair in ((1, 2), (4, 3)))
-    np.testing.assert_allclose(
-        np.square(np.hstack([first[0], second[0]])).sum(), np.square(cloud - cloud.mean(0)).sum()
-    )
-    assert sum(first[1]) + sum(second[1]) == pytest.approx(1)
-    assert first[1][0] > first[1][1] > second[1][1] > second[1][0]
-    swapped, shares = projection.principal(cloud, (2, 1))
-    assert (swapped == first[0][:, ::-1]).all()
-    assert shares == first[1][::-1]
-    absent, shares = projection.principal(cloud, (5, 1))
-    assert (absent[:, 0] == 0).all()
-    assert shares == (0, first[1][0])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +74,7 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     split = tiny_corpus.split("train")
     rows = gathering.spread_indices(len(split), 20)
     expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
-    np.testing.assert_allclose(found.points, projection.principal(expected)[0], atol=1e-5)
+    np.testing.assert_allclose(found.points, linear.principal(expected).place(expected), atol=1e-5)
     assert found.labels.tolist() == split.lengths[rows].tolist()
     assert (found.color, found.values, found.source, found.step) == ("length", (), "train", model.step)
     assert (found.total, found.components) == (len(split), (1, 2))

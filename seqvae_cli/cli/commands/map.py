@@ -93,9 +93,9 @@ def draw(
     """Place sentences on a plane by their codes, the posterior means, and draw them or write the coordinates.
 
     At most 5,000 sentences: evenly spread over a split, or a random sample of the files of --data, which is always the
-    same. t-SNE and linear discriminants need scikit-learn (pip install "seqvae[analysis]"), UMAP needs umap-learn
-    (pip install "seqvae[umap]"), pictures need matplotlib (pip install "seqvae[plot]"), Parquet needs pyarrow
-    (pip install "seqvae[parquet]"); pages and TSV need nothing. A page (.html) is one file: it shows each sentence,
+    same. t-SNE needs scikit-learn (pip install "seqvae[analysis]"), UMAP needs umap-learn (pip install "seqvae[umap]"),
+    pictures need matplotlib (pip install "seqvae[plot]"), Parquet needs pyarrow (pip install "seqvae[parquet]"); pages
+    and TSV need nothing. A page (.html) is one file: it shows each sentence,
     finds words, and loads nothing. An existing file is replaced. Files are read as encode does.
 
     Examples:

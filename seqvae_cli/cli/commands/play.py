@@ -60,9 +60,9 @@ def play(
         model.require_latent()
         import secrets
 
+        from seqvae_cli.play.application import application
         from seqvae_cli.play.guard import Guard
         from seqvae_cli.play.playground import Playground
-        from seqvae_cli.play.worker import Worker
 
         guard = Guard(listener.getsockname()[1], secrets.token_urlsafe(24))
         if port is None and guard.port != server.PORT:
@@ -74,7 +74,7 @@ def play(
         display.say(f"playground of run {model.run.name}; Ctrl-C ends it")
         try:
             server.serve(
-                Playground(model), listener, guard, Worker(), None if no_open else lambda: _open(guard.address)
+                application(Playground(model), guard), listener, lambda: None if no_open else _open(guard.address)
             )
         except KeyboardInterrupt as stop:
             _end(stop)

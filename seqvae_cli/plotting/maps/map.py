@@ -20,7 +20,7 @@ from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.arguments import check_counts, check_iterable
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.plotting import gathering, projection
+from seqvae_cli.plotting import gathering, linear, projection
 from seqvae_cli.plotting.gathering import Gathered
 from seqvae_cli.plotting.maps import methods
 from seqvae_cli.plotting.projection import LENGTH, Means
@@ -49,7 +49,7 @@ class Map(Gathered):
 
     def coloured(self, color: str | None = None) -> Means:
         """The points with the number or value of one of `colors`, by default `color`, and the colour of each value."""
-        variance = projection.principal(self.means)[1] if self.method == "pca" else (0.0, 0.0)
+        variance = linear.principal(self.means).variance if self.method == "pca" else (0.0, 0.0)
         return projection.coloured_means(self, self.points, variance, self.color if color is None else color)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import MachineError, UsageError, counted, nearest
-from seqvae_cli.plotting.projection import principal
+from seqvae_cli.plotting import linear
 
 Array = NDArray[np.float64]
 
@@ -31,8 +31,6 @@ INITIAL = 1e-4
 """Standard deviation of t-SNE's first points along the first axis; far apart at first, clusters would stay split."""
 ENOUGH = 10
 """Sentences a dimension below which linear discriminants part values that are noise."""
-MOST_CLASSES = 1000
-"""Values of a label that linear discriminants part."""
 
 
 class Method(NamedTuple):
@@ -50,8 +48,8 @@ class Method(NamedTuple):
 
 
 def pca(means: Array, _: Label | None = None) -> Array:
-    """The first two principal components (`projection.principal`)."""
-    return principal(means)[0]
+    """The first two principal components (`linear.principal`)."""
+    return linear.principal(means).place(means)
 
 
 def tsne(means: Array, _: Label | None = None) -> Array:
@@ -64,7 +62,7 @@ def tsne(means: Array, _: Label | None = None) -> Array:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    first = principal(means)[0]
+    first = pca(means)
     first *= INITIAL / first[:, 0].std()
     perplexity = min(PERPLEXITY, (len(means) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init=first.astype(np.float32), random_state=0)
@@ -81,7 +79,7 @@ def umap(means: Array, _: Label | None = None) -> Array:
     with _without_warnings():  # at its import, too
         from umap import UMAP
 
-        first = principal(means)[0]
+        first = pca(means)
         if not first[:, 1].any():  # codes of one dimension: UMAP divides by the range of each axis
             first[:, 1] = np.random.default_rng(0).standard_normal(len(first))
         neighbours = min(NEIGHBOURS, len(means) - 1)
@@ -90,44 +88,19 @@ def umap(means: Array, _: Label | None = None) -> Array:
 
 
 def lda(means: Array, label: Label | None) -> Array:
-    """The two directions that part the values of `label` best: the first two linear discriminants.
-
-    Of two values there is one; the second axis is then the first principal component of what it leaves. Within the
-    values, the standard deviation along a discriminant is 1. Sentences without a value are placed, and part nothing.
-    Raises `UsageError` for a label with fewer than two values, or over `MOST_CLASSES`.
-
-    References: Rao 1948, "The utilization of multiple measurements in problems of biological classification".
-    """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
+    """The two directions that part the values of `label` best (`linear.discriminants`)."""
     assert label is not None
-    named = np.array([bool(value) for value in label.values])[label.indices]
-    classes = label.indices[named]
-    count = len(set(classes.tolist()))
-    if not 2 <= count <= MOST_CLASSES or count == len(classes):
-        few = "each in one sentence" if count == len(classes) else f"it takes 2 to {MOST_CLASSES:,}"
-        hint = "--color takes another label; --method pca takes any"
-        raise UsageError(f"linear discriminants part the values of a label; here are {count}: {few}", hint)
-    with _without_warnings():
-        method = LinearDiscriminantAnalysis(n_components=min(2, count - 1, means.shape[1])).fit(means[named], classes)
-        found = np.asarray(method.transform(means), dtype=np.float64)
-    points = np.zeros((len(means), 2))
-    points[:, : found.shape[1]] = found
-    if found.shape[1] == 1:
-        axis = method.scalings_[:, 0] / np.linalg.norm(method.scalings_[:, 0])
-        rest = principal(means - np.outer(means @ axis, axis))[0][:, 0]
-        points[:, 1] = rest / (rest.std() or 1.0)
-    points -= points.mean(0)
-    return points
+    try:
+        return linear.discriminants(means, label).place(means)
+    except UsageError as error:
+        raise UsageError(error.message, "--color takes another label; --method pca takes any") from error
 
 
 METHODS = {
     "pca": Method("principal components", pca, axes=("principal component 1", "principal component 2")),
     "tsne": Method("t-SNE", tsne, "sklearn", "scikit-learn", "analysis"),
     "umap": Method("UMAP", umap, "umap", "umap-learn", "umap"),
-    "lda": Method(
-        "linear discriminants", lda, "sklearn", "scikit-learn", "analysis", ("discriminant 1", "discriminant 2")
-    ),
+    "lda": Method("linear discriminants", lda, axes=("discriminant 1", "discriminant 2")),
 }
 """Name -> method."""
 

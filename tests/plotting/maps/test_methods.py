@@ -9,8 +9,8 @@ import pytest
 
 from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import MachineError, UsageError
+from seqvae_cli.plotting import linear
 from seqvae_cli.plotting.maps import methods
-from seqvae_cli.plotting.projection import principal
 from tests.faults.matrix import FULL
 
 EACH = 25
@@ -48,7 +48,7 @@ def kept_share(means: methods.Array, points: methods.Array, count: int = 10) -> 
 
 
 def test_principal_components_are_those_of_the_projection(clusters: tuple[methods.Array, Label]) -> None:
-    assert (methods.place("pca", clusters[0]) == principal(clusters[0])[0]).all()
+    assert (methods.place("pca", clusters[0]) == linear.principal(clusters[0]).place(clusters[0])).all()
 
 
 def test_tsne_parts_clusters_and_keeps_neighbours_that_principal_components_lose() -> None:
@@ -69,7 +69,6 @@ def test_tsne_parts_clusters_and_keeps_neighbours_that_principal_components_lose
 
 
 def test_discriminants_part_what_has_little_variance(clusters: tuple[methods.Array, Label]) -> None:
-    pytest.importorskip("sklearn")
     means, label = clusters
     points = methods.place("lda", means, label)
     assert near_share(points, label) == 1
@@ -80,7 +79,6 @@ def test_discriminants_part_what_has_little_variance(clusters: tuple[methods.Arr
 
 
 def test_two_values_have_one_discriminant_and_the_rest_its_own_axis(clusters: tuple[methods.Array, Label]) -> None:
-    pytest.importorskip("sklearn")
     means, label = clusters
     two = Label(("", "no", "yes"), np.where(label.indices == 2, 2, 1))
     two.indices[:3] = 0  # without a value, and placed all the same
@@ -95,7 +93,6 @@ def test_two_values_have_one_discriminant_and_the_rest_its_own_axis(clusters: tu
 
 @pytest.mark.parametrize("values", [[0] * 75, list(range(75)), [-1] * 75])
 def test_discriminants_need_values_to_part(clusters: tuple[methods.Array, Label], values: list[int]) -> None:
-    pytest.importorskip("sklearn")
     names = ("", *map(str, range(75)))
     with pytest.raises(UsageError, match="linear discriminants part the values of a label; here are"):
         methods.place("lda", clusters[0], Label(names, np.array(values) + 1))
@@ -139,7 +136,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     for name in ("sklearn", "umap"):
         monkeypatch.setitem(sys.modules, name, None)
     assert methods.default(1000) == "pca"
-    for name, extra in (("tsne", "analysis"), ("lda", "analysis"), ("umap", "umap")):
+    for name, extra in (("tsne", "analysis"), ("umap", "umap")):
         with pytest.raises(MachineError, match="needs the package") as caught:
             methods.place(name, np.zeros((9, 2)))
         assert caught.value.hint == f'pip install "seqvae[{extra}]"'
