@@ -128,6 +128,7 @@ class TrainingView:
         self._task: TaskID | None = None
         self._pace = display.Pace(display.PLAIN_SECONDS)
         self._draw_pace = display.Pace(REDRAW_SECONDS)
+        self._widths: list[int] = []
 
     def __enter__(self) -> Self:
         if not display.settings.quiet and display.pretty(self.stream):
@@ -267,12 +268,27 @@ class TrainingView:
 
     def _draw(self, step: int) -> None:
         from rich.console import Group
+        from rich.segment import Segment
 
         if self._live is None or self._bar is None or self._task is None:
             return
         self._bar.update(self._task, completed=step, total=self.steps)
+        frame = Group(self.picture(self._live.console.height - 7), self._bar)
         with suppress(OSError):
-            self._live.update(Group(self.picture(self._live.console.height - 7), self._bar), refresh=True)
+            self._erase_wrapped()
+            self._widths = [Segment.get_line_length(line) for line in self._live.console.render_lines(frame, pad=False)]
+            self._live.update(frame, refresh=True)
+
+    def _erase_wrapped(self) -> None:
+        """Erases the lines that a terminal made of the last frame when it became too narrow for it: Rich knows none."""
+        from rich.control import Control
+        from rich.segment import ControlType
+
+        assert self._live is not None
+        width = max(1, self._live.console.width)
+        if extra := sum(max(0, length - 1) // width for length in self._widths):
+            erase, up = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
+            self._live.console.control(Control(erase, *(up, erase) * extra))
 
     def picture(self, height: int | None) -> Group:
         """The table with sparklines below it where there is room: about `height` lines and the heading."""
@@ -294,14 +310,14 @@ class TrainingView:
             best = [row for row in rows[:-height] if row.epoch == self.best_epoch]
             rows = best + rows[len(rows) - height + len(best) :]
         best_rows = [row.epoch == self.best_epoch and row is not self.current for row in rows]
-        cells = [row.cells(best) for row, best in zip(rows, best_rows, strict=True)]
+        cells = [row.cells(is_best) for row, is_best in zip(rows, best_rows, strict=True)]
         names = _fitting(cells, self._live.console.width if self._live is not None else 80)
         legend = LEGEND if any(row.phase for row in rows) else None
         table = Table(box=box.SIMPLE_HEAD, padding=0, caption=legend, caption_justify="left")
         for name in names.values():
             table.add_column(name, justify="right", no_wrap=True)
-        for values, best in zip(cells, best_rows, strict=True):
-            table.add_row(*(values[place] for place in names), style="bold green" if best else "")
+        for values, is_best in zip(cells, best_rows, strict=True):
+            table.add_row(*(values[place] for place in names), style="bold green" if is_best else "")
         return table
 
 

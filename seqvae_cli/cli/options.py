@@ -66,7 +66,7 @@ def complete_color(incomplete: str) -> list[str]:
     """For the shell: length, and the labels and factors of the prepared corpora."""
     from seqvae_cli.system import files, places
 
-    found = {}
+    found: dict[str, None] = {}
     for path in sorted(places.corpora().glob("[a-z0-9]*-????????????/corpus.json")):
         with suppress(SeqvaeError, AttributeError, TypeError):  # a damaged corpus has none
             info = files.read_json(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -119,6 +120,22 @@ def test_no_number_of_the_table_is_cut_at_any_width(monkeypatch: pytest.MonkeyPa
     assert "123.46" in last, "the validation"
     assert max(map(len, last.splitlines())) <= columns
     assert ("mutual information" in last) == (columns >= 160)
+
+
+@pytest.mark.usefixtures("fresh_display")
+def test_a_terminal_that_becomes_narrow_keeps_no_pieces_of_the_wide_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "160")
+    with live.TrainingView() as view:
+        view.show(START)
+        view.show(EVAL)
+        for columns in (160, 60, 60):
+            assert view._live is not None
+            view._live.console.width = columns
+            lines = sum(max(1, math.ceil(width / columns)) for width in view._widths)
+            before = len(screen.getvalue())
+            view.show(EVAL)
+            assert screen.getvalue()[before:].count("\x1b[1A") == lines - 1, "up to the first line that it has become"
 
 
 @pytest.mark.usefixtures("fresh_display")
