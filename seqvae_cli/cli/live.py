@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings of the current step, to avoid flicker."""
 
-WIDE = 112
-"""Columns that the full names need; a narrower terminal gets the short forms, which fit into 80."""
+SPEED_SECONDS = 300.0
+"""Seconds over which the speed of the bar is averaged: several events of a slow model, its validations among them."""
 
 LEAST_ROWS = 8
 """Rows of the table that sparklines leave room for; else they are left out."""
@@ -54,6 +54,9 @@ COLUMNS = (
     (FIGURES["elbo_ppl"].name, FIGURES["elbo_ppl"].short),
     *((FIGURES[key].label, FIGURES[key].short) for key in ("mutual_information", "active_units")),
 )
+
+OPTIONAL = ("lr", "step", "MI", "tok/s", "AU", "KL wt", "recon", "PPL")
+"""Short names of the columns in the order in which a narrow terminal loses them: a number is never cut."""
 
 PHASES = {AUTOENCODER: "autoenc", ANNEALING: "↗ {:.2f}", "": "{:.2f}"}
 """What the column of the KL weight shows in each phase."""
@@ -125,6 +128,7 @@ class TrainingView:
         self._task: TaskID | None = None
         self._pace = display.Pace(display.PLAIN_SECONDS)
         self._draw_pace = display.Pace(REDRAW_SECONDS)
+        self._widths: list[int] = []
 
     def __enter__(self) -> Self:
         if not display.settings.quiet and display.pretty(self.stream):
@@ -243,14 +247,12 @@ class TrainingView:
         from rich.live import Live
 
         console = display.console(self.stream)
-        self._bar = bars.Progress(*self._bar_columns(), console=console, expand=True, speed_estimate_period=self.period)
+        columns = self._bar_columns()
+        self._bar = bars.Progress(*columns, console=console, expand=True, speed_estimate_period=SPEED_SECONDS)
         self._task = self._bar.add_task("", total=None)
         # Events redraw it, not a thread. stdout is not redirected, so that answers stay there.
         self._live = Live(self.waiting, console=console, auto_refresh=False, redirect_stdout=False)
         self._live.start(refresh=True)
-
-    period = 30.0
-    """Seconds over which the speed of the bar is averaged."""
 
     def _bar_columns(self) -> list[ProgressColumn]:
         from rich import progress as bars
@@ -266,12 +268,27 @@ class TrainingView:
 
     def _draw(self, step: int) -> None:
         from rich.console import Group
+        from rich.segment import Segment
 
         if self._live is None or self._bar is None or self._task is None:
             return
         self._bar.update(self._task, completed=step, total=self.steps)
+        frame = Group(self.picture(self._live.console.height - 7), self._bar)
         with suppress(OSError):
-            self._live.update(Group(self.picture(self._live.console.height - 7), self._bar), refresh=True)
+            self._erase_wrapped()
+            self._widths = [Segment.get_line_length(line) for line in self._live.console.render_lines(frame, pad=False)]
+            self._live.update(frame, refresh=True)
+
+    def _erase_wrapped(self) -> None:
+        """Erases the lines that a terminal made of the last frame when it became too narrow for it: Rich knows none."""
+        from rich.control import Control
+        from rich.segment import ControlType
+
+        assert self._live is not None
+        width = max(1, self._live.console.width)
+        if extra := sum(max(0, length - 1) // width for length in self._widths):
+            erase, up = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
+            self._live.console.control(Control(erase, *(up, erase) * extra))
 
     def picture(self, height: int | None) -> Group:
         """The table with sparklines below it where there is room: about `height` lines and the heading."""
@@ -292,15 +309,34 @@ class TrainingView:
         if height is not None and len(rows) > height:
             best = [row for row in rows[:-height] if row.epoch == self.best_epoch]
             rows = best + rows[len(rows) - height + len(best) :]
-        wide = self._live is not None and self._live.console.width >= WIDE
+        best_rows = [row.epoch == self.best_epoch and row is not self.current for row in rows]
+        cells = [row.cells(is_best) for row, is_best in zip(rows, best_rows, strict=True)]
+        names = _fitting(cells, self._live.console.width if self._live is not None else 80)
         legend = LEGEND if any(row.phase for row in rows) else None
         table = Table(box=box.SIMPLE_HEAD, padding=0, caption=legend, caption_justify="left")
-        for full, short in COLUMNS:
-            table.add_column(full if wide else short, justify="right", no_wrap=True)
-        for row in rows:
-            best_here = row.epoch == self.best_epoch and row is not self.current
-            table.add_row(*row.cells(best_here), style="bold green" if best_here else "")
+        for name in names.values():
+            table.add_column(name, justify="right", no_wrap=True)
+        for values, is_best in zip(cells, best_rows, strict=True):
+            table.add_row(*(values[place] for place in names), style="bold green" if is_best else "")
         return table
+
+
+def _fitting(cells: list[list[str]], width: int) -> dict[int, str]:
+    """Place -> name of the columns that fit: the full names, else the short ones, without `OPTIONAL` as needed."""
+    sizes = [max(map(len, values)) for values in zip(*cells, strict=True)] if cells else [0] * len(COLUMNS)
+
+    def fits(names: dict[int, str]) -> bool:
+        return sum(max(sizes[place], len(name)) + 1 for place, name in names.items()) < width
+
+    full = {place: name for place, (name, _) in enumerate(COLUMNS)}
+    if fits(full):
+        return full
+    names = {place: short for place, (_, short) in enumerate(COLUMNS)}
+    for dropped in OPTIONAL:
+        if fits(names):
+            break
+        names = {place: short for place, short in names.items() if short != dropped}
+    return names
 
 
 def _say_schedule(event: ScheduleEvent) -> None:

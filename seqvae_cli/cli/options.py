@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from seqvae_cli.cli.headings import DECODING, OUTPUT, RUNTIME, TABLES
+from seqvae_cli.errors import SeqvaeError
 
 RUN = "A run's name, a unique prefix of it, latest or best."
 
@@ -58,6 +60,30 @@ def one_of(*names: str) -> Callable[[str], list[str]]:
 
 
 complete_split = one_of("train", "valid", "test")
+
+
+def complete_color(incomplete: str) -> list[str]:
+    """For the shell: length, and the labels and factors of the prepared corpora."""
+    from seqvae_cli.system import files, places
+
+    found: dict[str, None] = {}
+    for path in sorted(places.corpora().glob("[a-z0-9]*-????????????/corpus.json")):
+        with suppress(SeqvaeError, AttributeError, TypeError):  # a damaged corpus has none
+            info = files.read_json(path)
+            found |= dict.fromkeys(map(str, [*info.get("labels", ()), *info.get("toy", {}).get("factors", ())]))
+    return [name for name in ["length", *found] if name.startswith(incomplete)]
+
+
+def complete_tag(incomplete: str) -> list[str]:
+    """For the shell: the tags of all runs."""
+    from seqvae_cli.runs import registry, run
+    from seqvae_cli.system import places
+
+    found: set[str] = set()
+    for name in registry.names():
+        with suppress(SeqvaeError):
+            found.update(run.read_tags(places.runs() / name))
+    return [tag for tag in sorted(found) if tag.startswith(incomplete)]
 
 
 def complete_preset(incomplete: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from seqvae_cli.cli import display, remarks
 from seqvae_cli.cli.live import TrainingView
 from seqvae_cli.errors import counted
-from seqvae_cli.training.events import EndEvent, EvalEvent
+from seqvae_cli.training.events import EndEvent, EvalEvent, StepEvent
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -20,19 +20,25 @@ if TYPE_CHECKING:
     from seqvae_cli.runs.watching import Look
 
 
+QUIET_SECONDS = 10
+"""Seconds without a step or an epoch after which the bar tells how long it has been."""
+MOST_SECONDS = 10**9
+"""Seconds of training that the bar can show."""
+
+
 class WatchView(TrainingView):
-    """Shows looks at a run on stdout: the table of `train` on a terminal, else a line an epoch.
+    """Shows looks at a run on stdout: the table of `train` on a terminal, else the lines of `train`.
 
     json: the lines of `metrics.jsonl` instead.
     """
 
-    waiting = "waiting for the first epoch ..."
-    period = math.inf  # epochs may be hours apart
+    waiting = "waiting for the first step ..."
 
     def __init__(self, *, json: bool = False) -> None:
         super().__init__()
         self._json = json
         self._shown: list[dict[str, Any]] = []
+        self._step_shown: dict[str, Any] | None = None
         self._introduced = False
         self._changed = time.monotonic()
 
@@ -48,43 +54,58 @@ class WatchView(TrainingView):
             super()._open()
 
     def _bar_columns(self) -> list[ProgressColumn]:
-        from rich import progress as bars
+        from rich.progress import TextColumn
 
-        return [
-            bars.TextColumn("epoch"),
-            bars.MofNCompleteColumn(),
-            bars.BarColumn(bar_width=None),
-            bars.TextColumn("{task.description}"),
-            bars.TextColumn("left"),
-            bars.TimeRemainingColumn(),
-        ]
+        return [*super()._bar_columns(), TextColumn("{task.description}")]
 
     def look(self, look: Look) -> None:
-        """Shows the epochs that are new in a look. A training that was resumed may repeat some."""
+        """Shows what is new in a look. A training that was resumed may repeat some epochs."""
         self._introduce(look)
+        self._show_epochs(look.lines)
+        if self._json:
+            return
+        self._show_step(look.step)
+        if self._live is not None and self._bar is not None and self._task is not None:
+            quiet = round(time.monotonic() - self._changed)
+            description = f"no step for {timedelta(seconds=quiet)}" if quiet >= QUIET_SECONDS else ""
+            self._bar.update(self._task, description=description)
+            last = self.current or (self.rows[-1] if self.rows else None)
+            if look.step is None and last and self._epochs and last.epoch:
+                self.steps = last.step * self._epochs // last.epoch
+            self._draw(last.step if last else 0)
+
+    def _show_epochs(self, lines: list[dict[str, Any]]) -> None:
         kept = 0
-        for old, new in zip(self._shown, look.lines, strict=False):
+        for old, new in zip(self._shown, lines, strict=False):
             if old != new:
                 break
             kept += 1
         if kept < len(self._shown):
             self.rows = self.rows[:kept]
-        if look.lines[kept:]:
+        for line in lines[kept:]:
             self._changed = time.monotonic()
-        for line in look.lines[kept:]:
             if self._json:
                 display.out_jsonl(line)
             elif self._live is not None:
                 self._add(EvalEvent.of_line(line))
             else:
                 self.show(EvalEvent.of_line(line))
-        self._shown = look.lines
-        if self._live is not None and self._bar is not None and self._task is not None:
-            done = len(look.lines)
-            self.steps = look.run.info.get("epochs")
-            since = timedelta(seconds=round(time.monotonic() - self._changed))
-            self._bar.update(self._task, description=f"{since} since the last," if done else f"{since} so far,")
-            self._draw(done)
+        self._shown = lines
+
+    def _show_step(self, values: dict[str, Any] | None) -> None:
+        """Shows a step, unless its epoch has ended, and lets the clock of the bar run since the training began."""
+        if values is None:
+            self.current = None
+        elif values != self._step_shown:
+            self._changed = time.monotonic()
+            event = StepEvent.of_values(values)
+            if event.epoch > (self.rows[-1].epoch if self.rows else 0):
+                self.show(event)
+            began = values.get("began")
+            elapsed = time.time() - began if isinstance(began, int | float) else 0.0
+            if self._bar is not None and self._task is not None and 0 < elapsed < MOST_SECONDS:
+                self._bar.tasks[self._task].start_time = self._bar.get_time() - elapsed
+        self._step_shown = values
 
     def _introduce(self, look: Look) -> None:
         """Says once what is watched, when the training has written it."""

@@ -9,6 +9,7 @@ HOME/runs/NAME/
     evaluations/     the results of `eval`, a file each
     maps/            neighbourhood maps of `play`, a file each
     best/ last/      checkpoints
+    step.json        the step of a training in progress (`runs.current_step`)
     codes/           codes of many sentences (`latent.code_sets`), made again where they are missing
     lock             held by the training process, which lock.json names
 """

@@ -1,4 +1,4 @@
-"""A training followed from its run folder: the epochs it has written, and how it ends. Nothing is written."""
+"""A training followed from its run folder: its epochs, its current step, and how it ends. Nothing is written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqvae_cli.errors import NotFoundError
-from seqvae_cli.runs import registry
+from seqvae_cli.errors import DataError, MachineError, NotFoundError
+from seqvae_cli.runs import current_step, registry
 from seqvae_cli.runs.run import Run, read_metrics
 from seqvae_cli.system import files
 
@@ -29,6 +29,8 @@ class Look:
     end: str = ""
     """finished (all epochs), stopped (early), interrupted, diverged, failed, killed (no process trains it any more, and
     it could not say so); empty: it is in training, or about to be."""
+    step: dict[str, Any] | None = None
+    """The values of the last step, with `began`: when its training did, in seconds since 1970. None where unknown."""
 
 
 def follow(path: Path, wait: Callable[[float], object] = time.sleep) -> Iterator[Look]:
@@ -43,12 +45,13 @@ def follow(path: Path, wait: Callable[[float], object] = time.sleep) -> Iterator
     metrics = path / "metrics.jsonl"
     while True:
         run, end = _state(path)  # before the metrics: the last epoch is written before the end is
+        step = None if end else current_step.read(path)  # before them too: a step is shown until its epoch is
         unmarked = unmarked + 1 if end == "killed" else 0
         if end == "killed" and unmarked < UNMARKED_LOOKS:
             end = ""
         if end or version != (version := _version(metrics)):
             lines = read_metrics(metrics, growing=not end)
-        yield Look(run, lines, end)
+        yield Look(run, lines, end, step)
         if end:
             return
         wait(SECONDS)
@@ -56,10 +59,14 @@ def follow(path: Path, wait: Callable[[float], object] = time.sleep) -> Iterator
 
 def _state(path: Path) -> tuple[Run, str]:
     """The run, and how its training has ended, as in `Look.end`."""
-    if not path.is_dir():
-        raise NotFoundError(f"run {path.name} was removed while it was watched", "seqvae runs list --trash")
-    held = Run(path).locked()  # before the status is read: a training says how it ended, then frees the lock
-    run = Run(path)
+    try:
+        held = Run(path).locked()  # before the status is read: a training says how it ended, then frees the lock
+        run = Run(path)
+    except (DataError, MachineError) as error:
+        if path.is_dir() and (path / "run.json").exists():
+            raise
+        hint = "seqvae runs list --trash"
+        raise NotFoundError(f"run {path.name} was removed while it was watched", hint) from error
     status, epoch, epochs = (run.info.get(key) for key in ("status", "epoch", "epochs"))
     if held:
         return run, ""

@@ -61,11 +61,11 @@ class DurableFile:
 
     All durable files are written here. `commit` renames the file to `path`; `close`, required in any case, deletes it
     if it was not committed. Raises `MachineError` where writing fails; an existing file at `path` is then unchanged.
-    With `new`, an existing file at `path` makes `commit` fail.
+    With `new`, an existing file at `path` makes `commit` fail. Without `sync`, a crash of the machine may lose it.
     """
 
-    def __init__(self, path: Path, *, new: bool = False) -> None:
-        self.path, self.new = path, new
+    def __init__(self, path: Path, *, new: bool = False, sync: bool = True) -> None:
+        self.path, self.new, self.sync = path, new, sync
         self._digest = hashlib.sha256()
         self._rewritten = False
         with machine_errors(path):
@@ -102,7 +102,8 @@ class DurableFile:
             _compare(self.path, found, expected)
         with machine_errors(self.path):
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if self.sync:
+                os.fsync(self._file.fileno())
             self._file.close()
             if self.new:
                 _link(self._temporary, self.path)
@@ -111,7 +112,8 @@ class DurableFile:
                 self._temporary.replace(self.path)
             self._temporary = None
             with suppress(PermissionError):  # a folder may be writable but not readable
-                sync_directory(self.path.parent)
+                if self.sync:
+                    sync_directory(self.path.parent)
         return found
 
     def close(self) -> None:
@@ -141,9 +143,11 @@ def _link(temporary: Path, path: Path) -> None:
             raise
 
 
-def write(path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None) -> str:
+def write(
+    path: Path, data: bytes | Iterable[bytes], *, new: bool = False, expected: str | None = None, sync: bool = True
+) -> str:
     """Writes `path` as a `DurableFile`; returns its SHA-256 in hex."""
-    with closing(DurableFile(path, new=new)) as file:
+    with closing(DurableFile(path, new=new, sync=sync)) as file:
         for block in [data] if isinstance(data, bytes) else data:
             file.write(block)
         return file.commit(expected)

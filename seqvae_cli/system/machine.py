@@ -142,8 +142,8 @@ def home() -> tuple[dict[str, Any], list[Problem]]:
         path = places.home()
     except MachineError as error:
         return {"path": os.environ.get("SEQVAE_HOME", "")}, [Problem(error.message, error.hint)]
-    exists = path.is_dir()
-    nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    exists = _is_folder(path)
+    nearest = next((folder for folder in (path, *path.parents) if _is_folder(folder)), path)
     failure: str | None = None
     if not exists and not os.access(nearest, os.W_OK | os.X_OK):
         failure = f"{nearest} cannot be written to"
@@ -167,6 +167,14 @@ def home() -> tuple[dict[str, Any], list[Problem]]:
             lacking = f"the disk of the home has {usage.free / 1e6:,.0f} MB left"
             problems.append(Problem(lacking, "free some space, or move the home with SEQVAE_HOME"))
     return found, problems
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether this is a folder that can be seen from here."""
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above it is closed to this user
+        return False
 
 
 def environment(defaults: Mapping[str, str]) -> dict[str, str]:

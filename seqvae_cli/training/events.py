@@ -55,6 +55,11 @@ class StepEvent:
     neg_elbo: float
     tokens_per_second: float
 
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> StepEvent:
+        """The event of the values in `step.json`; NaN, 0 and the like where one is missing or has no number."""
+        return cls(**_checked(cls, values))
+
 
 @dataclass(frozen=True)
 class EvalEvent:
@@ -84,22 +89,27 @@ class EvalEvent:
     @classmethod
     def of_line(cls, line: Mapping[str, Any]) -> EvalEvent:
         """The event of a line of `metrics.jsonl`; NaN, 0 and the like where it lacks a figure or has no number."""
-        values: dict[str, Any] = {field.name: line.get(field.name) for field in fields(cls)}
-        for name, value in values.items():
-            match name:
-                case "phase":
-                    values[name] = value if isinstance(value, str) else ""
-                case "best":
-                    values[name] = value is True
-                case "epoch" | "step" | "active_units":
-                    values[name] = value if type(value) is int else 0
-                case "rate_by_dimension":
-                    values[name] = tuple(map(_number, value)) if isinstance(value, list) else ()
-                case "elbo_ppl" if value is None:
-                    values[name] = math.inf  # which JSON lacks
-                case _:
-                    values[name] = _number(value)
-        return cls(**values)
+        return cls(**_checked(cls, line))
+
+
+def _checked(event: type[StepEvent | EvalEvent], found: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each field of an event, from JSON that may lack some or have others."""
+    values: dict[str, Any] = {field.name: found.get(field.name) for field in fields(event)}
+    for name, value in values.items():
+        match name:
+            case "phase":
+                values[name] = value if isinstance(value, str) else ""
+            case "best":
+                values[name] = value is True
+            case "epoch" | "step" | "steps" | "active_units":
+                values[name] = value if type(value) is int and 0 <= value < 2**53 else 0
+            case "rate_by_dimension":
+                values[name] = tuple(map(_number, value)) if isinstance(value, list) else ()
+            case "elbo_ppl" if value is None:
+                values[name] = math.inf  # which JSON lacks
+            case _:
+                values[name] = _number(value)
+    return values
 
 
 def _number(value: object) -> float:

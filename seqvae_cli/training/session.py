@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.current_step import StepFile
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
-from seqvae_cli.training.events import Event, WarningEvent
+from seqvae_cli.training.events import Event, StepEvent, WarningEvent
 from seqvae_cli.training.facts import facts
 from seqvae_cli.training.initial import Initial
 from seqvae_cli.training.loop import Trainer
@@ -138,7 +141,11 @@ def fit(
                     yield WarningEvent(f"{planned} were planned; the run now ends after {trainer.epochs}")
                 yield trainer.end("complete")
             else:
-                yield from trainer.train()
+                with closing(StepFile(run.path)) as step_file:
+                    for event in trainer.train():
+                        if isinstance(event, StepEvent):
+                            step_file.write(asdict(event))
+                        yield event
         except DivergedError as error:
             _record_failure(run, "diverged", error.message)
             raise

@@ -16,6 +16,9 @@ import pytest
 from seqvae_cli.cli import app, boundary, completion, shells
 from seqvae_cli.config import options, outline, presets
 from seqvae_cli.config.options import Flag
+from seqvae_cli.data.tokenizers.patterns import PATTERNS
+from seqvae_cli.latent.neighbours import METRICS
+from seqvae_cli.plotting.maps.methods import METHODS
 from tests.conftest import Seqvae
 from tests.runs.folders import create
 
@@ -23,12 +26,12 @@ from tests.runs.folders import create
 @pytest.fixture
 def filled(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home with two runs, a corpus and what is neither, beside a folder for PATH with the program."""
-    create("toy-default-1")
+    create("toy-default-1").tag(["paper", "draft"])
     create("names.v2_b")
     (home / "runs" / "not a run $(touch hurt)").mkdir()
     corpus = home / "corpora" / "toy-0123456789ab"
     corpus.mkdir(parents=True)
-    (corpus / "corpus.json").write_text("{}")
+    (corpus / "corpus.json").write_text('{"labels": ["mood"], "toy": {"factors": {"topic": [], "tense": []}}}')
     (home / "corpora" / "half-0123456789ab").mkdir()
     program = tmp_path / "bin" / "seqvae"
     program.parent.mkdir()
@@ -74,6 +77,14 @@ def test_commands_options_and_values_are_offered() -> None:
     assert offered("runs", "compare", "toy-default-1", "n") == ["names.v2_b"]
     assert offered("eval", "--split", "t") == ["train", "test"]
     assert offered("score", "--format", "j") == ["jsonl"]
+    assert offered("map", "--method", "") == list(METHODS)
+    assert offered("neighbours", "--metric", "") == list(METRICS)
+    assert offered("neighbours", "--split", "v") == offered("map", "--split", "v") == ["valid"]
+    assert offered("map", "--color", "") == ["length", "mood", "topic", "tense"]
+    assert offered("runs", "plot", "--color", "t") == ["topic", "tense"]
+    assert offered("runs", "list", "--tag", "") == offered("runs", "tag", "latest", "") == ["draft", "paper"]
+    assert offered("prepare", "--pattern", "") == list(PATTERNS)
+    assert completion.completions(["map", "--projector", ""]) == ({}, True)
     assert offered("prepare", "--tokenizer-of", "t") == ["toy-default-1", "toy", "toy-0123456789ab"]
     assert {"auto", "cpu"} <= set(offered("sample", "--device", ""))
     assert "--bidirectional" in offered("train", "--bi")
@@ -82,6 +93,16 @@ def test_commands_options_and_values_are_offered() -> None:
     assert offered("runs", "tag", "--", "--re") == [], "options are over"
     assert completion.completions(["prepare", ""]) == ({"ptb": "", "toy": ""}, True)
     assert completion.completions(["sample", "-n", ""]) == ({}, False)
+
+
+def test_what_is_damaged_hides_nothing_else(filled: Path) -> None:
+    for number, damaged in enumerate(("[]", "{", '{"labels": 3}', '{"toy": []}')):
+        corpus = filled / "corpora" / f"a-{number:012}"
+        corpus.mkdir()
+        (corpus / "corpus.json").write_text(damaged)
+    (filled / "runs" / "names.v2_b" / "tags.json").write_text("{")
+    assert offered("map", "--color", "m") == ["mood"]
+    assert offered("runs", "list", "--tag", "p") == ["paper"]
 
 
 @pytest.mark.usefixtures("filled")
@@ -127,7 +148,8 @@ def test_a_completion_loads_nothing_slow(filled: Path) -> None:
     script = """
 import sys
 from seqvae_cli.cli import app, boundary
-for words in (["train", "--data", ""], ["train", "--p"], ["sample", "-r", ""], ["train", "--posterior", ""], ["--"]):
+for words in ("train --data ", "train --p", "sample -r ", "train --posterior ", "map --color ", "--"):
+    words = words.split(" ")
     assert boundary.main(words) == 0
 for name in app.COMMANDS:
     assert boundary.main([name, "--"]) == 0
@@ -162,6 +184,7 @@ def test_bash_completes(tmp_path: Path) -> None:
         offer seqvae train --preset bowman-
         offer seqvae train --preset = bowman-
         offer seqvae prepare t
+        offer seqvae map --color to
         offer seqvae train --data none
         """,
     )
@@ -170,6 +193,7 @@ def test_bash_completes(tmp_path: Path) -> None:
         "bowman-inputless",
         "bowman-inputless",
         "toy text.txt",
+        "topic",
         "",
     ]
     assert not (tmp_path / "work" / "hurt").exists()
@@ -181,7 +205,8 @@ def test_fish_completes() -> None:
         "fish",
         """
         seqvae --show-completion | source
-        for words in "train --preset bowman-" "train --preset=bowman-" "runs show " "prepare t" "eval --spl"
+        for words in "train --preset bowman-" "train --preset=bowman-" "runs show " "prepare t" \
+                "neighbours --metric k" "eval --spl"
             set line "seqvae $words"
             complete -C $line
             echo
@@ -191,7 +216,7 @@ def test_fish_completes() -> None:
     assert lines == [
         *("bowman-inputless", "", "--preset=bowman-inputless", ""),
         *("names.v2_b", "toy-default-1", "latest", "best", ""),
-        *("toy", "text.txt", "", "--split\ttrain, valid or test", ""),
+        *("toy", "text.txt", "", "kl", "", "--split\ttrain, valid or test", ""),
     ]
 
 
@@ -220,6 +245,7 @@ def test_zsh_completes_at_its_prompt_from_the_first_tab(tmp_path: Path) -> None:
             (b"seqvae train --preset bowman-i", "bowman-inputless"),
             (b"seqvae runs show n", "names.v2_b"),
             (b"seqvae train --posterior=v", "--posterior=vmf"),
+            (b"seqvae map --method um", "umap"),
             (b"seqvae score te", "text.txt"),
         ):
             os.write(terminal, b"\x15" + typed + b"\t")  # the line before is deleted

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from seqvae_cli.cli.watching import WatchView, verdict
 from seqvae_cli.runs import watching
 from seqvae_cli.runs.run import Run
 from seqvae_cli.runs.watching import Look
-from tests.cli.terminal import EVAL, START, Terminal, on_terminal
+from tests.cli.terminal import EVAL, START, STEP, Terminal, on_terminal
 from tests.conftest import Seqvae
 
 LINES = [json.loads(json.dumps(asdict(replace(EVAL, epoch=number, step=100 * number)))) for number in range(1, 6)]
@@ -64,9 +66,9 @@ def test_ctrl_c_ends_the_watching_alone(run: Run, seqvae: Seqvae, monkeypatch: p
 def test_on_a_terminal_the_table_of_train_follows_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = on_terminal(monkeypatch)
     with WatchView() as view:
-        assert "waiting for the first epoch" in screen.getvalue()
+        assert "waiting for the first step" in screen.getvalue()
         view.look(Look(run, []))
-        assert "epoch 0/2" in " ".join(re.sub(CODES, "", screen.getvalue()).split())
+        assert "step 0/?" in " ".join(re.sub(CODES, "", screen.getvalue()).split())
         view.look(Look(run, LINES[:4]))
         assert [row.epoch for row in view.rows] == [1, 2, 3, 4]
         assert "validation KL" in screen.getvalue()
@@ -74,6 +76,66 @@ def test_on_a_terminal_the_table_of_train_follows_the_run(run: Run, monkeypatch:
         assert [row.epoch for row in view.rows] == [1, 2]
         view.look(Look(run, [*LINES[:2], {**LINES[2], "neg_elbo": 99.875}]))
     assert "99.88" in screen.getvalue().rpartition("\x1b[2K")[2]
+
+
+@pytest.mark.usefixtures("fresh_display")
+def test_the_step_of_the_training_is_shown_until_its_epoch_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def frame() -> str:
+        return " ".join(re.sub(CODES, "", screen.getvalue().rpartition("\x1b[1A")[2]).split())
+
+    screen = on_terminal(monkeypatch)
+    step = asdict(replace(STEP, epoch=3, step=210, steps=500)) | {"began": time.time() - 3700}
+    with WatchView() as view:
+        view.look(Look(run, LINES[:2]))
+        assert view.steps == 200, "two epochs of 100 steps, as run.json has them"
+        view.look(Look(run, LINES[:2], "", step))
+        assert view.current == live.Row.of(replace(STEP, epoch=3, step=210))
+        assert "step 210/500 " in frame()
+        assert " 1:01:4" in frame()
+        monkeypatch.setattr(view, "_changed", time.monotonic() - 75)
+        view.look(Look(run, LINES[:2], "", step))
+        assert "no step for 0:01:15" in frame()
+        view.look(Look(run, LINES[:3], "", step))
+        assert view.current is None, "the epoch has ended"
+        assert "step 300/500 " in frame()
+        assert "no step for" not in frame()
+        for began in (None, "x", -1e308, 10**299, 1e300):
+            view.look(Look(run, LINES[:3], "", step | {"epoch": 4, "began": began}))
+        assert view.current is not None
+        view.look(Look(run, LINES[:3]))
+        assert view.current is None, "the training is over"
+
+
+@pytest.mark.usefixtures("fresh_display")
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 112, 120, 133, 160])
+def test_no_number_of_the_table_is_cut_at_any_width(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    screen = on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with live.TrainingView() as view:
+        view.show(START)
+        for epoch in range(1, 6):
+            view.show(replace(EVAL, epoch=epoch, step=123456 * epoch))
+    last = re.sub(CODES, "", screen.getvalue().rpartition("\x1b[1A")[2])
+    assert "…" not in last
+    assert "123.46" in last, "the validation"
+    assert max(map(len, last.splitlines())) <= columns
+    assert ("mutual information" in last) == (columns >= 160)
+
+
+@pytest.mark.usefixtures("fresh_display")
+def test_a_terminal_that_becomes_narrow_keeps_no_pieces_of_the_wide_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "160")
+    with live.TrainingView() as view:
+        view.show(START)
+        view.show(EVAL)
+        for columns in (160, 60, 60):
+            assert view._live is not None
+            view._live.console.width = columns
+            lines = sum(max(1, math.ceil(width / columns)) for width in view._widths)
+            before = len(screen.getvalue())
+            view.show(EVAL)
+            assert screen.getvalue()[before:].count("\x1b[1A") == lines - 1, "up to the first line that it has become"
 
 
 @pytest.mark.usefixtures("fresh_display")

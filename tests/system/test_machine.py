@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_a_home_is_tried_without_a_trace(home: Path, monkeypatch: pytest.MonkeyP
     assert ["No space left" in problem.problem for problem in problems] == [True, False]
     assert problems[1].problem == "the disk of the home has 1 MB left"
     assert list(home.iterdir()) == []
+
+
+def test_a_home_in_a_closed_folder_is_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.is_dir
+
+    def is_dir(path: Path) -> bool:
+        if path.is_relative_to(home):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found, (problem,) = machine.home()
+    assert (found["exists"], found["usable"]) == (False, False)
+    assert problem.problem == f"the home cannot be used: {home.parent} cannot be written to"
 
 
 def test_a_home_that_is_a_file_is_a_problem(home: Path) -> None:

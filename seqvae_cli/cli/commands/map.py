@@ -21,6 +21,9 @@ from seqvae_cli.cli.options import (
     RunOption,
     TextColumn,
     Threads,
+    complete_color,
+    complete_split,
+    one_of,
 )
 from seqvae_cli.errors import UsageError, counted
 
@@ -47,6 +50,7 @@ def draw(
             metavar="METHOD",
             help="tsne or umap: like sentences are near; pca: principal components; lda: parts the label of --color "
             "[default: tsne or umap where installed, else pca].",
+            autocompletion=one_of("pca", "tsne", "umap", "lda"),
         ),
     ] = None,
     color: Annotated[
@@ -55,6 +59,7 @@ def draw(
             metavar="NAME",
             help="Colour by length (tokens), or by a label: of the corpus, with --data a column "
             "[default: the label, if there is one alone, else length].",
+            autocompletion=complete_color,
         ),
     ] = None,
     output: Annotated[
@@ -74,7 +79,10 @@ def draw(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, valid or test [default: valid, or train where that has under 300 sentences]."),
+        typer.Option(
+            help="train, valid or test [default: valid, or train where that has under 300 sentences].",
+            autocompletion=complete_split,
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,

@@ -22,6 +22,8 @@ from seqvae_cli.cli.options import (
     Text,
     TextColumn,
     Threads,
+    complete_split,
+    one_of,
 )
 from seqvae_cli.cli.sentences import is_a_folder, names_a_file, open_lines, reading_of
 from seqvae_cli.errors import UsageError, counted, nearest
@@ -44,7 +46,9 @@ def neighbours(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Among the sentences of the corpus: train, valid or test [default: train].", rich_help_panel=LATENT
+            help="Among the sentences of the corpus: train, valid or test [default: train].",
+            autocompletion=complete_split,
+            rich_help_panel=LATENT,
         ),
     ] = None,
     among: Annotated[
@@ -54,7 +58,13 @@ def neighbours(
         ),
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="euclidean, cosine or kl (nats).", show_default=True, rich_help_panel=LATENT)
+        str,
+        typer.Option(
+            help="euclidean, cosine or kl (nats).",
+            show_default=True,
+            autocompletion=one_of("euclidean", "cosine", "kl"),
+            rich_help_panel=LATENT,
+        ),
     ] = "euclidean",
     form: Format = None,
     text_column: TextColumn = None,

@@ -99,6 +99,7 @@ def prepare(
         typer.Option(
             metavar="REGEX|smiles",
             help="regex: tokens are its matches, and single characters between them.",
+            autocompletion=one_of("smiles"),
             rich_help_panel=VOCABULARY,
         ),
     ] = None,

@@ -14,7 +14,7 @@ from seqvae_cli.cli.commands.runs.formatting import setting, table, tags, when
 from seqvae_cli.cli.commands.runs.plot import plot
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
 from seqvae_cli.cli.commands.runs.watch import watch
-from seqvae_cli.cli.options import Json, RequiredRun, RunArgument
+from seqvae_cli.cli.options import Json, RequiredRun, RunArgument, complete_tag
 from seqvae_cli.evaluation.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ app = typer.Typer(
 @app.command("list")
 def list_(
     trash: Annotated[bool, typer.Option("--trash", help="List what `runs rm` has moved to the trash.")] = False,
-    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
+    tag: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Only runs with this tag.", autocompletion=complete_tag)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List all runs, oldest first.
@@ -126,7 +128,9 @@ def path(run: RunArgument = None, json: Json = False) -> None:
 
 def tag(
     run: RequiredRun,
-    tags: Annotated[list[str], typer.Argument(metavar="TAG", help="Tags to add, or to remove.")],
+    tags: Annotated[
+        list[str], typer.Argument(metavar="TAG", help="Tags to add, or to remove.", autocompletion=complete_tag)
+    ],
     remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     json: Json = False,
 ) -> None:

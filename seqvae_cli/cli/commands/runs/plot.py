@@ -13,7 +13,7 @@ import typer
 from seqvae_cli.cli import display, map_sentences, picture_file
 from seqvae_cli.cli.commands.runs import latent_map
 from seqvae_cli.cli.headings import LATENT, TABLES
-from seqvae_cli.cli.options import Encoding, Format, Json, Labels, complete_split, one_of, run_argument
+from seqvae_cli.cli.options import Encoding, Format, Json, Labels, complete_color, complete_split, one_of, run_argument
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def plot(
             metavar="NAME",
             help="Colour the means by length (tokens), or by a label: of the corpus, with --data a column "
             "[default: the label, if there is one alone, else length].",
+            autocompletion=complete_color,
             rich_help_panel=LATENT,
         ),
     ] = None,
