@@ -17,8 +17,9 @@ from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.nn.distributions import kl
-from seqvae_cli.plotting.gathering import POINTS, spread_indices
+from seqvae_cli.plotting.gathering import POINTS
 
 ALL = "all"
 """All splits together, to be coloured by split."""

@@ -31,8 +31,6 @@ OTHER, OTHER_COLOR = "(other)", pictures.COLORS[-1]
 """In place of the rarest values of a label with more values than there are colours."""
 NO_VALUE, NO_COLOR = "(none)", "#cccccc"
 """In place of the empty value of sentences without the label."""
-FEW = 300
-"""Sentences below which a map of the validation split shows too little."""
 FIRST = (1, 2)
 """The default components."""
 
@@ -75,11 +73,6 @@ def check_color(color: str, corpus: Corpus) -> None:
     """Raises `UsageError` for anything but one of `colors`."""
     if color not in colors(corpus):
         raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
-
-
-def usual_split(corpus: Corpus) -> str:
-    """The split that a map shows: valid, which training has not read, or train where that has too few sentences."""
-    return "valid" if len(corpus.split("valid")) >= FEW else "train"
 
 
 def default_color(labels: Iterable[str]) -> str:
