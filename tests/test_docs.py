@@ -118,6 +118,13 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_code_ends(page: Path) -> None:
+    fences = [line.lstrip() for line in page.read_text().splitlines() if line.lstrip().startswith("```")]
+    assert len(fences) % 2 == 0
+    assert set(fences[1::2]) <= {"```"}, "an end names no language"
+
+
 def test_the_readme_lists_every_command() -> None:
     rows = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `seqvae ")]
     listed = {row.split("`")[1].split()[1] for row in rows}

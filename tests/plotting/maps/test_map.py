@@ -191,6 +191,8 @@ def test_the_files_of_the_projector_agree() -> None:
         "three\tvalid\t1\tbad",
         "",
     ]
+    odd = tables.projector(made(labels={"a\tb\nc": made().labels["mood"]}))["metadata.tsv"].decode()
+    assert odd.split("\n")[0] == "text\tsplit\tlength\ta b c"
     config = files["projector_config.pbtxt"]
     assert re.findall(r"tensor_shape: (\d+)", config) == ["3", "3"]
     assert re.findall(r'_path: "(.*)"', config) == ["vectors.tsv", "metadata.tsv"]
