@@ -208,6 +208,8 @@ def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:
     """The sentences that a command takes only as arguments. Raises `UsageError` for a name of a file, too."""
     sentences = [utf8(one) for one in arguments]
     for one in sentences:
+        if one == "-":
+            raise UsageError("standard input (-) is not read here", hint)
         if looks_like_a_file(one):
             raise UsageError(f"{one!r} looks like a file, not a sentence", hint)
     refuse_empty(sentences, hint)

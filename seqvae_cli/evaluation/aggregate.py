@@ -52,8 +52,12 @@ def active_units(posterior: Posterior) -> int:
     That is a hundredth of the variance of the prior N(0, 1). A uniform prior on the sphere has the variance 1 / L a
     dimension, so a von Mises-Fisher posterior is held to 0.01 / L.
     """
-    means = posterior.mean
+    return active_dimensions(posterior.mean, sphere=isinstance(posterior, VonMisesFisher))
+
+
+def active_dimensions(means: Tensor, *, sphere: bool) -> int:
+    """The same, of posterior means [N, L]; `sphere`: of a posterior on the sphere."""
     if not means.numel():  # a language model
         return 0
-    prior_variance = 1 / means.size(1) if isinstance(posterior, VonMisesFisher) else 1
+    prior_variance = 1 / means.size(1) if sphere else 1
     return int((means.double().var(0, correction=0) > 0.01 * prior_variance).sum())

@@ -20,6 +20,7 @@ from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.evaluation import disentanglement, metrics, steering
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.evaluation.disentanglement import ABSENT, Coded, Disentanglement
+from seqvae_cli.evaluation.encoded import Encoded
 from seqvae_cli.evaluation.steering import Steering
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
@@ -121,8 +122,8 @@ def diagnose(
             f"{split} has {counted(len(data), 'sentence')}: a diagnosis exchanges the codes of two or more"
         )
     tokens = int(data.lengths.sum()) + len(data)
-    watch = stage("posteriors", tokens)
-    posterior, prior = metrics.posteriors(network, data, precision=precision, watch=watch), network.prior()
+    encoded = Encoded(network, corpus, precision=precision, stage=stage)
+    posterior, prior = encoded.whole(split), network.prior()
     latent = network.settings.latent_size
     noise = [sentence_stream(seed, data[i]).standard_normal(latent, dtype=np.float32) for i in range(len(data))]
     own = posterior.rsample(torch.from_numpy(np.stack(noise)))
@@ -133,7 +134,7 @@ def diagnose(
         for name, z in codes.items()
     }
     rates = kl(posterior.apply(Tensor.double), prior, own.double()).mean(0)
-    probes, left_out, lying = _labels(network, corpus, split, posterior.mean, seed, precision, stage)
+    probes, left_out, lying = _labels(encoded, split, seed)
     return Diagnosis(
         sentences=len(data),
         latent_size=latent,
@@ -145,18 +146,17 @@ def diagnose(
         probes=probes,
         left_out=left_out,
         disentanglement=lying,
-        steering=steering.measure(network, corpus, split, precision=precision, stage=stage),
+        steering=steering.measure(encoded, split),
     )
 
 
-def _labels(
-    network: SentenceVAE, corpus: Corpus, split: str, means: Tensor, seed: int, precision: torch.dtype, stage: Stages
-) -> tuple[dict[str, Probe], dict[str, str], Disentanglement | None]:
+def _labels(encoded: Encoded, split: str, seed: int) -> tuple[dict[str, Probe], dict[str, str], Disentanglement | None]:
     """By label: a probe trained on train (on valid if `split` is train), tested on the posterior means of `split`.
 
     Sentences without the label are left out. And the labels without a probe, each with the reason; and how the others
     lie in single dimensions, with regressions trained and tested on the same splits.
     """
+    corpus, means = encoded.corpus, encoded.whole(split).mean
     labels = corpus.labels(split)
     if not labels or not means.size(1):
         return {}, {}, None
@@ -168,15 +168,14 @@ def _labels(
         if not 2 <= count <= MOST_CLASSES
     }
     other = "train" if split != "train" else "valid"
-    data, learned = corpus.split(other), corpus.labels(other)
+    learned = corpus.labels(other)
     for name, label in learned.items():
         if (labelled := int(_labelled(label).sum())) < 2:
             left_out[name] = f"{other} has {counted(labelled, 'sentence')} to learn it from"
     kept = [name for name in labels if name not in left_out]
     if not kept:
         return {}, left_out, None
-    watch = stage(f"posteriors of {other}", int(data.lengths.sum()) + len(data))
-    train_means = metrics.posteriors(network, data, precision=precision, watch=watch).mean
+    train_means = encoded.whole(other).mean
     found = {}
     for name in kept:
         rows, tested = _labelled(learned[name]), _labelled(labels[name])
@@ -192,7 +191,7 @@ def _labels(
         )
         for codes, of in ((train_means, learned), (means, labels))
     )
-    return found, left_out, disentanglement.measure(*parts, seed=seed, stage=stage)
+    return found, left_out, disentanglement.measure(*parts, seed=seed, stage=encoded.stage)
 
 
 def _labelled(label: Label) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.metrics import SplitLike
-from seqvae_cli.evaluation.subset import Subset, spread
+from seqvae_cli.evaluation.subset import Subset, spread_indices, usual_split
 from seqvae_cli.latent.traversal import Profile, levels
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, kl
@@ -21,20 +21,17 @@ from seqvae_cli.system.runtime import sentence_stream
 
 SENTENCES = 2000
 """Sentences that are measured, at most: 20 of them lie below the lowest quantile."""
-FEW = 300
-"""Sentences of the validation split below which those of train are measured."""
 
 
 @torch.inference_mode()
 def profile(network: SentenceVAE, corpus: Corpus, steps: int, *, seed: int = 0, stage: Stages = silent) -> Profile:
     """The rates and `steps` quantiles, from 0.01 to 0.99, of all dimensions.
 
-    Of at most `SENTENCES` sentences of valid, spread evenly, or of train where valid has fewer than `FEW`. Raises
-    `UsageError` for an empty split.
+    Of at most `SENTENCES` sentences, spread evenly over `subset.usual_split`. Raises `UsageError` for an empty split.
     """
-    split = "valid" if corpus.sentences("valid") >= FEW else "train"
+    split = usual_split(corpus)
     whole = corpus.nonempty_split(split)
-    data = Subset(whole, spread(len(whole), SENTENCES))
+    data = Subset(whole, spread_indices(len(whole), SENTENCES))
     watch = stage(f"posteriors of {split}", int(data.lengths.sum()) + len(data))
     return of_posterior(network, metrics.posteriors(network, data, watch=watch), data, steps, split=split, seed=seed)
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.errors import DataError
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.system.progress import Stages, silent
 
 Codes = NDArray[np.float64]
@@ -273,9 +274,7 @@ def _shared(coded: Coded, name: str) -> NDArray[np.int64]:
 
 def _spread(coded: Coded) -> Coded:
     """At most `MOST` of the sentences, evenly spread."""
-    count = len(coded.codes)
-    kept = min(count, MOST)
-    rows = np.arange(kept) * count // max(kept, 1)
+    rows = spread_indices(len(coded.codes), MOST)
     return Coded(coded.codes[rows], {name: values[rows] for name, values in coded.factors.items()})
 
 

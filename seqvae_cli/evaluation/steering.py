@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.toy import language
-from seqvae_cli.evaluation import metrics
-from seqvae_cli.evaluation.subset import Subset, spread
+from seqvae_cli.evaluation.encoded import Encoded
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.arithmetic import shifted
 from seqvae_cli.latent.strategy import GREEDY
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.system.progress import Advance, Stages, silent
+from seqvae_cli.system.progress import Advance
 
 SCALES = (1.0, 1.5, 2.0)
 """Multiples of an offset that are tried."""
@@ -74,40 +73,27 @@ class _Group:
     """The index of each value: [N, F]."""
 
 
-def measure(
-    network: SentenceVAE,
-    corpus: Corpus,
-    split: str,
-    *,
-    precision: torch.dtype = torch.float32,
-    stage: Stages = silent,
-) -> Steering | None:
+def measure(encoded: Encoded, split: str) -> Steering | None:
     """What offsets do to sentences of `split`; None without a code, and where the grammar of the corpus is not known.
 
     Offsets come from train (from valid if `split` is train), scales from valid (from train if `split` is valid). Each
     sentence is led to one other value, in turn where there are several.
     """
+    network, corpus = encoded.network, encoded.corpus
     if not network.settings.latent_size or corpus.info.get("toy", {}).get("version") != language.VERSION:
         return None
     values = {name: corpus.labels(split)[name].values for name in language.FACTORS}
-    found: dict[tuple[str, int], _Group] = {}
 
     def group(name: str, most: int) -> _Group:
-        if (name, most) not in found:
-            data, labels = corpus.split(name), corpus.labels(name)
-            rows = spread(len(data), most)
-            watch = stage(f"posteriors of {name}", int(data.lengths[rows].sum()) + len(rows))
-            found[name, most] = _Group(
-                metrics.posteriors(network, Subset(data, rows), precision=precision, watch=watch).code.float().numpy(),
-                np.stack([labels[factor].indices[rows] for factor in values], 1),
-            )
-        return found[name, most]
+        rows, labels = spread_indices(corpus.sentences(name), most), corpus.labels(name)
+        means = encoded.some(name, rows).code.float().numpy()
+        return _Group(means, np.stack([labels[factor].indices[rows] for factor in values], 1))
 
     learned = group("train" if split != "train" else "valid", LEARNED)
     tried, steered = group("valid" if split != "valid" else "train", TRIED), group(split, STEERED)
-    decoder = _Decoder(network, corpus.tokenizer, values, precision)
+    decoder = _Decoder(network, corpus.tokenizer, values, encoded.precision)
     decodings = len(steered.means) + len(values) * (len(SCALES) * len(tried.means) + len(steered.means))
-    decoder.watch = stage("steering", decodings)
+    decoder.watch = encoded.stage("steering", decodings)
     unmoved = decoder.factors(steered.means)
     shares: dict[str, Steered] = {}
     for column, name in enumerate(values):

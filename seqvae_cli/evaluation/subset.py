@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.data.batching import Indices
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.evaluation.metrics import SplitLike
+
+FEW = 300
+"""Sentences below which the validation split shows too little of a latent space."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ class Subset:
         return self.split.lengths[self.rows]
 
 
-def spread(count: int, most: int) -> Indices:
-    """At most `most` of the places 0 to `count` - 1, at equal distances and in order."""
-    return np.arange(min(count, most), dtype=np.int64) * count // max(1, min(count, most))
+def spread_indices(count: int, most: int) -> Indices:
+    """`most` of `count` indices at even distances and in order, or all if there are fewer: [min(count, most)]."""
+    kept = min(count, most)
+    return np.arange(kept, dtype=np.int64) * count // max(1, kept)
+
+
+def usual_split(corpus: Corpus) -> str:
+    """The split that shows the latent space: valid, which training has not read, or train where that has under `FEW`
+    sentences."""
+    return "valid" if corpus.sentences("valid") >= FEW else "train"

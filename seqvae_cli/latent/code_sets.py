@@ -175,6 +175,8 @@ def _keep(
         made = _opened(path, network, candidates)  # another process may have been faster
         if made is None:
             with files.machine_errors(path):
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
                 shutil.rmtree(path, ignore_errors=True)
                 draft.rename(path)
             made = _opened(path, network, candidates)

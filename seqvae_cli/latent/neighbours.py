@@ -189,10 +189,10 @@ def search(
     for first in range(0, len(rows), size):
         block = rows[first : first + size]
         others, other_scales = _exact(block["mean"], block["scale"])
-        least, error = _bounds(features, metric.candidate(others, other_scales))
+        least, most = _bounds(features, metric.candidate(others, other_scales))
         limit = best[:, -1]
         if not first and k <= least.shape[1]:
-            limit = np.partition(least + 2 * error, k - 1, axis=1)[:, k - 1]
+            limit = np.partition(most, k - 1, axis=1)[:, k - 1]
         queries, columns = np.nonzero(least <= limit[:, None])
         values = np.concatenate(
             [
@@ -218,7 +218,7 @@ def _exact(mean: NDArray[np.float32], scale: NDArray[np.float32]) -> tuple[Numbe
 
 
 def _bounds(queries: Numbers, candidates: Numbers) -> tuple[Numbers, Numbers]:
-    """Lower bounds of the product of features, [M, B], and by how much each may be too low at most.
+    """Lower and upper bounds of the product of features: two of [M, B].
 
     The rounding error of a product of F features is below 2 F √F ε |a| |b|, with ε = 2^-52 (Higham 2002, "Accuracy and
     Stability of Numerical Algorithms", section 3.1); that of the features themselves is of the same size.
@@ -227,6 +227,7 @@ def _bounds(queries: Numbers, candidates: Numbers) -> tuple[Numbers, Numbers]:
         product = (torch.from_numpy(queries) @ torch.from_numpy(candidates).T).numpy()
         lengths = [np.sqrt(np.square(part).sum(1)) for part in (queries, candidates)]
         error = np.outer(*lengths) * (queries.shape[1] ** 1.5 * 2.0**-50)
-        least = product - error
-    # Where the product overflows, the bound is -inf, so that `search` computes the pair by differences.
-    return np.where(np.isfinite(least), least, -np.inf), error
+        least, most = product - error, product + error
+    # Where the product overflows, nothing is known, and `search` computes the pair by differences.
+    known = np.isfinite(least) & np.isfinite(most)
+    return np.where(known, least, -np.inf), np.where(known, most, np.inf)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypedDict
 
 import numpy as np
@@ -164,8 +165,9 @@ def traverse(
     profile = measure(steps)
     chosen = list(profile.order[:top]) if named is None else named
     sphere = model.network.settings.posterior == "vmf"
-    moves = [moved(code, index, profile.values[index], sphere=sphere) for index in chosen]
-    rows = np.concatenate([code[None], *moves])
+    values = profile.values.clip(-1, 1) if sphere else profile.values
+    moves = (moved(code, index, values[index], sphere=sphere) for index in chosen)
+    rows = chain([code], chain.from_iterable(moves))
     decoded = (made for made in model.decode_stream(rows, strategy, max_len=max_len) if made is not None)
     original = next(decoded)
     return Traversal(
@@ -177,9 +179,9 @@ def traverse(
                 int(index),
                 None if profile.rates is None else profile.rates[index],
                 float(code[index]),
-                codes[:, index].tolist(),
-                [next(decoded) for _ in codes],
+                values[index].tolist(),
+                [next(decoded) for _ in range(steps)],
             )
-            for index, codes in zip(chosen, moves, strict=True)
+            for index in chosen
         ],
     )

@@ -14,11 +14,11 @@ from seqvae_cli.api import Model
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.diagnosis import Diagnosis
+from seqvae_cli.evaluation.subset import usual_split
 from seqvae_cli.play.layout import Background, Layout
 from seqvae_cli.play.points import Points, check_split, points
 from seqvae_cli.plotting import linear
 from seqvae_cli.plotting.linear import Linear
-from seqvae_cli.plotting.projection import usual_split
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 

@@ -19,9 +19,10 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label, numbers
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import dimensions, metrics
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.latent import code_sets, neighbours
 from seqvae_cli.latent.traversal import Profile
-from seqvae_cli.plotting.gathering import POINTS, spread_indices
+from seqvae_cli.plotting.gathering import POINTS
 
 ALL = "all"
 """All splits together, to be coloured by split."""

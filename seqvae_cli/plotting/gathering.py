@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqvae_cli.data.batching import Indices
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label, check_value, in_order
 from seqvae_cli.data.records import cell
@@ -21,6 +20,7 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.windows import WINDOW, windows
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.subset import Subset, spread_indices
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system.progress import Advance
@@ -70,36 +70,12 @@ class Reservoir:
         return place if place < self.most else None
 
 
-@dataclass(frozen=True)
-class _Subset:
-    """A subset of the sentences of a split."""
-
-    split: metrics.SplitLike
-    rows: Indices
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.split[int(self.rows[index])]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return self.split.lengths[self.rows]
-
-
 class _Sentences(list[NDArray[np.int64]]):
     """Token ids of sentences in memory, as a split."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         return np.array([len(ids) for ids in self], dtype=np.int64)
-
-
-def spread_indices(count: int, most: int) -> Indices:
-    """`most` of `count` indices at even distances, or all if there are fewer: [min(count, most)]."""
-    kept = min(count, most)
-    return np.arange(kept, dtype=np.int64) * count // kept
 
 
 def of_split(
@@ -113,7 +89,7 @@ def of_split(
     corpus.verify()
     data = corpus.nonempty_split(split)
     rows = spread_indices(len(data), most)
-    subset = _Subset(data, rows)
+    subset = Subset(data, rows)
     means = _finite(metrics.posteriors(network, subset, watch=watch).mean.double().numpy())
     labels = {}
     for name, label in corpus.labels(split).items():

@@ -31,8 +31,8 @@ OTHER, OTHER_COLOR = "(other)", pictures.COLORS[-1]
 """In place of the rarest values of a label with more values than there are colours."""
 NO_VALUE, NO_COLOR = "(none)", "#cccccc"
 """In place of the empty value of sentences without the label."""
-FEW = 300
-"""Sentences below which a map of the validation split shows too little."""
+HUGE = 1e100
+"""Numbers from here on are not on the scale of a label: the range of a scale that has them may not be finite."""
 FIRST = (1, 2)
 """The default components."""
 
@@ -75,11 +75,6 @@ def check_color(color: str, corpus: Corpus) -> None:
     """Raises `UsageError` for anything but one of `colors`."""
     if color not in colors(corpus):
         raise UsageError(f"corpus {corpus.name} has no label {color!r}", f"known colours: {', '.join(colors(corpus))}")
-
-
-def usual_split(corpus: Corpus) -> str:
-    """The split that a map shows: valid, which training has not read, or train where that has too few sentences."""
-    return "valid" if len(corpus.split("valid")) >= FEW else "train"
 
 
 def default_color(labels: Iterable[str]) -> str:
@@ -179,8 +174,10 @@ def coloured(label: Label) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ..
     named = [index for index in range(len(label.values)) if index != absent]
     room = len(pictures.COLORS) - (absent >= 0)
     scale = numbers(label.values)
-    if len(named) > room and scale is not None and np.isfinite(sizes := np.array(scale)[label.indices]).any():
-        return sizes, (), ()
+    if len(named) > room and scale is not None:
+        sizes = np.array([size if abs(size) < HUGE else np.nan for size in scale])[label.indices]
+        if np.isfinite(sizes).any():
+            return sizes, (), ()
     counts = np.bincount(label.indices, minlength=len(label.values))
     shown = named
     if len(named) > room:

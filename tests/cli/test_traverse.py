@@ -85,6 +85,7 @@ def test_long_sentences_are_wrapped_below_their_beginning(monkeypatch: pytest.Mo
         (["--random", "the cat"], 2, "--random"),
         ([""], 2, "empty"),
         (["text.txt"], 2, "looks like a file"),
+        (["-"], 2, "standard input (-) is not read"),
         (["the cat", "--dim", "4"], 2, "no dimension 4"),
         (["the cat", "--dim", "1", "--top", "2"], 2, "--top"),
         (["the cat", "--steps", "1"], 2, "--steps"),

@@ -17,7 +17,9 @@ from seqvae_cli.cli import eval_tables
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.toy import build, language
 from seqvae_cli.evaluation import metrics, steering
+from seqvae_cli.evaluation.encoded import Encoded
 from seqvae_cli.evaluation.steering import Steered
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.nn.distributions import DiagonalGaussian
 from tests.conftest import Stages
 from tests.trainings import fit, new_run
@@ -104,14 +106,14 @@ def test_a_model_that_knows_all_factors_is_steered_wholly(toy: Corpus, monkeypat
     monkeypatch.setattr(metrics, "posteriors", perfect.posteriors)
     monkeypatch.setattr(steering.generate, "decode", perfect.decode)
     monkeypatch.setattr(language, "infer_factors", perfect.infer)
-    found = steering.measure(network, toy, "test", stage=stages)
+    found = steering.measure(Encoded(network, toy, stage=stages), "test")
     assert found is not None
     assert stages.done == stages.promised
     assert stages.done["steering"] == perfect.decoded == 60 + 6 * (3 * 60 + 60)
     assert (found.sentences, found.reconstructed, found.invalid) == (60, 1, 0)
     assert found.factors == dict.fromkeys(language.FACTORS, Steered(1.0, 1.0, 1.0, 0.0))
     monkeypatch.setattr(language, "infer_factors", lambda _: None)
-    found = steering.measure(network, toy, "test")
+    found = steering.measure(Encoded(network, toy), "test")
     assert found is not None
     assert (found.reconstructed, found.invalid) == (0, 1)
     assert found.factors == dict.fromkeys(language.FACTORS, Steered(1.0, 0.0, 0.0, 1.0))
@@ -123,7 +125,13 @@ def test_a_tiny_model_has_all_figures_and_they_are_shares(
     monkeypatch.setattr(steering, "TRIED", 20)
     fit(new_run(toy, "toy-run", train__epochs=1), toy)
     model = api.load("toy-run")
-    found = model.diagnose("test")
+    stages = Stages()
+    found = model.diagnose("test", stage=stages)
+    assert stages.done == stages.promised
+    encoded = {name: count for name, count in stages.done.items() if name.startswith("posteriors")}
+    rows = {"test": slice(None), "train": slice(None), "valid": spread_indices(60, 20)}
+    lengths = {name: toy.split(name).lengths[chosen] + 1 for name, chosen in rows.items()}
+    assert encoded == {f"posteriors of {name}": each.sum() for name, each in lengths.items()}, "each sentence once"
     steered = found.steering
     assert steered is not None
     assert steered.sentences == 60
@@ -135,12 +143,12 @@ def test_a_tiny_model_has_all_figures_and_they_are_shares(
     eval_tables.diagnosis(found, 0.0)
     assert "others kept" in capsys.readouterr().out
     for split in ("train", "valid"):
-        other = steering.measure(model.network, toy, split)
+        other = steering.measure(Encoded(model.network, toy), split)
         assert other is not None
         assert other.sentences == min(len(toy.split(split)), steering.STEERED)
     # Where no grammar reads what comes out, there is nothing to say.
     monkeypatch.setattr(language, "VERSION", language.VERSION + 1)
-    assert steering.measure(model.network, toy, "test") is None
+    assert steering.measure(Encoded(model.network, toy), "test") is None
     tiny = api.load("tiny-run")
-    assert steering.measure(tiny.network, tiny_corpus, "test") is None
+    assert steering.measure(Encoded(tiny.network, tiny_corpus), "test") is None
     assert "steering" not in tiny.diagnose("test").to_json()

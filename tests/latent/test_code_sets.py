@@ -87,6 +87,23 @@ def test_a_damaged_set_is_made_again(model: Model, encodings: Encodings, name: s
     assert encodings.count == made
 
 
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_stands_in_the_place_of_a_set_is_replaced(
+    model: Model, encodings: Encodings, tmp_path: Path, kind: str
+) -> None:
+    path = model.candidates("valid").path
+    assert path is not None
+    kept = tmp_path / "kept"
+    path.rename(kept) if kind == "link" else shutil.rmtree(path)
+    path.symlink_to(tmp_path) if kind == "link" else path.write_text("no set")
+    again = model.candidates("valid")
+    made = encodings.count
+    assert again.path == model.candidates("valid").path == path
+    assert encodings.count == made
+    assert not path.is_symlink()
+    assert kind == "file" or len(list(kept.iterdir())) == 3, "what a link names is left alone"
+
+
 def test_other_weights_make_another_set(model: Model) -> None:
     first = model.candidates("valid")
     with torch.no_grad():

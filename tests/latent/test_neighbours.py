@@ -191,3 +191,9 @@ def test_kl_takes_a_gaussian_posterior(model: Model, monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match="kl is not defined for a vmf posterior") as caught:
         model.neighbours(["the cat sees it"], metric="kl")
     assert caught.value.hint == "use euclidean or cosine"
+
+
+def test_what_overflows_bounds_nothing() -> None:
+    least, most = neighbours._bounds(np.array([[1e200, 1.0]]), np.array([[1e200, 0.0], [0.5, 2.0]]))
+    assert (least[0, 0], most[0, 0]) == (-np.inf, np.inf)
+    assert least[0, 1] < 0.5e200 + 2 <= most[0, 1]

@@ -12,7 +12,7 @@ from seqvae_cli.api import Model, load
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import dimensions, metrics
-from seqvae_cli.evaluation.subset import Subset, spread
+from seqvae_cli.evaluation.subset import Subset, spread_indices
 from seqvae_cli.latent import traversal
 from seqvae_cli.latent.strategy import ANCESTRAL, Strategy
 from tests.conftest import Stages
@@ -85,13 +85,13 @@ def test_a_code_on_the_sphere_has_no_rate_of_a_dimension(tiny_corpus: Corpus) ->
 
 def test_a_subset_of_a_split_has_its_sentences_in_order(tiny_corpus: Corpus) -> None:
     split = tiny_corpus.split("train")
-    some = Subset(split, spread(len(split), 7))
+    some = Subset(split, spread_indices(len(split), 7))
     assert len(some) == 7
     assert some.lengths.tolist() == [len(some[i]) for i in range(7)]
     np.testing.assert_array_equal(some[0], split[0])
-    assert spread(10, 3).tolist() == [0, 3, 6]
-    assert spread(3, 10).tolist() == [0, 1, 2]
-    assert spread(0, 10).tolist() == []
+    assert spread_indices(10, 3).tolist() == [0, 3, 6]
+    assert spread_indices(3, 10).tolist() == [0, 1, 2]
+    assert spread_indices(0, 10).tolist() == []
 
 
 def test_random_codes_are_draws_of_the_seed(model: Model) -> None:

@@ -16,7 +16,8 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.labels import Label
 from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import metrics, subset
+from seqvae_cli.evaluation.subset import spread_indices, usual_split
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.plotting import gathering, linear, pictures, projection
 from tests.conftest import tiny_text
@@ -58,10 +59,10 @@ def test_the_components_of_a_code_with_one_dimension_are_the_default_ones() -> N
 
 
 def test_a_selection_is_even_and_never_more_than_there_is() -> None:
-    assert gathering.spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert gathering.spread_indices(10, 4).tolist() == [0, 2, 5, 7]
-    assert gathering.spread_indices(3, 5).tolist() == [0, 1, 2]
-    large = gathering.spread_indices(10**6 + 2500, 5000)
+    assert spread_indices(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert spread_indices(10, 4).tolist() == [0, 2, 5, 7]
+    assert spread_indices(3, 5).tolist() == [0, 1, 2]
+    large = spread_indices(10**6 + 2500, 5000)
     assert set(np.diff(large)) == {200, 201}
 
 
@@ -72,7 +73,7 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
     done: list[int] = []
     found = model.project("train", most=20, watch=done.append)
     split = tiny_corpus.split("train")
-    rows = gathering.spread_indices(len(split), 20)
+    rows = spread_indices(len(split), 20)
     expected = metrics.posteriors(model.network, split).mean.double().numpy()[rows]
     np.testing.assert_allclose(found.points, linear.principal(expected).place(expected), atol=1e-5)
     assert found.labels.tolist() == split.lengths[rows].tolist()
@@ -85,9 +86,9 @@ def test_points_are_the_posterior_means_of_an_even_part_of_the_split(model: Mode
 def test_the_map_shows_the_validation_split_unless_it_is_small(
     tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert projection.usual_split(tiny_corpus) == "train"
-    monkeypatch.setattr(projection, "FEW", len(tiny_corpus.split("valid")))
-    assert projection.usual_split(tiny_corpus) == "valid"
+    assert usual_split(tiny_corpus) == "train"
+    monkeypatch.setattr(subset, "FEW", len(tiny_corpus.split("valid")))
+    assert usual_split(tiny_corpus) == "valid"
 
 
 def test_a_factor_of_the_toy_corpus_has_its_values_in_order(toy: tuple[Model, Corpus]) -> None:

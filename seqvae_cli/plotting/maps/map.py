@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation.aggregate import active_dimensions
+from seqvae_cli.evaluation.subset import usual_split
 from seqvae_cli.latent.arguments import check_counts, check_iterable
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
@@ -25,9 +28,6 @@ from seqvae_cli.plotting.gathering import Gathered
 from seqvae_cli.plotting.maps import methods
 from seqvae_cli.plotting.projection import LENGTH, Means
 from seqvae_cli.system.progress import Stages, silent
-
-ACTIVE = 0.01
-"""Variance of the mean of an active dimension, as in `evaluation.aggregate.active_units`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class MapOptions(TypedDict, total=False):
 def of_split(
     network: SentenceVAE, corpus: Corpus, split: str | None = None, *, step: int, **options: Unpack[MapOptions]
 ) -> Map:
-    """A map of sentences evenly spread over a split; None: `projection.usual_split`.
+    """A map of sentences evenly spread over a split; None: `subset.usual_split`.
 
     Raises `UsageError` for unknown names and counts, `MachineError` where a package is missing, and what
     `gathering.of_split` and `methods.place` raise.
@@ -85,7 +85,7 @@ def of_split(
         raise UsageError(f"{min(extra)} goes with sentences", "give sentences, too, or leave it out")
     method, color, most, stage = _checked(options, corpus.label_names())
     projection.check_color(color, corpus)
-    split = projection.usual_split(corpus) if split is None else split
+    split = usual_split(corpus) if split is None else split
     found = gathering.of_split(network, corpus, split, step=step, most=most, watch=stage("posteriors", 0))
     return _placed(network, found, method, color, stage)
 
@@ -133,6 +133,5 @@ def _placed(network: SentenceVAE, found: Gathered, method: str | None, color: st
     advance = stage(methods.METHODS[method].title, 0)
     points = methods.place(method, found.means, found.labels.get(color))
     advance(len(points))
-    prior_variance = 1 / found.means.shape[1] if network.settings.posterior == "vmf" else 1
-    active = int((found.means.var(0) > ACTIVE * prior_variance).sum())
+    active = active_dimensions(torch.from_numpy(found.means), sphere=network.settings.posterior == "vmf")
     return Map(**vars(found), points=points, method=method, color=color, active=active)

@@ -87,7 +87,7 @@ def projector(found: Map) -> dict[str, bytes]:
     if found.means.shape[1] < 2:
         raise UsageError("the embedding projector reads no codes of one dimension", "-o map.tsv has the coordinates")
     known = columns(found)
-    lines = ["\t".join(known), *("\t".join(map(_plain, row)) for row in zip(*known.values(), strict=True))]
+    lines = ["\t".join(map(_plain, row)) for row in (known, *zip(*known.values(), strict=True))]
     vectors = ["\t".join(f"{value:.9g}" for value in row) for row in found.means]
     size = "".join(f"  tensor_shape: {count}\n" for count in found.means.shape)
     paths = f'  tensor_path: "{PROJECTOR[0]}"\n  metadata_path: "{PROJECTOR[1]}"\n'

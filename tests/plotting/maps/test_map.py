@@ -18,7 +18,7 @@ from seqvae_cli.data.labels import Label
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.plotting.maps import map as maps
-from seqvae_cli.plotting.maps import picture, tables
+from seqvae_cli.plotting.maps import page, picture, tables
 from seqvae_cli.plotting.maps.map import Map
 from tests.conftest import Stages, tiny_text
 from tests.trainings import fit, new_run
@@ -135,7 +135,7 @@ def test_what_does_not_go_together_is_refused(model: Model, tiny_corpus: Corpus)
 
 def test_a_dimension_that_varies_is_active(model: Model) -> None:
     found = model.map(tiny_text(), method="pca")
-    assert found.active == int((model.encode(tiny_text()).var(0) > maps.ACTIVE).sum())
+    assert found.active == int((model.encode(tiny_text()).var(0) > 0.01).sum())
     assert model.map(["it"] * 6, method="pca").active == 0
     assert (model.map(["it"] * 6).points == 0).all()
 
@@ -191,11 +191,24 @@ def test_the_files_of_the_projector_agree() -> None:
         "three\tvalid\t1\tbad",
         "",
     ]
+    odd = tables.projector(made(labels={"a\tb\nc": made().labels["mood"]}))["metadata.tsv"].decode()
+    assert odd.split("\n")[0] == "text\tsplit\tlength\ta b c"
     config = files["projector_config.pbtxt"]
     assert re.findall(r"tensor_shape: (\d+)", config) == ["3", "3"]
     assert re.findall(r'_path: "(.*)"', config) == ["vectors.tsv", "metadata.tsv"]
     with pytest.raises(UsageError, match="codes of one dimension"):
         tables.projector(made(means=np.ones((3, 1))))
+
+
+def test_numbers_that_no_scale_holds_have_no_colour() -> None:
+    values = (*(f"{number}.5" for number in range(12)), "1e308", "-1e308", "inf")
+    count = len(values)
+    label = Label(values, np.arange(count))
+    rest: dict[str, Any] = {"points": np.zeros((count, 2)), "means": np.zeros((count, 3)), "total": count}
+    rest |= {"sentences": ("a",) * count, "lengths": np.ones(count, np.int64)}
+    found = made(labels={"size": label}, color="size", ids=(), **rest)
+    np.testing.assert_array_equal(found.coloured().labels, [*np.arange(12) + 0.5, np.nan, np.nan, np.nan])
+    assert b'"high":1' in page.page("run", found)
 
 
 def test_a_picture_names_its_method_and_its_axes() -> None:

@@ -30,7 +30,8 @@ def draw(
     tables: map_sentences.Tables,
 ) -> None:
     """Draws the KL of each dimension and the posterior means of one run."""
-    from seqvae_cli.plotting import latent, projection
+    from seqvae_cli.evaluation.subset import usual_split
+    from seqvae_cli.plotting import latent
 
     if len(names) > 1:
         several = data and any(map(names_a_file, names))
@@ -47,7 +48,7 @@ def draw(
         map_sentences.check_split(split)
     model = open_model(names[0] if names else None, None, "cpu", 0)
     if not data and split is None:
-        split = projection.usual_split(model.corpus())
+        split = usual_split(model.corpus())
     output = picture_file.choose(output, f"{model.name}-latent", json)
     if lines is not None:
         means, labels = _of_files(model, lines, color, axes, map_sentences.called(data or [])), lines.columns.labels
