@@ -19,7 +19,7 @@ export class SentenceMap {
     this.coloring = { of: [], colors: [] };
     this.found = null;
     this.hovered = -1;
-    this.overlay = { line: [], marks: [] };
+    this.overlay = { lines: [], marks: [] };
     this.onhover = onhover;
     this.onchoose = onchoose;
     this.layer = new PointLayer(this.context);
@@ -83,9 +83,9 @@ export class SentenceMap {
     this.redraw();
   }
 
-  /** `line`: places of a path; `marks`: {at, text, strong}. */
+  /** `lines`: lists of the places of a path; `marks`: {at, text, strong}. */
   draw(overlay) {
-    this.overlay = { line: overlay.line ?? [], marks: overlay.marks ?? [] };
+    this.overlay = { lines: overlay.lines ?? [], marks: overlay.marks ?? [] };
     this.redraw();
   }
 
@@ -139,8 +139,8 @@ export class SentenceMap {
       const [left, top] = camera.toScreen(this.places[this.hovered]);
       this.ring(left, top, this.radius() + 4, text, 2);
     }
-    const line = this.overlay.line.map((place) => camera.toScreen(place));
-    if (line.length > 1) {
+    for (const places of this.overlay.lines) {
+      const line = places.map((place) => camera.toScreen(place));
       for (const [width, color] of [[5, back], [2.5, accent]]) {
         context.beginPath();
         line.forEach(([left, top], index) => (index ? context.lineTo(left, top) : context.moveTo(left, top)));
@@ -209,6 +209,7 @@ export class SentenceMap {
       return [event.clientX - box.left, event.clientY - box.top];
     };
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
       canvas.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, local(event));
       if (pointers.size === 1) travelled = 0;

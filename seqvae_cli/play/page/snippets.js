@@ -7,6 +7,13 @@ export function shell(text) {
   return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** A command line. Sentences that look like options come last, after `--`. */
+export function line(command, sentences, options) {
+  const words = sentences.map(shell);
+  const dashed = sentences.some((text) => text.startsWith("-") && text !== "-");
+  return [command, ...(dashed ? [...options, "--", ...words] : [...words, ...options])].join(" ");
+}
+
 /** A text as a string of Python. */
 export const quoted = (text) => JSON.stringify(text);
 
@@ -21,7 +28,7 @@ export async function copy(text) {
     title = "Copy this";
   }
   dialog.querySelector("h2").textContent = title;
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
 }
 
 byId("snippet")
