@@ -67,6 +67,6 @@ export function coloring(points, name) {
     value === null ? SHADES : Math.min(SHADES - 1, Math.max(0, Math.round(((value - low) / span) * (SHADES - 1)))),
   );
   const unit = label ? "" : " tokens";
-  const legend = [0, 0.5, 1].map((share) => ({ color: ramp(share), text: `${+(low + share * span).toFixed(1)}${unit}` }));
+  const legend = [0, 0.5, 1].map((share) => ({ color: ramp(share), text: `${+(low + share * span).toFixed(label ? 1 : 0)}${unit}` }));
   return { of, colors, legend };
 }

@@ -241,7 +241,7 @@ function facts() {
   }
   if (record && isAlive(record)) parts.push(`training: epoch ${record.curves.epoch.at(-1) ?? 0} of ${record.epochs ?? "?"}`);
   else if (record?.best_neg_elbo) parts.push(`validation -ELBO ${record.best_neg_elbo.toFixed(2)} nats`);
-  byId("facts").textContent = parts.join(" · ");
+  byId("facts").replaceChildren(...parts.map((text) => make("span", { text })));
   for (const name of ["copy-command", "copy-python"]) byId(name).disabled = !model;
   document.title = `${model?.run ?? record?.name ?? "seqvae"} · seqvae play`;
 }

@@ -21,14 +21,15 @@ export const quoted = (text) => JSON.stringify(text);
 export async function copy(text) {
   const dialog = byId("snippet");
   dialog.querySelector("pre").textContent = text;
-  let title = "Copied";
+  const title = dialog.querySelector("h2");
+  title.textContent = "Copy this";
+  dialog.showModal();
   try {
     await navigator.clipboard.writeText(text);
+    title.textContent = "Copied";
   } catch {
-    title = "Copy this";
+    // the text is there to be copied by hand
   }
-  dialog.querySelector("h2").textContent = title;
-  if (!dialog.open) dialog.showModal();
 }
 
 byId("snippet")
