@@ -127,7 +127,6 @@ export function arithmeticTool(page) {
         return;
       }
       fillIn();
-      page.map.draw({});
       request();
     },
     choose,

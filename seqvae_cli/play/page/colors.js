@@ -5,7 +5,7 @@
  * al. 2009), any two differ by at least 25 (CIE76), and each has a contrast of 3 or more to its background.
  */
 export const VALUES = {
-  light: ["#004cdc", "#e55a00", "#14a972", "#8b2c95", "#761f00", "#2c000d", "#ba82bb", "#000048"],
+  light: ["#004cdc", "#e55a00", "#14a972", "#8b2c95", "#761f00", "#ba82bb", "#000048", "#2c000d"],
   dark: ["#7b94ff", "#f38a30", "#3cf0b0", "#fdafe7", "#f5ee3c", "#8b35ff", "#d81148", "#c013aa"],
 };
 /** For the rest, and for sentences without a value. */

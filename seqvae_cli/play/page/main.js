@@ -174,6 +174,7 @@ async function put(turn, values, text, more = false) {
   if (!found?.ready || turn !== places) return false;
   page.shown = { kind: values.map, label: values.label ?? "" };
   page.map.show(found.places);
+  page.map.draw({}); // of the last map
   const shares = found.variance?.map((share) => `${Math.round(100 * share)} %`).join(" and ");
   const note = byId("map-note");
   complain(note, null);
@@ -309,6 +310,7 @@ subscribe((names) => {
     open.hide();
     open = tool();
     select(open.name);
+    page.map.draw({}); // of the tool that was open
     open.show();
   } else open.changed(names);
   if (names.includes("run") || names.includes("split")) {

@@ -127,7 +127,6 @@ export function runTool(page) {
     title: "Run",
     panel,
     show() {
-      page.map.draw({});
       draw();
       diagnose();
     },

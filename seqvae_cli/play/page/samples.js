@@ -81,7 +81,6 @@ export function sampleTool(page) {
     panel,
     show() {
       fillIn();
-      page.map.draw({});
       request();
     },
     choose: (index) => set({ sentence: page.points.texts[index], moves: "", tab: "sliders" }),

@@ -80,7 +80,6 @@ export function scoreTool(page) {
         return;
       }
       texts.value = state.texts;
-      page.map.draw({});
       request();
     },
     choose: (index) => set({ texts: page.points.texts[index] }),
