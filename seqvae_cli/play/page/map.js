@@ -6,6 +6,8 @@ import { PointLayer } from "./points.js";
 
 const MOVING = 700;
 const NEAR = 14;
+/** More would take longer than a frame; a screen of high resolution shows a large map a little softer. */
+const MOST_PIXELS = 2e6;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class SentenceMap {
@@ -32,7 +34,7 @@ export class SentenceMap {
   resize() {
     const { width, height } = this.canvas.getBoundingClientRect();
     if (!width || !height) return;
-    this.ratio = Math.min(devicePixelRatio || 1, 2);
+    this.ratio = Math.max(1, Math.min(devicePixelRatio || 1, 2, Math.sqrt(MOST_PIXELS / (width * height))));
     this.canvas.width = Math.round(width * this.ratio);
     this.canvas.height = Math.round(height * this.ratio);
     this.camera.resize(width, height);
