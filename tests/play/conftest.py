@@ -128,3 +128,25 @@ def served(playground: Playground) -> Iterator[Client]:
 def client(served: Client, in_home: Path) -> Client:
     assert in_home.is_dir()
     return served
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.play.browsing import CHROMIUM
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def opened(browser: Any, client: Client) -> Iterator[Any]:
+    """A page of the server, `browsing.Page`, light."""
+    from tests.play.browsing import Page
+
+    found = Page(browser, client, color_scheme="light")
+    yield found
+    found.context.close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,59 +13,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY, Seqvae
+from tests.play.browsing import Page, needs_browser, text_of
 from tests.play.conftest import TOKEN, Client
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="the package playwright is missing"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = needs_browser
 
 FIRST, LAST = "the cat sees the sea", "a dog likes it"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-class Page:
-    """The playground in a browser of its own: what it asked for, and what went wrong on it."""
-
-    def __init__(self, browser: Any, client: Client, **options: Any) -> None:
-        self.origin = f"http://127.0.0.1:{client.guard.port}"
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
-        self.context.set_default_timeout(30_000)
-        self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.faults: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
-
-    def open(self, fragment: str = "", token: str = f"?token={TOKEN}") -> Any:
-        self.page.goto(f"{self.origin}/{token}{fragment}")
-        return self.page
-
-
-@pytest.fixture
-def opened(browser: Any, client: Client) -> Iterator[Page]:
-    found = Page(browser, client, color_scheme="light")
-    yield found
-    found.context.close()
-
-
-def text_of(page: Any, selector: str, pattern: str = r"\S") -> str:
-    """The text of an element, once it matches."""
-    from playwright.sync_api import expect
-
-    expect(page.locator(selector)).to_have_text(re.compile(pattern), timeout=30_000)
-    return str(page.locator(selector).inner_text())
 
 
 def test_the_page_shows_its_map_and_asks_its_own_server_alone(opened: Page) -> None:
@@ -202,9 +153,15 @@ def test_a_training_is_followed(opened: Page, client: Client, in_home: Path) -> 
             next(events)
         page = opened.open("#run=followed&tab=run")
         text_of(page, "#run-status", "followed is running: epoch 1 of 2")
+        row = page.locator("#list button").nth(3)
+        row.focus()
         for _ in events:
             pass
-        text_of(page, "#run-status", "followed is finished: epoch 2 of 2")
+        with page.expect_response("**/api/points"):  # of the better weights
+            text_of(page, "#run-status", "followed is finished: epoch 2 of 2")
+        text_of(page, "#verdict", "collapsed|used|unused")
+        assert page.evaluate("() => document.activeElement.textContent") == row.inner_text()
+        assert page.locator("#run option[value=followed]").inner_text() == "followed"
     finally:
         events.close()
         shutil.rmtree(in_home / "runs" / "followed")

@@ -2,14 +2,17 @@
 
 import { ask, leave } from "./api.js";
 import { complain, field, fixed, make, settled } from "./dom.js";
-import { quoted, shell } from "./snippets.js";
+import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
 
 const NAMES = ["a", "b", "c"];
 
 export function arithmeticTool(page) {
   const inputs = Object.fromEntries(
-    NAMES.map((name) => [name, make("textarea", { rows: 2, oninput: () => set({ [name]: inputs[name].value }) })]),
+    NAMES.map((name, place) => {
+      const oninput = () => set({ [name]: inputs[name].value });
+      return [name, make("textarea", { rows: 2, oninput, onfocus: () => aim(place) })];
+    }),
   );
   const scale = make("input", {
     type: "range",
@@ -22,11 +25,12 @@ export function arithmeticTool(page) {
   const answer = make("p", { class: "answer", role: "status", id: "arithmetic-answer" });
   const near = make("ol", { class: "near" });
   const title = make("h3", { text: "Nearest sentences", hidden: true });
-  const note = make("p", { class: "note" });
+  const note = make("p", { class: "note", role: "status" });
+  const help = make("p", { class: "note" });
   const panel = make(
     "div",
     { class: "panel" },
-    make("p", { class: "note", text: "a - b + c: what parts a from b is added to c. Click three sentences, or type them." }),
+    help,
     field("a", inputs.a),
     field("- b", inputs.b),
     field("+ c", inputs.c),
@@ -38,10 +42,30 @@ export function arithmeticTool(page) {
   );
   scale.setAttribute("aria-label", "Scale of the difference a - b");
   let next = 0;
+  aim(0);
   const send = settled(request, 200);
 
+  /** Which sentence the next click sets. */
+  function aim(place) {
+    next = place;
+    help.textContent = `a - b + c: the difference between a and b, added to c. Type three sentences, or click them: the next click sets ${NAMES[next]}.`;
+  }
+
+  function clear() {
+    answer.textContent = "";
+    title.hidden = true;
+    near.replaceChildren();
+    if (state.tab === "arithmetic") page.map.draw({});
+  }
+
   async function request() {
-    if (!page.points || NAMES.some((name) => !state[name].trim())) return;
+    if (!page.points) return;
+    if (NAMES.some((name) => !state[name].trim())) {
+      leave("arithmetic");
+      complain(note, null);
+      clear();
+      return;
+    }
     try {
       const given = Object.fromEntries(NAMES.map((name) => [name, state[name]]));
       const found = await ask("arithmetic", { ...page.values(), ...given, scale: Number(state.scale) }, "arithmetic");
@@ -56,8 +80,9 @@ export function arithmeticTool(page) {
             make("button", {
               type: "button",
               text: one.text,
-              onclick: () => set({ a: one.text }),
+              onclick: () => choose(one.index),
               onfocus: () => page.map.hover(one.index),
+              onblur: () => page.map.hover(-1),
               onpointerenter: () => page.map.hover(one.index),
               onpointerleave: () => page.map.hover(-1),
             }),
@@ -71,13 +96,18 @@ export function arithmeticTool(page) {
       if (state.tab !== "arithmetic" || !found.at) return;
       const [a, b, c, sum] = found.at;
       page.map.draw({
-        line: [a, sum],
+        lines: [[b, a], [c, sum]],
         marks: [{ at: a, text: "a" }, { at: b, text: "b" }, { at: c, text: "c" }, { at: sum, text: "a - b + c", strong: true }],
       });
     } catch (error) {
-      answer.textContent = "";
+      clear();
       complain(note, error);
     }
+  }
+
+  function choose(index) {
+    set({ [NAMES[next]]: page.points.texts[index] });
+    aim((next + 1) % NAMES.length);
   }
 
   function fillIn() {
@@ -97,21 +127,17 @@ export function arithmeticTool(page) {
         return;
       }
       fillIn();
-      page.map.draw({});
       request();
     },
-    choose(index) {
-      set({ [NAMES[next]]: page.points.texts[index] });
-      next = (next + 1) % NAMES.length;
-    },
+    choose,
     changed(names) {
       fillIn();
       if (names.some((name) => NAMES.includes(name) || name === "scale")) send();
     },
     hide: () => leave("arithmetic"),
-    command() {
-      const scale = Number(state.scale) === 1 ? "" : ` --scale ${state.scale}`;
-      return `seqvae arithmetic ${shell(state.a)} - ${shell(state.b)} + ${shell(state.c)}${scale}`;
+    command(run) {
+      const scale = Number(state.scale) === 1 ? [] : [`--scale ${state.scale}`];
+      return line("seqvae arithmetic", [state.a, "-", state.b, "+", state.c], [...scale, ...run]);
     },
     python() {
       const sentences = NAMES.map((name) => quoted(state[name])).join(", ");

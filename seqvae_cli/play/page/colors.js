@@ -1,9 +1,14 @@
 // Colours of the points: by value of a label, or on a scale of numbers.
 
-const VALUES = {
-  light: ["#0a6fb8", "#c2530a", "#0c8a63", "#b3508a", "#8a6d00", "#5b53c4", "#7a2e2e", "#2b2b2b"],
-  dark: ["#58b4f5", "#ff9a52", "#3fd6a4", "#f29ad0", "#e8c84a", "#a9a2ff", "#e08a8a", "#eeeeee"],
+/**
+ * For the values of a label. With normal and with colour-blind sight (protan, deutan, tritan; simulated after Machado et
+ * al. 2009), any two differ by at least 25 (CIE76), and each has a contrast of 3 or more to its background.
+ */
+export const VALUES = {
+  light: ["#004cdc", "#e55a00", "#14a972", "#8b2c95", "#761f00", "#ba82bb", "#000048", "#2c000d"],
+  dark: ["#7b94ff", "#f38a30", "#3cf0b0", "#fdafe7", "#f5ee3c", "#8b35ff", "#d81148", "#c013aa"],
 };
+/** For the rest, and for sentences without a value. */
 const OTHER = { light: "#9a9a9a", dark: "#6f7681" };
 const SCALE = {
   light: ["#3b1c6b", "#31688e", "#1f9e89", "#6ab33f", "#d9a900"],
@@ -28,7 +33,7 @@ function ramp(share) {
 
 /**
  * How `points` are coloured by `name`: the index of each point's colour, the colours, and the legend's entries
- * [colour, text].
+ * {color, text}, with the `value` where it is one of a label.
  */
 export function coloring(points, name) {
   const label = points.labels[name];
@@ -41,10 +46,14 @@ export function coloring(points, name) {
     const shown = counts.length > room ? ranked.slice(0, room - 1).sort((first, second) => first - second) : [...counts.keys()];
     const place = new Map(shown.map((value, index) => [value, index]));
     const colors = shown.map((value, index) => (label.values[value] === "" ? OTHER[mode] : VALUES[mode][index]));
-    const legend = shown.map((value, index) => [colors[index], label.values[value] || "(none)"]);
+    const legend = shown.map((value, index) => ({
+      color: colors[index],
+      text: label.values[value] || "(none)",
+      value: label.values[value] || undefined,
+    }));
     if (counts.length > room) {
       colors.push(OTHER[mode]);
-      legend.push([OTHER[mode], `${counts.length - shown.length} others`]);
+      legend.push({ color: OTHER[mode], text: `${counts.length - shown.length} others` });
     }
     return { of: label.indices.map((value) => place.get(value) ?? colors.length - 1), colors, legend };
   }
@@ -58,6 +67,6 @@ export function coloring(points, name) {
     value === null ? SHADES : Math.min(SHADES - 1, Math.max(0, Math.round(((value - low) / span) * (SHADES - 1)))),
   );
   const unit = label ? "" : " tokens";
-  const legend = [0, 0.5, 1].map((share) => [ramp(share), `${+(low + share * span).toFixed(1)}${unit}`]);
+  const legend = [0, 0.5, 1].map((share) => ({ color: ramp(share), text: `${+(low + share * span).toFixed(label ? 1 : 0)}${unit}` }));
   return { of, colors, legend };
 }

@@ -16,9 +16,10 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Fills a select with [value, text] pairs and chooses one. */
+/** Fills a select with [value, text] pairs and chooses one. It may be open: the same options stay. */
 export function fill(select, options, chosen) {
-  select.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
+  const same = options.length === select.length && options.every(([value, text], index) => select[index].value === value && select[index].text === text);
+  if (!same) select.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
   select.value = chosen;
 }
 
@@ -34,6 +35,11 @@ export function settled(action, wait = 350) {
     clearTimeout(timer);
     timer = setTimeout(() => action(...values), wait);
   };
+}
+
+/** Greys a button out, or not. It keeps the focus that the attribute `disabled` would take from it. */
+export function grey(button, off) {
+  button.setAttribute("aria-disabled", String(off));
 }
 
 /** Shows an error in an element, or clears it. */

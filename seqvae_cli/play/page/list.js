@@ -1,6 +1,6 @@
 // The list of the sentences on the map: what the keyboard and a screen reader reach.
 
-import { byId, make } from "./dom.js";
+import { byId, grey, make } from "./dom.js";
 
 const SHOWN = 50;
 
@@ -18,8 +18,10 @@ export class SentenceList {
     this.list.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Shows the sentences `rows`, indices of `texts`. */
+  /** Shows the sentences `rows`, indices of `texts`. What shows them already stays, with its page and the focus. */
   show(texts, rows, total) {
+    const same = (one, other) => one.length === other.length && one.every((value, index) => value === other[index]);
+    if (total === this.total && same(rows, this.rows) && same(texts, this.texts)) return;
     this.texts = texts;
     this.rows = rows;
     this.total = total;
@@ -28,8 +30,9 @@ export class SentenceList {
   }
 
   page(step) {
-    this.first = Math.min(Math.max(0, this.first + step), Math.max(0, this.rows.length - 1));
-    this.first -= this.first % SHOWN;
+    const first = this.first + step;
+    if (first < 0 || first >= this.rows.length) return;
+    this.first = first;
     this.draw();
     this.list.scrollTop = 0;
   }
@@ -58,8 +61,8 @@ export class SentenceList {
     const range = this.rows.length ? `${this.first + 1} to ${last} of ${this.rows.length.toLocaleString("en")}` : "none";
     const whole = this.total > this.rows.length ? `, ${this.total.toLocaleString("en")} in all` : "";
     byId("list-count").textContent = range + whole;
-    byId("list-back").disabled = this.first === 0;
-    byId("list-on").disabled = last >= this.rows.length;
+    grey(byId("list-back"), this.first === 0);
+    grey(byId("list-on"), last >= this.rows.length);
   }
 
   key(event) {

@@ -11,16 +11,16 @@ import { isAlive, runTool } from "./run.js";
 import { sampleTool } from "./samples.js";
 import { scoreTool } from "./score.js";
 import { sliderTool } from "./sliders.js";
-import { copy } from "./snippets.js";
-import { set, state, subscribe } from "./state.js";
+import { copy, shell } from "./snippets.js";
+import { DEFAULTS, set, state, subscribe } from "./state.js";
 import { tabs } from "./tabs.js";
 
 const FOLLOWED = 2000;
 const ASKED_AGAIN = 1500;
 const KINDS = {
-  pca: "principal components",
+  pca: "principal components (PCA)",
   neighbours: "neighbourhoods (t-SNE)",
-  discriminants: "what parts the colour",
+  discriminants: "what separates the colours (LDA)",
 };
 
 const page = {
@@ -45,6 +45,7 @@ page.map = new SentenceMap(byId("map"), { onhover: showTip, onchoose: choose });
 const list = new SentenceList({ onhover: (index) => page.map.hover(index), onchoose: choose });
 const tools = [pathTool, sliderTool, arithmeticTool, sampleTool, scoreTool, runTool].map((made) => made(page));
 const select = tabs(tools, byId("tabs"), byId("panels"), (name) => set({ tab: name }));
+const told = tools.find((one) => one.name === "run");
 const tool = () => tools.find((one) => one.name === state.tab) ?? tools[0];
 
 function choose(index) {
@@ -74,24 +75,46 @@ function colorName() {
 
 function colorPoints() {
   if (!page.points) return;
-  const made = coloring(page.points, colorName());
+  const name = colorName();
+  const made = coloring(page.points, name);
   page.map.color(made);
-  byId("legend").replaceChildren(
-    ...made.legend.map(([color, text]) => {
-      const swatch = make("span", { class: "swatch" });
-      swatch.style.backgroundColor = color;
-      return make("li", {}, swatch, text);
-    }),
-  );
+  byId("color").value = name;
+  byId("legend").replaceChildren(...made.legend.map(entry));
+  describe();
 }
 
+/** An entry of the legend. That of a value is a button: it leaves the points of this value alone bright. */
+function entry({ color, text, value }) {
+  const swatch = make("span", { class: "swatch" });
+  swatch.style.backgroundColor = color;
+  if (value === undefined) return make("li", {}, swatch, text);
+  const chosen = state.only === value;
+  const onclick = () => set({ only: state.only === value ? "" : value });
+  return make("li", {}, make("button", { type: "button", "aria-pressed": String(chosen), onclick }, swatch, text));
+}
+
+/** Highlights the sentences that hold the searched word and have the chosen value of the legend, and lists them. */
 function search() {
   if (!page.points) return;
   const { texts, total } = page.points;
   const wanted = state.search.trim().toLowerCase();
-  const rows = [...texts.keys()].filter((index) => !wanted || texts[index].toLowerCase().includes(wanted));
-  page.map.highlight(wanted ? new Set(rows) : null);
+  const label = page.points.labels[colorName()];
+  const value = state.only && label ? label.values.indexOf(state.only) : -1;
+  const rows = [...texts.keys()].filter(
+    (index) => (!wanted || texts[index].toLowerCase().includes(wanted)) && (value < 0 || label.indices[index] === value),
+  );
+  page.map.highlight(wanted || value >= 0 ? new Set(rows) : null);
   list.show(texts, rows, total);
+  for (const button of byId("legend").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(value >= 0 && button.textContent === state.only));
+  }
+}
+
+/** What the map shows, for those who do not see it. */
+function describe() {
+  const count = page.points.texts.length.toLocaleString("en");
+  const parts = [`Map of ${count} sentences, coloured by ${colorName()}`, byId("map-note").dataset.shown];
+  byId("map").setAttribute("aria-label", parts.filter(Boolean).join(". "));
 }
 
 let places = 0;
@@ -99,7 +122,7 @@ let placed = "";
 
 /**
  * Shows the map that the state asks for. By itself: the principal components at once, then what shows more, the
- * directions that part the label that colours the points, or else the neighbourhoods.
+ * directions that separate the label that colours the points, or else the neighbourhoods.
  */
 async function place() {
   if (!page.points) return;
@@ -117,18 +140,21 @@ async function place() {
   try {
     const more = wanted === "discriminants";
     if (!page.map.places.length || wanted === "pca") await put(turn, first, "Principal components", more);
+    if (more && !parted) throw { message: `${label} has no values to separate`, hint: "colour by a label, or choose another layout" };
     if (more) {
-      const of = parted ? label : "split";
-      await put(turn, { ...values, map: wanted, label: of }, `The two directions that part ${of} best`);
+      await put(turn, { ...values, map: wanted, label }, `The two directions that separate ${label} best (linear discriminants)`);
     } else if (wanted === "neighbours") await neighbours(turn, { ...values, map: wanted });
   } catch (error) {
     if (turn !== places) return;
+    placed = "";
+    page.busy = false;
     const note = byId("map-note");
     complain(note, error);
     if (!asked) {
       note.classList.remove("error"); // nobody asked for the map that there is not
       note.textContent = [note.dataset.shown, note.textContent].filter(Boolean).join("; ");
     }
+    tool().show();
   }
 }
 
@@ -148,35 +174,52 @@ async function put(turn, values, text, more = false) {
   if (!found?.ready || turn !== places) return false;
   page.shown = { kind: values.map, label: values.label ?? "" };
   page.map.show(found.places);
+  page.map.draw({}); // of the last map
   const shares = found.variance?.map((share) => `${Math.round(100 * share)} %`).join(" and ");
   const note = byId("map-note");
   complain(note, null);
   note.dataset.shown = shares ? `${text}: ${shares} of the variance` : text;
   note.textContent = note.dataset.shown;
   page.busy = more;
+  describe();
   tool().show();
   return true;
 }
 
-async function load() {
+let loads = 0;
+
+/** Reads the run, its model and the sentences. `again`: the same run, trained on; what is shown stays until then. */
+async function load({ again = false } = {}) {
+  const turn = ++loads;
+  const late = () => turn !== loads;
   placed = "";
-  page.model = null;
-  page.points = null;
+  places++;
   page.busy = true;
-  list.show([], [], 0);
-  page.map.draw({});
-  page.map.show([]);
   const note = byId("map-note");
-  try {
+  if (!again) {
+    page.model = null;
+    page.points = null;
+    page.record = null;
+    showTip(-1);
+    list.show([], [], 0);
+    page.map.draw({});
+    page.map.show([]);
+    note.dataset.shown = "";
     complain(note, null);
     note.textContent = "reading the sentences";
+  }
+  try {
     await record();
-    page.model = (await ask("model", { run: state.run })) ?? null;
-    if (!page.model) return;
+    if (late()) return;
+    const model = await ask("model", { run: state.run });
+    if (late() || !model) return;
+    page.model = model;
     facts();
-    page.points = (await ask("points", { run: state.run, split: state.split })) ?? null;
-    if (!page.points) return;
-    fill(byId("split"), [...page.model.splits, "all"].map((name) => [name, name]), page.points.split);
+    fill(byId("split"), [...model.splits, "all"].map((name) => [name, name]), state.split);
+    const points = await ask("points", { run: state.run, split: state.split });
+    if (late() || !points) return;
+    page.points = points;
+    byId("split").value = points.split;
     const names = ["length", ...Object.keys(page.points.labels)];
     fill(byId("color"), names.map((name) => [name, name]), colorName());
     fill(byId("kind"), [["", "automatic"], ...Object.entries(KINDS)], state.kind in KINDS ? state.kind : "");
@@ -184,6 +227,9 @@ async function load() {
     search();
     await place();
   } catch (error) {
+    if (late()) return;
+    facts();
+    told.recorded();
     complain(note, error);
   }
 }
@@ -196,15 +242,19 @@ function facts() {
   }
   if (record && isAlive(record)) parts.push(`training: epoch ${record.curves.epoch.at(-1) ?? 0} of ${record.epochs ?? "?"}`);
   else if (record?.best_neg_elbo) parts.push(`validation -ELBO ${record.best_neg_elbo.toFixed(2)} nats`);
-  byId("facts").textContent = parts.join(" · ");
+  byId("facts").replaceChildren(...parts.map((text) => make("span", { text })));
   for (const name of ["copy-command", "copy-python"]) byId(name).disabled = !model;
   document.title = `${model?.run ?? record?.name ?? "seqvae"} · seqvae play`;
 }
 
 async function record() {
-  page.record = (await ask("run", { run: state.run })) ?? page.record;
+  const found = await ask("run", { run: state.run });
+  if (!found) return;
+  const ended = page.record?.name === found.name && page.record.status !== found.status;
+  page.record = found;
   facts();
-  tools.find((one) => one.name === "run").recorded();
+  if (ended) runs().catch(() => {}); // its label in the picker
+  told.recorded();
 }
 
 /** Follows a training: new epochs come into the curves, better weights onto the map. */
@@ -214,34 +264,43 @@ async function follow() {
     if (document.hidden || !isAlive(page.record)) continue;
     try {
       await record();
-      const model = await ask("model", { run: state.run }, "follow");
-      if (model && model.step !== page.model?.step) await load();
+      const { run } = state;
+      const model = await ask("model", { run }, "follow");
+      if (model && run === state.run && model.step !== page.model?.step) await load({ again: Boolean(page.points) });
     } catch {
       // no checkpoint yet, or the server has ended: the next turn tells
     }
   }
 }
 
+let known = { first: "", runs: [] };
+const corpusOf = (name) => known.runs.find((run) => run.name === name)?.corpus;
+
 async function runs() {
   const found = await ask("runs");
   if (!found) return;
+  known = found;
   const options = found.runs.map((run) => [run.name, run.status === "finished" ? run.name : `${run.name} (${run.status})`]);
   fill(byId("run"), options, state.run || found.first);
 }
 
 const find = settled((text) => set({ search: text }), 120);
 byId("search").addEventListener("input", (event) => find(event.target.value));
-byId("run").addEventListener("change", (event) => set({ run: event.target.value, split: "", color: "" }));
+byId("run").addEventListener("change", ({ target }) => {
+  const now = state.run || known.first;
+  // Sentences of another corpus are strange to the model; a dimension of another run means something else.
+  if (corpusOf(target.value) === corpusOf(now)) set({ run: target.value, moves: "" });
+  else set({ ...DEFAULTS, run: target.value, tab: state.tab });
+});
 byId("split").addEventListener("change", (event) => set({ split: event.target.value }));
-byId("color").addEventListener("change", (event) => set({ color: event.target.value }));
+byId("color").addEventListener("change", (event) => set({ color: event.target.value, only: "" }));
 byId("kind").addEventListener("change", (event) => set({ kind: event.target.value }));
 byId("copy-command").addEventListener("click", () => {
-  const run = page.model?.run ?? state.run;
-  copy(tool().command(run) + (tool().named ? "" : ` --run ${run}`));
+  copy(tool().command(["--run", shell(page.model.run)]));
 });
 byId("copy-python").addEventListener("click", () => {
   const imported = tool().imports ?? "from seqvae_cli import load";
-  copy(`${imported}\nmodel = load(${JSON.stringify(page.model?.run ?? state.run)})\n${tool().python()}`);
+  copy(`${imported}\nmodel = load(${JSON.stringify(page.model.run)})\n${tool().python()}`);
 });
 addEventListener("themechange", colorPoints);
 
@@ -251,18 +310,19 @@ subscribe((names) => {
     open.hide();
     open = tool();
     select(open.name);
+    page.map.draw({}); // of the tool that was open
     open.show();
   } else open.changed(names);
   if (names.includes("run") || names.includes("split")) {
-    if (names.includes("run") && state.run) byId("run").value = state.run;
+    if (names.includes("run")) byId("run").value = state.run || known.first;
+    byId("search").value = state.search;
     load();
     return;
   }
   if (names.includes("color")) {
-    byId("color").value = colorName();
     colorPoints();
   }
-  if (names.includes("search")) {
+  if (names.includes("search") || names.includes("only") || names.includes("color")) {
     if (byId("search").value !== state.search) byId("search").value = state.search;
     search();
   }
@@ -272,6 +332,7 @@ subscribe((names) => {
 
 byId("search").value = state.search;
 select(open.name);
+addEventListener("focus", () => runs().catch(() => {})); // a training may have been started since
 runs().catch((error) => complain(byId("map-note"), error));
 load();
 follow();

@@ -6,6 +6,8 @@ import { PointLayer } from "./points.js";
 
 const MOVING = 700;
 const NEAR = 14;
+/** More would take longer than a frame; a screen of high resolution shows a large map a little softer. */
+const MOST_PIXELS = 2e6;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class SentenceMap {
@@ -19,7 +21,7 @@ export class SentenceMap {
     this.coloring = { of: [], colors: [] };
     this.found = null;
     this.hovered = -1;
-    this.overlay = { line: [], marks: [] };
+    this.overlay = { lines: [], marks: [] };
     this.onhover = onhover;
     this.onchoose = onchoose;
     this.layer = new PointLayer(this.context);
@@ -32,7 +34,7 @@ export class SentenceMap {
   resize() {
     const { width, height } = this.canvas.getBoundingClientRect();
     if (!width || !height) return;
-    this.ratio = Math.min(devicePixelRatio || 1, 2);
+    this.ratio = Math.max(1, Math.min(devicePixelRatio || 1, 2, Math.sqrt(MOST_PIXELS / (width * height))));
     this.canvas.width = Math.round(width * this.ratio);
     this.canvas.height = Math.round(height * this.ratio);
     this.camera.resize(width, height);
@@ -83,9 +85,9 @@ export class SentenceMap {
     this.redraw();
   }
 
-  /** `line`: places of a path; `marks`: {at, text, strong}. */
+  /** `lines`: lists of the places of a path; `marks`: {at, text, strong}. */
   draw(overlay) {
-    this.overlay = { line: overlay.line ?? [], marks: overlay.marks ?? [] };
+    this.overlay = { lines: overlay.lines ?? [], marks: overlay.marks ?? [] };
     this.redraw();
   }
 
@@ -139,8 +141,8 @@ export class SentenceMap {
       const [left, top] = camera.toScreen(this.places[this.hovered]);
       this.ring(left, top, this.radius() + 4, text, 2);
     }
-    const line = this.overlay.line.map((place) => camera.toScreen(place));
-    if (line.length > 1) {
+    for (const places of this.overlay.lines) {
+      const line = places.map((place) => camera.toScreen(place));
       for (const [width, color] of [[5, back], [2.5, accent]]) {
         context.beginPath();
         line.forEach(([left, top], index) => (index ? context.lineTo(left, top) : context.moveTo(left, top)));
@@ -209,6 +211,7 @@ export class SentenceMap {
       return [event.clientX - box.left, event.clientY - box.top];
     };
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
       canvas.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, local(event));
       if (pointers.size === 1) travelled = 0;

@@ -2,15 +2,15 @@
 
 import { ask, leave } from "./api.js";
 import { complain, field, fill, fixed, make, settled } from "./dom.js";
-import { quoted, shell } from "./snippets.js";
+import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
 import { marked } from "./words.js";
 
 const MOST_STEPS = 101;
 
 export function pathTool(page) {
-  const first = make("textarea", { rows: 2, id: "path-first", oninput: typed });
-  const last = make("textarea", { rows: 2, id: "path-last", oninput: typed });
+  const first = make("textarea", { rows: 2, id: "path-first", oninput: typed, onfocus: () => aim("first") });
+  const last = make("textarea", { rows: 2, id: "path-last", oninput: typed, onfocus: () => aim("last") });
   const steps = make("input", { type: "number", min: 2, max: MOST_STEPS, step: 1, oninput: typed });
   const spread = make("select", { onchange: typed });
   const kind = make("select", { onchange: typed });
@@ -25,11 +25,12 @@ export function pathTool(page) {
   });
   const now = make("p", { class: "answer", role: "status", id: "path-now" });
   const list = make("ol", { class: "steps" });
-  const note = make("p", { class: "note" });
+  const note = make("p", { class: "note", role: "status" });
+  const help = make("p", { class: "note" });
   const panel = make(
     "div",
     { class: "panel" },
-    make("p", { class: "note", text: "Click two sentences on the map or in the list, or type them." }),
+    help,
     field("From", first),
     field("To", last),
     make("div", { class: "bar" }, field("Steps", steps, "short"), field("Spacing", spread), field("Shape", kind), swap),
@@ -42,8 +43,15 @@ export function pathTool(page) {
   fill(kind, [["", "default"], ["linear", "linear"], ["spherical", "spherical"]], state.path);
 
   let found = null;
-  let next = "first";
+  let next = "";
+  aim("first");
   const send = settled(request);
+
+  /** Which end the next click sets. */
+  function aim(end) {
+    next = end;
+    help.textContent = `Type two sentences, or click them on the map or in the list: the next click sets ${next === "first" ? "From" : "To"}.`;
+  }
 
   function typed() {
     set({
@@ -61,7 +69,14 @@ export function pathTool(page) {
   }
 
   async function request() {
-    if (!state.first.trim() || !state.last.trim() || !page.model) return;
+    if (!page.model) return;
+    if (!state.first.trim() || !state.last.trim()) {
+      leave("path");
+      found = null;
+      complain(note, null);
+      draw();
+      return;
+    }
     try {
       const answer = await ask("interpolate", { ...page.values(), ...values() }, "path");
       if (!answer) return;
@@ -108,15 +123,15 @@ export function pathTool(page) {
       else row.firstChild.removeAttribute("aria-current");
     });
     if (state.tab !== "path") return;
-    const line = found?.at ?? [];
-    const marks = line.length
+    const places = found?.at ?? [];
+    const marks = places.length
       ? [
-          { at: line[0], text: "from" },
-          { at: line.at(-1), text: "to" },
-          { at: line[at], strong: true },
+          { at: places[0], text: "from" },
+          { at: places.at(-1), text: "to" },
+          { at: places[at], strong: true },
         ]
       : [];
-    page.map.draw({ line, marks });
+    page.map.draw({ lines: [places], marks });
   }
 
   return {
@@ -135,7 +150,7 @@ export function pathTool(page) {
     },
     choose(index) {
       set({ [next]: page.points.texts[index], step: 0 });
-      next = next === "first" ? "last" : "first";
+      aim(next === "first" ? "last" : "first");
     },
     changed(names) {
       fillIn();
@@ -143,11 +158,11 @@ export function pathTool(page) {
       else if (names.includes("step")) move();
     },
     hide: () => leave("path"),
-    command() {
+    command(run) {
       const options = [`--steps ${state.steps}`];
       if (state.even) options.push("--even");
       if (state.path) options.push(`--path ${state.path}`);
-      return `seqvae interpolate ${shell(state.first)} ${shell(state.last)} ${options.join(" ")}`;
+      return line("seqvae interpolate", [state.first, state.last], [...options, ...run]);
     },
     python() {
       const options = [quoted(state.first), quoted(state.last), state.steps];

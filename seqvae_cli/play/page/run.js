@@ -37,10 +37,20 @@ export function runTool(page) {
     note,
   );
   let diagnosed = "";
+  let asked = "";
+  let drawn = "";
 
   function draw() {
-    const record = page.record;
-    if (!record) return;
+    const { record } = page;
+    const now = JSON.stringify(record);
+    if (now === drawn) return;
+    drawn = now;
+    if (!record) {
+      status.textContent = "";
+      diagnosed = "";
+      for (const part of [curves, bars, figures]) part.replaceChildren();
+      return;
+    }
     const { curves: found } = record;
     const epoch = found.epoch.at(-1) ?? 0;
     const best = record.best_epoch && record.best_neg_elbo ? `, best epoch ${record.best_epoch}: -ELBO ${fixed(record.best_neg_elbo)} nats` : "";
@@ -89,12 +99,15 @@ export function runTool(page) {
 
   async function diagnose() {
     const key = `${page.model?.run}@${page.model?.step}`;
+    if (key === diagnosed || key === asked) return;
+    complain(verdict, null);
     if (isAlive(page.record)) verdict.textContent = "It is computed when the training has ended.";
-    if (!page.model || page.busy || diagnosed === key || isAlive(page.record)) return;
-    verdict.textContent = "computing what the code is used for, some seconds";
+    else verdict.textContent = page.model ? "computing what the code is used for, some seconds" : "";
+    if (!page.model || page.busy || isAlive(page.record)) return;
+    asked = key;
     try {
       const found = await ask("diagnose", { run: page.model.run }, "diagnose");
-      if (!found) return;
+      if (!found || asked !== key) return;
       diagnosed = key;
       verdict.textContent = found.verdict;
       const probes = Object.entries(found.probes);
@@ -103,7 +116,9 @@ export function runTool(page) {
         verdict.append(make("br"), make("span", { class: "note", text: `A linear probe reads: ${told.join(", ")}.` }));
       }
     } catch (error) {
-      complain(verdict, error);
+      if (asked === key) complain(verdict, error);
+    } finally {
+      if (asked === key) asked = "";
     }
   }
 
@@ -112,7 +127,6 @@ export function runTool(page) {
     title: "Run",
     panel,
     show() {
-      page.map.draw({});
       draw();
       diagnose();
     },
@@ -122,8 +136,7 @@ export function runTool(page) {
       if (state.tab === "run") this.show();
     },
     hide: () => leave("diagnose"),
-    command: (run) => `seqvae eval ${run} --split valid --diagnose`,
+    command: ([, run]) => `seqvae eval ${run} --split valid --diagnose`,
     python: () => 'print(model.diagnose("valid").verdict)',
-    named: true,
   };
 }

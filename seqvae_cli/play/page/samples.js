@@ -2,7 +2,7 @@
 
 import { ask, leave } from "./api.js";
 import { complain, field, make, settled } from "./dom.js";
-import { quoted, shell } from "./snippets.js";
+import { line, quoted, shell } from "./snippets.js";
 import { set, state } from "./state.js";
 
 const NUMBERS = {
@@ -27,7 +27,7 @@ export function sampleTool(page) {
     onclick: () => set({ seed: Number(state.seed) + 1 }),
   });
   const list = make("ol", { class: "near", id: "samples" });
-  const note = make("p", { class: "note" });
+  const note = make("p", { class: "note", role: "status" });
   const panel = make(
     "div",
     { class: "panel" },
@@ -81,7 +81,6 @@ export function sampleTool(page) {
     panel,
     show() {
       fillIn();
-      page.map.draw({});
       request();
     },
     choose: (index) => set({ sentence: page.points.texts[index], moves: "", tab: "sliders" }),
@@ -90,14 +89,14 @@ export function sampleTool(page) {
       if (names.some((name) => name in NUMBERS || name === "start" || name === "unk")) send();
     },
     hide: () => leave("samples"),
-    command() {
+    command(run) {
       const options = [`-n ${state.count}`, `--seed ${state.seed}`];
       if (state.temperature !== "1") options.push(`--temperature ${state.temperature}`);
       if (state.top_p !== "1") options.push(`--top-p ${state.top_p}`);
       if (state.beam !== "0") options.push(`--beam ${state.beam}`);
-      if (state.start) options.push(`--start ${shell(state.start)}`);
+      if (state.start) options.push(`--start=${shell(state.start)}`);
       if (state.unk) options.push("--no-unk");
-      return `seqvae sample ${options.join(" ")}`;
+      return line("seqvae sample", [], [...options, ...run]);
     },
     python() {
       const strategy = [`temperature=${state.temperature}`, `top_p=${state.top_p}`, `beam=${state.beam}`];

@@ -2,7 +2,7 @@
 
 import { ask, leave } from "./api.js";
 import { complain, field, fixed, make, settled } from "./dom.js";
-import { quoted, shell } from "./snippets.js";
+import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
 
 const MOST = 20;
@@ -11,7 +11,7 @@ const HOT = 12;
 export function scoreTool(page) {
   const texts = make("textarea", { rows: 3, id: "score-texts", oninput: () => set({ texts: texts.value }) });
   const answers = make("div", { class: "scores", id: "scores" });
-  const note = make("p", { class: "note" });
+  const note = make("p", { class: "note", role: "status" });
   const panel = make(
     "div",
     { class: "panel" },
@@ -25,6 +25,8 @@ export function scoreTool(page) {
 
   async function request() {
     if (!lines().length || !page.model) {
+      leave("score");
+      complain(note, null);
       answers.replaceChildren();
       return;
     }
@@ -34,6 +36,7 @@ export function scoreTool(page) {
       complain(note, null);
       answers.replaceChildren(...found.sentences.map((one) => card(one, found.samples)));
     } catch (error) {
+      answers.replaceChildren();
       complain(note, error);
     }
   }
@@ -77,7 +80,6 @@ export function scoreTool(page) {
         return;
       }
       texts.value = state.texts;
-      page.map.draw({});
       request();
     },
     choose: (index) => set({ texts: page.points.texts[index] }),
@@ -86,7 +88,7 @@ export function scoreTool(page) {
       if (names.includes("texts")) send();
     },
     hide: () => leave("score"),
-    command: () => `seqvae score ${lines().map(shell).join(" ")} --samples 100`,
+    command: (run) => line("seqvae score", lines(), ["--samples 100", ...run]),
     python: () => `for score in model.score([${lines().map(quoted).join(", ")}], samples=100): print(score.iw_nll)`,
   };
 }

@@ -1,19 +1,19 @@
 // The code of a sentence, dimension by dimension: those of highest rate first, decoded as they move.
 
 import { ask, latest, leave } from "./api.js";
-import { complain, field, fixed, make, settled } from "./dom.js";
+import { complain, field, fixed, grey, make, settled } from "./dom.js";
 import { quoted, shell } from "./snippets.js";
 import { set, state } from "./state.js";
 import { marked } from "./words.js";
 
 const SHOWN = 8;
 
-/** `3:1.25,7:-0.4` -> {3: 1.25, 7: -0.4} */
-function movesOf(text) {
+/** `3:1.25,7:-0.4` -> {3: 1.25, 7: -0.4}, of the dimensions below `size`. */
+function movesOf(text, size) {
   const found = new Map();
   for (const part of text.split(",").filter(Boolean)) {
     const [dimension, value] = part.split(":").map(Number);
-    if (Number.isInteger(dimension) && Number.isFinite(value)) found.set(dimension, value);
+    if (Number.isInteger(dimension) && dimension >= 0 && dimension < size && Number.isFinite(value)) found.set(dimension, value);
   }
   return found;
 }
@@ -32,7 +32,7 @@ export function sliderTool(page) {
   const original = make("p", { class: "note" });
   const answer = make("p", { class: "answer", role: "status", id: "slider-answer" });
   const rows = make("div", { class: "sliders" });
-  const note = make("p", { class: "note" });
+  const note = make("p", { class: "note", role: "status" });
   const unit = make("p", { class: "note" });
   const panel = make(
     "div",
@@ -48,9 +48,11 @@ export function sliderTool(page) {
 
   let all = false;
   let code = null;
+  let of = "";
   let base = "";
   let origin;
   let controls = new Map();
+  const moves = () => movesOf(state.moves, page.model?.latent_size ?? 0);
   const send = settled(encode);
   const decode = latest(decodeNow);
 
@@ -63,8 +65,8 @@ export function sliderTool(page) {
     const points = page.points;
     if (!points) return;
     const top = Math.max(...points.rates, 1e-9);
-    const moves = movesOf(state.moves);
-    const shown = order().filter((dimension, place) => all || place < SHOWN || moves.has(dimension));
+    const moved = moves();
+    const shown = order().filter((dimension, place) => all || place < SHOWN || moved.has(dimension));
     controls = new Map();
     rows.replaceChildren(
       ...shown.map((dimension) => {
@@ -77,7 +79,7 @@ export function sliderTool(page) {
           max: high,
           step: "any",
           "aria-label": `${name}, ${points.rates[dimension].toFixed(2)} ${points.rated ? "nats" : "variance"}`,
-          oninput: () => moved(dimension, Number(slider.value)),
+          oninput: () => move(dimension, Number(slider.value)),
           onkeydown: (event) => step(event, slider, (high - low) / 40),
         });
         const bar = make("span", { class: "rate" }, make("span", {}));
@@ -107,44 +109,57 @@ export function sliderTool(page) {
   }
 
   function place() {
-    const moves = movesOf(state.moves);
+    const moved = moves();
     for (const [dimension, { slider, value }] of controls) {
-      const now = moves.get(dimension) ?? code?.[dimension] ?? 0;
+      const now = moved.get(dimension) ?? code?.[dimension] ?? 0;
       slider.disabled = !code;
       if (Number(slider.value) !== now) slider.value = now;
       value.textContent = fixed(now);
-      value.classList.toggle("moved", moves.has(dimension));
+      slider.setAttribute("aria-valuetext", fixed(now));
+      value.classList.toggle("moved", moved.has(dimension));
     }
-    back.disabled = !moves.size;
+    grey(back, !moved.size);
   }
 
-  function moved(dimension, value) {
-    const moves = movesOf(state.moves);
-    moves.set(dimension, +value.toFixed(4));
-    set({ moves: [...moves].map(([key, one]) => `${key}:${one}`).join(",") });
+  function move(dimension, value) {
+    const moved = moves();
+    moved.set(dimension, +value.toFixed(4));
+    set({ moves: [...moved].map(([key, one]) => `${key}:${one}`).join(",") });
   }
 
   function current() {
     const made = [...code];
-    for (const [dimension, value] of movesOf(state.moves)) if (dimension < made.length) made[dimension] = value;
+    for (const [dimension, value] of moves()) made[dimension] = value;
     return made;
   }
 
   async function encode() {
-    if (!state.sentence.trim() || !page.points) return;
+    if (!page.points) return;
+    if (!state.sentence.trim()) {
+      leave("sliders");
+      code = null;
+      original.textContent = "";
+      complain(note, null);
+      page.map.draw({});
+      place();
+      decode();
+      return;
+    }
     try {
       const found = await ask("encode", { ...page.values(), sentences: [state.sentence] }, "sliders");
       if (!found) return;
-      code = found.codes[0];
-      origin = found.at?.[0];
-      const decoded = await ask("decode", { ...page.values(), codes: [code] }, "sliders");
+      const decoded = await ask("decode", { ...page.values(), codes: found.codes }, "sliders");
       if (!decoded) return;
+      code = found.codes[0];
+      of = page.model?.run;
+      origin = found.at?.[0];
       base = decoded.sentences[0].text;
       const unknown = found.unknown[0].length ? ` Read as <unk>: ${found.unknown[0].join(", ")}.` : "";
       original.textContent = `Decoded without a move: ${base}${unknown}`;
       complain(note, null);
     } catch (error) {
       code = null;
+      original.textContent = "";
       complain(note, error);
     }
     place();
@@ -164,9 +179,9 @@ export function sliderTool(page) {
       complain(note, null);
       if (state.tab !== "sliders") return;
       const to = found.at?.[0];
-      const moved = movesOf(state.moves).size > 0;
+      const moved = moves().size > 0;
       page.map.draw({
-        line: origin && to && moved ? [origin, to] : [],
+        lines: origin && to && moved ? [[origin, to]] : [],
         marks: [
           { at: origin, text: "sentence", strong: !moved },
           ...(moved ? [{ at: to, text: "moved", strong: true }] : []),
@@ -186,6 +201,7 @@ export function sliderTool(page) {
         set({ sentence: page.points.texts[0] });
         return;
       }
+      if (of !== page.model?.run) code = null;
       sentence.value = state.sentence;
       build();
       encode();
@@ -197,19 +213,19 @@ export function sliderTool(page) {
         build();
         send();
       } else if (names.includes("moves")) {
-        if ([...movesOf(state.moves).keys()].some((dimension) => !controls.has(dimension))) build();
+        if ([...moves().keys()].some((dimension) => !controls.has(dimension))) build();
         place();
         decode();
       }
     },
     hide: () => leave("sliders"),
-    command() {
+    command(run) {
       const made = code ? `[${current().map((one) => +one.toFixed(5)).join(", ")}]` : "[...]";
-      return `echo ${shell(made)} | seqvae decode -`;
+      return `echo ${shell(made)} | ${["seqvae decode -", ...run].join(" ")}`;
     },
     python() {
-      const moves = [...movesOf(state.moves)].map(([dimension, value]) => `code[${dimension}] = ${value}; `).join("");
-      return `code = model.encode([${quoted(state.sentence)}])[0]\n${moves}print(model.decode(code)[0])`;
+      const moved = [...moves()].map(([dimension, value]) => `code[${dimension}] = ${value}; `).join("");
+      return `code = model.encode([${quoted(state.sentence)}])[0]\n${moved}print(model.decode(code)[0])`;
     },
   };
 }

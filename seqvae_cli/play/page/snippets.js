@@ -7,6 +7,13 @@ export function shell(text) {
   return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** A command line. Sentences that look like options come last, after `--`. */
+export function line(command, sentences, options) {
+  const words = sentences.map(shell);
+  const dashed = sentences.some((text) => text.startsWith("-") && text !== "-");
+  return [command, ...(dashed ? [...options, "--", ...words] : [...words, ...options])].join(" ");
+}
+
 /** A text as a string of Python. */
 export const quoted = (text) => JSON.stringify(text);
 
@@ -14,14 +21,15 @@ export const quoted = (text) => JSON.stringify(text);
 export async function copy(text) {
   const dialog = byId("snippet");
   dialog.querySelector("pre").textContent = text;
-  let title = "Copied";
+  const title = dialog.querySelector("h2");
+  title.textContent = "Copy this";
+  dialog.showModal();
   try {
     await navigator.clipboard.writeText(text);
+    title.textContent = "Copied";
   } catch {
-    title = "Copy this";
+    // the text is there to be copied by hand
   }
-  dialog.querySelector("h2").textContent = title;
-  dialog.showModal();
 }
 
 byId("snippet")

@@ -6,6 +6,7 @@ export const DEFAULTS = {
   color: "",
   kind: "",
   search: "",
+  only: "",
   tab: "path",
   first: "",
   last: "",
@@ -30,6 +31,16 @@ export const DEFAULTS = {
 };
 
 const LONGEST = 4000;
+/** These enter command lines and Python as they are, whoever wrote the address: numbers, or the default. */
+const NUMBERS = ["steps", "step", "scale", "count", "temperature", "top_p", "beam", "seed"];
+const CHOICES = {
+  kind: ["", "pca", "neighbours", "discriminants"],
+  even: ["", "1"],
+  path: ["", "linear", "spherical"],
+  unk: ["", "0"],
+};
+/** A change of these is a step that the browser's back button takes back. */
+const VIEWS = ["run", "split", "color", "kind", "tab"];
 export const state = { ...DEFAULTS };
 const listeners = new Set();
 
@@ -38,25 +49,35 @@ export function subscribe(listener) {
   listeners.add(listener);
 }
 
+function clean(name, value) {
+  const text = String(value).slice(0, LONGEST);
+  if (NUMBERS.includes(name)) return /^\d*\.?\d+(e[+-]?\d+)?$/i.test(text) ? String(Number(text)) : DEFAULTS[name];
+  return CHOICES[name]?.includes(text) ?? true ? text : DEFAULTS[name];
+}
+
 /** Changes values, writes the address, tells who listens. */
 export function set(changes) {
-  const changed = Object.keys(changes).filter((name) => state[name] !== String(changes[name]));
+  const cleaned = Object.fromEntries(Object.entries(changes).map(([name, value]) => [name, clean(name, value)]));
+  const changed = Object.keys(cleaned).filter((name) => state[name] !== cleaned[name]);
   if (!changed.length) return;
-  for (const name of changed) state[name] = String(changes[name]).slice(0, LONGEST);
-  write();
+  Object.assign(state, cleaned);
+  write(changed.some((name) => VIEWS.includes(name)));
   for (const listener of listeners) listener(changed);
 }
 
-function write() {
+function write(step) {
   const values = Object.entries(state).filter(([name, value]) => value !== DEFAULTS[name]);
   const fragment = new URLSearchParams(values).toString();
-  if (fragment !== location.hash.slice(1)) history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname);
+  if (fragment === location.hash.slice(1)) return;
+  const address = fragment ? `#${fragment}` : location.pathname;
+  if (step) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
 }
 
 function read() {
   const given = new URLSearchParams(location.hash.slice(1));
   const found = { ...DEFAULTS };
-  for (const name of Object.keys(DEFAULTS)) if (given.has(name)) found[name] = given.get(name).slice(0, LONGEST);
+  for (const name of Object.keys(DEFAULTS)) if (given.has(name)) found[name] = clean(name, given.get(name));
   return found;
 }
 
