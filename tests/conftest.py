@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -53,10 +54,17 @@ def tiny_text() -> list[str]:
     return [f"{subject} {verb} {thing}" for subject in SUBJECTS for verb in VERBS for thing in OBJECTS]
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new path at each step, where nothing is."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / f"home-{number}" for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home for every test."""
-    path = tmp_path / "home"
+def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No home yet for every test: a path, since a folder for each takes longer than most tests."""
+    path = next(homes)
     monkeypatch.setenv("SEQVAE_HOME", str(path))
     for name in ("NO_COLOR", "FORCE_COLOR", "SEQVAE_DEBUG"):
         monkeypatch.delenv(name, raising=False)

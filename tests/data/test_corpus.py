@@ -16,12 +16,6 @@ from seqvae_cli.errors import DataError, NotFoundError, UsageError
 from seqvae_cli.system import places
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SEQVAE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def made(tmp_path: Path) -> Corpus:
     return make(tmp_path, "one two three\ntwo three\nfour\n", "small")

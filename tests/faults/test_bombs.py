@@ -48,16 +48,16 @@ def run(trained_home: Path) -> Run:
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_settings_that_are_a_bomb_are_refused_wherever_they_are_read(
-    bomb: str, run: Run, seqvae: Seqvae, tmp_path: Path
+    bomb: str, run: Run, seqvae: Seqvae, home: Path, tmp_path: Path
 ) -> None:
     text, problem = BOMBS[bomb]
     file = tmp_path / "mine.yaml"
     file.write_text(text)
-    before = snapshot(tmp_path / "home")
+    before = snapshot(home)
     answer = seqvae("train", "--config", str(file))
     assert (answer.code, answer.out) == (4, "")
     assert_one_line(answer.err, str(file), problem)
-    assert snapshot(tmp_path / "home") == before
+    assert snapshot(home) == before
 
     shutil.copy(file, run.path / "config.yaml")
     run.update(files=run.info["files"] | {"config.yaml": hashlib.sha256(text.encode()).hexdigest()})
