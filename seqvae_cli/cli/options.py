@@ -64,12 +64,12 @@ complete_split = one_of("train", "valid", "test")
 
 def complete_color(incomplete: str) -> list[str]:
     """For the shell: length, and the labels and factors of the prepared corpora."""
-    from seqvae_cli.system import files, places
+    from seqvae_cli.system import json_files, places
 
     found: dict[str, None] = {}
     for path in sorted(places.corpora().glob("[a-z0-9]*-????????????/corpus.json")):
         with suppress(SeqvaeError, AttributeError, TypeError):  # a damaged corpus has none
-            info = files.read_json(path)
+            info = json_files.read(path)
             found |= dict.fromkeys(map(str, [*info.get("labels", ()), *info.get("toy", {}).get("factors", ())]))
     return [name for name in ["length", *found] if name.startswith(incomplete)]
 

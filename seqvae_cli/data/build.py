@@ -35,7 +35,7 @@ from seqvae_cli.data.text_counts import TextCounts
 from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.data.vocabulary import TokenizerSettings
 from seqvae_cli.errors import DataError
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 from seqvae_cli.version import __version__
 
 Dropped = dict[str, Counter[str]]
@@ -80,7 +80,7 @@ def build(
             digests, info = digests | more, info | entries
         head = {"format": CORPUS_FORMAT, "name": name, "hash": content_hash(digests), "seqvae": __version__}
         head |= {"created": datetime.now(UTC).isoformat(), "prepared_at": _next_timestamp(), "source": description}
-        files.write_json(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
+        json_files.write(folder / "corpus.json", head | {"recipe": recipe} | info | {"files": digests}, sealed=True)
         return publish(folder, path)
 
 
@@ -163,7 +163,7 @@ def existing_corpus(path: Path) -> Corpus | None:
     namesakes = [other for other in list_prepared() if other.name[:-13] == path.name[:-13]]
     if max(namesakes, key=prepared_at) != path:
         corpus = Corpus(path, corpus.info | {"prepared_at": _next_timestamp()})
-        files.write_json(path / "corpus.json", corpus.info, sealed=True)
+        json_files.write(path / "corpus.json", corpus.info, sealed=True)
     return corpus
 
 

@@ -34,7 +34,7 @@ from seqvae_cli.data.labels import Label
 from seqvae_cli.data.mapped import memory_map
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UPGRADE, DataError, NotFoundError, UsageError, counted, nearest
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 
 CORPUS_FORMAT = 1
 SPLITS = ("train", "valid", "test")
@@ -140,7 +140,7 @@ class Corpus:
 
         Raises `DataError` for a folder that is damaged, half-copied or from a newer version.
         """
-        info = files.read_json(path / "corpus.json")
+        info = json_files.read(path / "corpus.json")
         try:
             info = _validate(path, info)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -309,7 +309,7 @@ def find(name: str) -> Corpus:
 def prepared_at(path: Path) -> tuple[int, str]:
     """Sort key: when `prepare` last returned a folder (nanoseconds since 1970; -1 if damaged), then its name."""
     try:
-        return int(files.read_json(path / "corpus.json")["prepared_at"]), path.name
+        return int(json_files.read(path / "corpus.json")["prepared_at"]), path.name
     except (DataError, KeyError, TypeError, ValueError):
         return -1, path.name
 
@@ -323,7 +323,7 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     number = sealed["format"]
     if isinstance(number, int) and number > CORPUS_FORMAT:
         raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
-    info = files.unseal(sealed, path / "corpus.json")
+    info = json_files.unseal(sealed, path / "corpus.json")
     if number != CORPUS_FORMAT or info["dtype"] not in _DTYPES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")
     digests = info["files"]

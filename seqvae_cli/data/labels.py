@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from seqvae_cli.data.mapped import memory_map
 from seqvae_cli.data.records import Record
 from seqvae_cli.errors import DataError, counted
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 VALUES = "labels.json"
 MOST_VALUES = 10_000
@@ -102,7 +102,7 @@ class LabelWriter:
         digests = {file.path.name: file.commit() for file in (*self._files.values(), *self._ids.values())}
         if self.names:
             table = dict(zip(self.names, map(list, self.values.of), strict=True))
-            digests[VALUES] = files.write_json(self.folder / VALUES, table)
+            digests[VALUES] = json_files.write(self.folder / VALUES, table)
         return digests, {"labels": list(self.names), "ids": bool(self._ids)}
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ def read_values(folder: Path, info: Mapping[str, Any]) -> dict[str, tuple[str, .
     if not names:
         return {}
     files.verify(folder, {VALUES: info["files"][VALUES]})
-    table = files.read_json(folder / VALUES)
+    table = json_files.read(folder / VALUES)
     return {name: tuple(table[name]) for name in names}
 
 

@@ -18,7 +18,7 @@ from seqvae_cli.data.tokenizers import words as raw_words
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS, normalized
 from seqvae_cli.data.tokenizers.rules import BOS, EOS, PAD, SPECIALS, UNK, Kind, Rule, split_at_spaces, without_space
 from seqvae_cli.errors import UPGRADE, DataError
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 __all__ = ["BOS", "EOS", "KINDS", "PAD", "SPECIALS", "UNK", "Tokenizer"]
 
@@ -213,7 +213,7 @@ class Tokenizer:
     def load(cls, path: Path) -> Tokenizer:
         """Raises `DataError` with the path for a file that is missing, damaged or too new."""
         try:
-            return cls.from_json(files.read_json(path))
+            return cls.from_json(json_files.read(path))
         except DataError as error:
             if str(path) in error.message:
                 raise

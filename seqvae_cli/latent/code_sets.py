@@ -38,7 +38,7 @@ from seqvae_cli.latent import generate
 from seqvae_cli.latent.candidates import Candidates, of_sentences
 from seqvae_cli.latent.streams import Tally
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 from seqvae_cli.system.progress import Advance
 
 FORMAT = 1
@@ -135,7 +135,7 @@ def _opened(path: Path, network: SentenceVAE, candidates: Candidates) -> CodeSet
     """The set kept at `path`, verified; None where there is none, or it is damaged."""
     kind = row_type(network.settings.latent_size)
     try:
-        manifest = files.unseal(files.read_json(path / MANIFEST), path / MANIFEST)
+        manifest = json_files.unseal(json_files.read(path / MANIFEST), path / MANIFEST)
         count, digests = manifest["sentences"], manifest["files"]
         if set(digests) != {ROWS_FILE, TEXTS_FILE} or (path / ROWS_FILE).stat().st_size != count * kind.itemsize:
             return None
@@ -171,7 +171,7 @@ def _keep(
         if candidates.digest() != digest:
             raise DataError(f"{candidates.name} changed while it was read", "start again when it is complete")
         manifest = {"format": FORMAT, "sentences": count, "tally": asdict(tally), "files": digests}
-        files.write_json(draft / MANIFEST, manifest, sealed=True)
+        json_files.write(draft / MANIFEST, manifest, sealed=True)
         made = _opened(path, network, candidates)  # another process may have been faster
         if made is None:
             with files.machine_errors(path):

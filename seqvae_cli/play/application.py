@@ -13,7 +13,7 @@ from seqvae_cli.play import endpoints, pages
 from seqvae_cli.play.guard import HEADERS, Entry, Guard, Refusal
 from seqvae_cli.play.playground import Playground
 from seqvae_cli.play.worker import BusyError, ClientGoneError, Worker
-from seqvae_cli.system import files, runtime
+from seqvae_cli.system import json_files, runtime
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -157,7 +157,7 @@ async def _body(request: Request) -> dict[str, Any]:
     except TimeoutError as error:
         raise TooSlowError(f"the body did not come within {PATIENCE:g} seconds") from error
     try:
-        values = files.parse_json(body.decode())
+        values = json_files.parse(body.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the body is not JSON: {error}"[:200]) from error
     if not isinstance(values, dict):

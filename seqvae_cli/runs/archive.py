@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
 from seqvae_cli.runs import checkpoint, evaluations, loading, registry
 from seqvae_cli.runs.run import NAME, NAME_RULE, Run, in_use_error
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 from seqvae_cli.system.progress import Advance
 from seqvae_cli.version import __version__
 
@@ -81,7 +81,7 @@ class Pack:
         for folder in ("best", "last"):
             for path in checkpoint.generations(run.path / folder):
                 checkpoint.verify(path)
-                digests = files.read_json(path / checkpoint.MANIFEST)["files"]
+                digests = json_files.read(path / checkpoint.MANIFEST)["files"]
                 digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
                 for name, digest in digests.items():
                     size = (path / name).stat().st_size
@@ -262,7 +262,7 @@ def _check_run(path: Path) -> None:
             evaluations.read(evaluation)
         for folder in ("best", "last"):
             for generation in (path / folder).glob("*"):
-                digests = files.read_json(generation / checkpoint.MANIFEST)
+                digests = json_files.read(generation / checkpoint.MANIFEST)
                 checkpoint.verify(generation)
                 foreign = {file.name for file in generation.iterdir()} - {checkpoint.MANIFEST, *digests["files"]}
                 if foreign:

@@ -38,7 +38,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError, NotFoundError, SeqvaeError
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 CHECKPOINT_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -63,8 +63,8 @@ def write(
         owned = {key: value.detach().cpu().clone().contiguous() for key, value in group.items()}
         digests[f"{name}.safetensors"] = files.write(target / f"{name}.safetensors", save(owned))
     if state is not None:
-        digests["training.json"] = files.write_json(target / "training.json", state)
-    files.write_json(target / MANIFEST, {"format": CHECKPOINT_FORMAT, "step": step, "files": digests}, sealed=True)
+        digests["training.json"] = json_files.write(target / "training.json", state)
+    json_files.write(target / MANIFEST, {"format": CHECKPOINT_FORMAT, "step": step, "files": digests}, sealed=True)
     kept = generations(folder)[:keep]
     for old in _numbered(folder):
         if old not in kept and not old.is_symlink():
@@ -85,12 +85,12 @@ def _numbered(folder: Path) -> list[Path]:
 def verify(path: Path) -> int:
     """Checks every file of a checkpoint; returns its step. Raises `CheckpointError`."""
     try:
-        manifest = files.read_json(path / MANIFEST)
+        manifest = json_files.read(path / MANIFEST)
         if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
             raise DataError(f"{path / MANIFEST} is not a checkpoint manifest")
         if manifest["format"] > CHECKPOINT_FORMAT:
             raise DataError(f"{path} was written by a newer seqvae (format {manifest['format']})", UPGRADE)
-        body = files.unseal(manifest, path / MANIFEST)
+        body = json_files.unseal(manifest, path / MANIFEST)
         digests, step = body.get("files"), body.get("step")
         if not isinstance(digests, dict) or "model.safetensors" not in digests or not isinstance(step, int):
             raise DataError(f"{path / MANIFEST} is not a checkpoint manifest")
@@ -104,7 +104,7 @@ def verify(path: Path) -> int:
 
 def step_of(path: Path) -> int:
     """The training step of a verified checkpoint."""
-    return int(files.read_json(path / MANIFEST)["step"])
+    return int(json_files.read(path / MANIFEST)["step"])
 
 
 def newest(folder: Path, damaged: list[str] | None = None) -> Path:

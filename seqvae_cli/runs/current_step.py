@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 FILE = "step.json"
 SECONDS = 1.0
@@ -47,6 +47,6 @@ class StepFile:
 def read(path: Path) -> dict[str, Any] | None:
     """The values of the last step in the run folder `path`; None where there are none that can be read."""
     with suppress(DataError, MachineError):
-        step = files.read_json(path / FILE)
+        step = json_files.read(path / FILE)
         return step if isinstance(step, dict) else None
     return None

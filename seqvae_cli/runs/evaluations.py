@@ -11,7 +11,7 @@ from typing import Any
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 EVALUATION_FORMAT = 1
 FOLDER = "evaluations"
@@ -38,18 +38,18 @@ def write(run: Run, step: int, evaluation: Mapping[str, Any]) -> Path:
         path.parent.mkdir(exist_ok=True)
     recorded = max([time.time_ns(), *(stored["recorded"] + 1 for stored in read_all(run, []))])  # clocks go back
     head = {"format": EVALUATION_FORMAT, "step": step, "recorded": recorded}
-    files.write_json(path, {**head, **evaluation}, sealed=True)
+    json_files.write(path, {**head, **evaluation}, sealed=True)
     return path
 
 
 def read(path: Path) -> dict[str, Any]:
     """One stored evaluation, with the `step` of its weights and when it was `recorded` (ns). Raises `DataError`."""
-    value = files.read_json(path)
+    value = json_files.read(path)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise DataError(f"{path} holds no evaluation", EVALUATE_AGAIN)
     if value["format"] > EVALUATION_FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {value['format']})", UPGRADE)
-    value = files.unseal(value, path)
+    value = json_files.unseal(value, path)
     texts = all(isinstance(value.get(key), str) for key in ("split", "signature"))
     if not texts or not all(isinstance(value.get(key), int) for key in ("step", "recorded", "iw_samples")):
         raise DataError(f"{path} holds no evaluation", EVALUATE_AGAIN)

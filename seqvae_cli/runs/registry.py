@@ -12,7 +12,7 @@ from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
 from seqvae_cli.runs.run import MAX_TIME, NAME, NAME_RULE, RUN_FORMAT, Run
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 from seqvae_cli.version import __version__
 
 ALIASES = ("latest", "best")
@@ -60,7 +60,7 @@ def create(
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
         }
-        files.write_json(draft / "run.json", info | fill(draft), sealed=True)
+        json_files.write(draft / "run.json", info | fill(draft), sealed=True)
         return Run(publish(draft, name, prefix))
 
 

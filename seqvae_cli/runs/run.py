@@ -29,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, SeqvaeError, UsageError, nearest
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 RUN_FORMAT = 1
 HOLDER = "lock.json"
@@ -71,7 +71,7 @@ class Run:
             self.info = _read_info(self.path)  # another process may have trained it since it was read
             holder = self.path / HOLDER
             with suppress(MachineError):  # on a full disk the lock still holds
-                files.write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+                json_files.write(holder, {"pid": os.getpid(), "host": socket.gethostname()})
             try:
                 yield
             finally:
@@ -81,7 +81,7 @@ class Run:
     def update(self, **values: Any) -> None:
         """Sets `values` in `run.json` on disk. Only within `lock`: what `info` holds is written back."""
         self.info = {**self.info, **values, "updated": time.time_ns()}
-        files.write_json(self.path / "run.json", self.info, sealed=True)
+        json_files.write(self.path / "run.json", self.info, sealed=True)
 
     def start(self) -> None:
         """Marks the run as running in this process."""
@@ -114,7 +114,7 @@ class Run:
             if missing := sorted(set(remove).difference(tags)):
                 raise UsageError(f"run {self.name} has no tag {missing[0]!r}", nearest(missing[0], tags))
             tags = sorted({*tags, *add}.difference(remove))
-            files.write_json(self.path / "tags.json", tags)
+            json_files.write(self.path / "tags.json", tags)
         return tags
 
     def has_checkpoint(self) -> bool:
@@ -173,7 +173,7 @@ def _check_present(path: Path) -> None:
 def in_use_error(path: Path) -> MachineError:
     """The error that names the process that holds the lock of the run in `path`."""
     try:
-        holder = files.read_json(path / HOLDER)
+        holder = json_files.read(path / HOLDER)
     except SeqvaeError:
         holder = None
     known = holder if isinstance(holder, dict) else {}
@@ -193,7 +193,7 @@ def read_tags(path: Path) -> list[str]:
     file = path / "tags.json"
     if not file.exists():
         return []
-    tags = files.read_json(file)
+    tags = json_files.read(file)
     if not isinstance(tags, list) or not all(isinstance(tag, str) and NAME.fullmatch(tag) for tag in tags):
         raise DataError(f"{file} is not a list of tags", "delete it, then tag the run again")
     return tags
@@ -209,7 +209,7 @@ def read_metrics(path: Path, *, growing: bool = False) -> list[dict[str, Any]]:
             text = path.read_bytes() if path.exists() else b""
         if growing:
             text = text[: text.rfind(b"\n") + 1]
-        lines = [files.parse_json(line) for line in text.decode().splitlines()]
+        lines = [json_files.parse(line) for line in text.decode().splitlines()]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):
@@ -218,12 +218,12 @@ def read_metrics(path: Path, *, growing: bool = False) -> list[dict[str, Any]]:
 
 
 def _read_info(path: Path) -> dict[str, Any]:
-    info = files.read_json(path / "run.json")
+    info = json_files.read(path / "run.json")
     if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")
     if info["format"] > RUN_FORMAT:
         raise DataError(f"{path} was written by a newer seqvae (format {info['format']})", UPGRADE)
-    info = files.unseal(info, path / "run.json")
+    info = json_files.unseal(info, path / "run.json")
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")

@@ -1,4 +1,4 @@
-"""Durable files: atomic writes, JSON, SHA-256 checks, and temporary paths for work in progress.
+"""Durable files: atomic writes, SHA-256 checks, and temporary paths for work in progress.
 
 A file appears under its name complete or not at all: it is written under a temporary name in the same folder, synced
 and renamed, and the rename is synced too. A crash leaves the old file or the new one.
@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import math
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system import places
 from seqvae_cli.system.progress import Advance
-
-MAX_DIGITS = 300
-"""Digits of an integer in JSON, at most; each is then a finite float, too."""
 
 TEMPORARY = ".tmp-"
 """Prefix of unfinished files; `sweep` deletes them."""
@@ -99,7 +93,7 @@ class DurableFile:
         else:
             found = self._digest.hexdigest()
         if expected is not None:
-            _compare(self.path, found, expected)
+            compare(self.path, found, expected)
         with machine_errors(self.path):
             self._file.flush()
             if self.sync:
@@ -153,66 +147,6 @@ def write(
         return file.commit(expected)
 
 
-def write_json(path: Path, value: Any, *, sealed: bool = False) -> str:
-    """`write` of indented JSON; raises `ValueError` for NaN. `sealed` adds the digest that `unseal` checks."""
-    if sealed:
-        value = {**value, "digest": _seal(value)}
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    # A sealed file ends with its last brace: the loss of a line end would not be detected.
-    # A path that is not UTF-8 has lone surrogates, which JSON can hold as escapes alone.
-    return write(path, (text if sealed else f"{text}\n").encode(errors="backslashreplace"))
-
-
-def unseal(value: Any, path: Path) -> dict[str, Any]:
-    """The value that `write_json` sealed in `path`. Raises `DataError` where its digest is missing or differs."""
-    if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
-        raise DataError(f"{path} is damaged: it has no digest")
-    body = {key: item for key, item in value.items() if key != "digest"}
-    _compare(path, _seal(body), value["digest"])
-    return body
-
-
-def _seal(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in `path`. Raises `DataError` for a missing or invalid file, `MachineError` for an unreadable one."""
-    try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing") from error
-    except OSError as error:
-        raise MachineError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
-
-
-def parse_json(text: str) -> Any:
-    """The value of a JSON text.
-
-    Raises `ValueError` for text that is not JSON, for NaN, infinity and floats that overflow, which could not be
-    written again, and for integers that no float can hold; `RecursionError` for one that is nested too deeply.
-    """
-    return json.loads(text, parse_constant=_reject_constant, parse_float=_finite, parse_int=_whole)
-
-
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text[:20]} is too large for a float")
-    return number
-
-
-def _whole(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValueError(f"{text[:20]} is too large")
-    return int(text)
-
-
 def entries(folder: Path) -> list[Path]:
     """The paths in a folder, sorted; none where it is missing. Raises `MachineError` where it is unreadable."""
     with machine_errors(folder):
@@ -239,7 +173,7 @@ def verify(folder: Path, digests: dict[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path} is missing")
-        _compare(path, sha256(path), expected)
+        compare(path, sha256(path), expected)
 
 
 def is_whole(folder: Path, digests: dict[str, str]) -> bool:
@@ -251,7 +185,7 @@ def is_whole(folder: Path, digests: dict[str, str]) -> bool:
     return True
 
 
-def _compare(path: Path, found: str, expected: object) -> None:
+def compare(path: Path, found: str, expected: object) -> None:
     """Raises `DataError` where the digests differ; `expected` may come from an untrusted file."""
     if found != expected:
         raise DataError(f"{path} is damaged: SHA-256 {found[:12]}…, expected {str(expected)[:12]}…")

@@ -9,7 +9,7 @@ import torch
 
 from seqvae_cli.errors import NotFoundError
 from seqvae_cli.runs import checkpoint
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from seqvae_cli.system.runtime import precision_name
 from seqvae_cli.training import schedule
 from seqvae_cli.training.events import Event, ScheduleEvent, WarningEvent
@@ -43,7 +43,7 @@ class Restored:
             if checkpoint.generations(folder / "best"):
                 self._warn(f"{folder / 'last'} has no checkpoint: training starts from the beginning")
             return
-        state = TrainingState.from_json(files.read_json(self.last / "training.json"), str(self.last))
+        state = TrainingState.from_json(json_files.read(self.last / "training.json"), str(self.last))
         trainer.state = state
         trainer.learner.restore(self.last, state.learning_rate)
         before, now = trainer.setup.previous_precision, precision_name(trainer.setup.precision)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seqvae_cli.cli import display, live, remarks
+from seqvae_cli.cli import display, epoch_table, live, remarks
 from seqvae_cli.config import layers, options, presets
 from seqvae_cli.config.adapt import Facts, adapted
 from seqvae_cli.config.schema import Settings
@@ -196,7 +196,7 @@ def test_the_live_table_fits_80_columns_and_keeps_all_epochs_at_the_end(monkeypa
         assert f" {epoch} {epoch}000 " in " ".join(last.split())
     assert "3* " in last
     assert "2* " not in last
-    assert all(name in terminal.getvalue() for _, name in live.COLUMNS)
+    assert all(name in terminal.getvalue() for _, name in epoch_table.COLUMNS)
 
 
 def test_the_table_names_the_phase_of_each_row_and_says_what_it_means() -> None:
@@ -205,7 +205,7 @@ def test_the_table_names_the_phase_of_each_row_and_says_what_it_means() -> None:
     for epoch, phase in enumerate(phases, 1):
         view.show(replace(EVAL, epoch=epoch, phase=phase, kl_weight=(epoch - 1) / 2, elbo_ppl=8.78e5))
     table = view.table(None)
-    column = [short for _, short in live.COLUMNS].index("KL wt")
+    column = [short for _, short in epoch_table.COLUMNS].index("KL wt")
     assert list(table.columns[column].cells) == ["autoenc", "↗ 0.50", "1.00"]
     assert "autoenc" in str(table.caption)
     assert "↗" in str(table.caption)
@@ -213,7 +213,7 @@ def test_the_table_names_the_phase_of_each_row_and_says_what_it_means() -> None:
     assert view.table(None).caption is None
     view.rows = [replace(view.rows[0], phase="autoencoder", step=123456, rate=140.56, neg_elbo=171.8)]
     console = Console(width=80, file=io.StringIO())
-    assert len(live.LEGEND) <= console.measure(view.table(None)).minimum <= 80
+    assert len(epoch_table.LEGEND) <= console.measure(view.table(None)).minimum <= 80
 
 
 def test_the_best_epoch_stays_visible() -> None:

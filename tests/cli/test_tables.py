@@ -22,6 +22,7 @@ from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import Quality, TextFigures
 from seqvae_cli.runs import registry
+from seqvae_cli.system import json_files
 from seqvae_cli.training import forecast
 from tests.cli.terminal import Terminal, on_terminal
 from tests.conftest import Seqvae
@@ -185,7 +186,8 @@ def test_corpora(shown: Shown) -> None:
         info = json.loads((folder / "corpus.json").read_text())
         path = folder.parent / f"{name}-{info['hash'][:12]}"
         shutil.copytree(folder, path)
-        corpora.files.write_json(path / "corpus.json", corpora.files.unseal(info, path) | {"name": name}, sealed=True)
+        renamed = json_files.unseal(info, path) | {"name": name}
+        json_files.write(path / "corpus.json", renamed, sealed=True)
     shown.see("corpora")
     shown.check("a" * 64, "news", "80/10/10")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.cli import display, live, sparklines
+from seqvae_cli.cli import display, epoch_table, live, sparklines
 from seqvae_cli.cli.watching import WatchView, verdict
 from seqvae_cli.runs import watching
 from seqvae_cli.runs.run import Run
@@ -89,7 +89,7 @@ def test_the_step_of_the_training_is_shown_until_its_epoch_is(run: Run, monkeypa
         view.look(Look(run, LINES[:2]))
         assert view.steps == 200, "two epochs of 100 steps, as run.json has them"
         view.look(Look(run, LINES[:2], "", step))
-        assert view.current == live.Row.of(replace(STEP, epoch=3, step=210))
+        assert view.current == epoch_table.Row.of(replace(STEP, epoch=3, step=210))
         assert "step 210/500 " in frame()
         assert " 1:01:4" in frame()
         monkeypatch.setattr(view, "_changed", time.monotonic() - 75)
@@ -213,9 +213,9 @@ def test_off_a_terminal_there_are_no_sparklines(capsys: pytest.CaptureFixture[st
     assert not set(sparklines.BLOCKS) & set(capsys.readouterr().err)
 
 
-def rows(*validations: tuple[str, float, float]) -> list[live.Row]:
+def rows(*validations: tuple[str, float, float]) -> list[epoch_table.Row]:
     return [
-        live.Row.of(replace(EVAL, epoch=number, phase=phase, neg_elbo=elbo, rate=rate))
+        epoch_table.Row.of(replace(EVAL, epoch=number, phase=phase, neg_elbo=elbo, rate=rate))
         for number, (phase, elbo, rate) in enumerate(validations, 1)
     ]
 

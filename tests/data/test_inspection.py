@@ -16,7 +16,7 @@ from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.repeats import fingerprint
 from seqvae_cli.data.segments import ends_inside
 from seqvae_cli.data.toy.build import prepare_toy
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from tests.conftest import tiny_text
 from tests.data.corpora import prepared, whole
 
@@ -126,7 +126,7 @@ def test_findings_are_stored_beside_the_hash_and_come_back(tmp_path: Path) -> No
     assert (found.kind, found.count, found.of, found.example) == ("repeated", 38, 40, "the same sentence")
     path = corpus.path / "corpus.json"
     older = {key: value for key, value in corpus.info.items() if key not in ("findings", "once")}
-    files.write_json(path, older, sealed=True)
+    json_files.write(path, older, sealed=True)
     again = prepared(tmp_path / "t.txt", valid_fraction=0.0, test_fraction=0.0)
     assert not again.fresh
     assert again.corpus.hash == corpus.hash
@@ -136,7 +136,7 @@ def test_findings_are_stored_beside_the_hash_and_come_back(tmp_path: Path) -> No
 @pytest.mark.parametrize("stored", [3, [3], [{"kind": "repeated"}], [{"kind": "repeated", "count": "x", "of": 1}]])
 def test_findings_that_are_none_make_a_damaged_corpus(tmp_path: Path, stored: object) -> None:
     corpus = whole(tmp_path / "t.txt", b"a b\n" * 5)
-    files.write_json(corpus.path / "corpus.json", corpus.info | {"findings": stored}, sealed=True)
+    json_files.write(corpus.path / "corpus.json", corpus.info | {"findings": stored}, sealed=True)
     assert prepared(tmp_path / "t.txt", valid_fraction=0.0, test_fraction=0.0).fresh
 
 

@@ -13,7 +13,7 @@ from seqvae_cli.errors import DataError, NotFoundError, UsageError
 from seqvae_cli.evaluation import compare
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from tests.runs.folders import CORPUS
 
 
@@ -32,7 +32,7 @@ def create(name: str, corpus: dict[str, Any] = CORPUS, best: float | None = None
 def evaluated(run: Run, split: str = "test", step: int = 20, samples: int = 500, **figures: object) -> None:
     number = len(list((run.path / "evaluations").glob("*")))
     value = {"format": 1, "split": split, "step": step, "recorded": number, "iw_samples": samples, "signature": "s"}
-    files.write_json(run.path / "evaluations" / f"{number:016x}.json", value | figures, sealed=True)
+    json_files.write(run.path / "evaluations" / f"{number:016x}.json", value | figures, sealed=True)
 
 
 def best(by: str = "neg_elbo", **arguments: Any) -> str:

@@ -23,7 +23,7 @@ from seqvae_cli.data import corpus, prepare
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import SeqvaeError
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from seqvae_cli.training import session
 from tests.conftest import tiny_text
 from tests.faults.matrix import FULL
@@ -176,7 +176,7 @@ def fuzzed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in session.fit(run, made, stop=lambda: (run.path / "best").exists() and next(asked) > 0):
             pass
         assert registry.find("half").status == "interrupted"
-        assert files.read_json(checkpoint.newest(run.path / "last") / "training.json")["batch"] > 0
+        assert json_files.read(checkpoint.newest(run.path / "last") / "training.json")["batch"] > 0
     return path
 
 

@@ -13,7 +13,7 @@ from seqvae_cli.config import layers
 from seqvae_cli.errors import DataError
 from seqvae_cli.runs import archive, registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from tests.conftest import Seqvae
 from tests.faults.matrix import assert_one_line, snapshot, still_loads
 from tests.runs.test_archive import member, members, packed, repacked, with_manifest
@@ -81,7 +81,7 @@ def test_an_archive_with_a_bomb_as_settings_is_refused(bomb: str, run: Run, seqv
     text, problem = BOMBS[bomb]
     found = members(packed(run))
     info = {**run.info, "files": run.info["files"] | {"config.yaml": hashlib.sha256(text.encode()).hexdigest()}}
-    digest = files.write_json(tmp_path / "run.json", info, sealed=True)
+    digest = json_files.write(tmp_path / "run.json", info, sealed=True)
     contents = {"config.yaml": text.encode(), "run.json": (tmp_path / "run.json").read_bytes()}
     assert digest
     refuse_import(swapped(found, contents), seqvae, tmp_path, "config.yaml", problem)
@@ -112,12 +112,12 @@ def refuse_import(data: bytes, seqvae: Seqvae, tmp_path: Path, *words: str) -> N
 def test_json_that_is_deep_or_not_finite_is_a_typed_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(DataError, match=r"x\.json"):
-        files.read_json(tmp_path / "x.json")
+        json_files.read(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("key", ["best_neg_elbo", "seconds", "epoch", "created", "best_epoch"])
 def test_a_number_beyond_every_float_in_a_run_is_damage_and_no_bug(key: str, run: Run, seqvae: Seqvae) -> None:
-    files.write_json(run.path / "run.json", {**run.info, key: 10**400}, sealed=True)
+    json_files.write(run.path / "run.json", {**run.info, key: 10**400}, sealed=True)
     for command in (["runs", "best"], ["runs", "compare", "hurt", "tiny-run"], ["runs", "show", "hurt"]):
         answer = seqvae(*command)
         assert answer.code == (0 if command[1] == "best" else 4), answer.err

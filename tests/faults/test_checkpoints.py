@@ -15,7 +15,7 @@ from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import RUN_FORMAT, Run
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 from tests.conftest import Seqvae, tiny_text
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads, tries
 
@@ -207,9 +207,9 @@ def newer_run(path: Path) -> None:
 
 
 def newer_checkpoint(path: Path) -> None:
-    manifest = files.read_json(path) | {"format": checkpoint.CHECKPOINT_FORMAT + 1}
+    manifest = json_files.read(path) | {"format": checkpoint.CHECKPOINT_FORMAT + 1}
     manifest.pop("digest", None)
-    files.write_json(path, manifest, sealed=True)
+    json_files.write(path, manifest, sealed=True)
 
 
 # What is damaged, how, the exit code of `runs doctor` and that of `sample`.

@@ -18,7 +18,7 @@ import pytest
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import HOLDER, Run, is_held
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, command, snapshot, still_loads, tries, wait_for
 from tests.faults.nursery import Nursery, nursery
@@ -122,7 +122,7 @@ def test_of_two_resumes_one_goes_on_and_the_other_is_told_who(
 
     pids = shared_nursery.start(trained_home, *[["train", "--resume", "wanted", "-q"]] * 2)
     wait_for(lambda: registry.find("wanted").status == "running")
-    winner = files.read_json(run.path / HOLDER)["pid"]
+    winner = json_files.read(run.path / HOLDER)["pid"]
     assert winner in pids
     os.kill(winner, signal.SIGSTOP)  # so that it cannot end while the other one waits
     loser = 1 - pids.index(winner)

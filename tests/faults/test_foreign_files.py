@@ -26,7 +26,7 @@ from torch import Tensor
 
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
 
@@ -53,9 +53,9 @@ def forge(run: Run, name: str, data: bytes) -> None:
         return
     path = checkpoint.newest(run.path / folder)
     (path / file).write_bytes(data)
-    manifest = files.unseal(files.read_json(path / checkpoint.MANIFEST), path)
+    manifest = json_files.unseal(json_files.read(path / checkpoint.MANIFEST), path)
     manifest["files"][file] = sha256(data)
-    files.write_json(path / checkpoint.MANIFEST, manifest, sealed=True)
+    json_files.write(path / checkpoint.MANIFEST, manifest, sealed=True)
     checkpoint.verify(path)
 
 

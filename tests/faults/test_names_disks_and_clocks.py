@@ -15,7 +15,7 @@ import pytest
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.errors import MachineError
 from seqvae_cli.runs import evaluations, registry, trash
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import assert_one_line, snapshot
 from tests.runs.folders import create
@@ -252,6 +252,6 @@ def test_a_home_whose_name_is_not_utf8_is_refused_before_any_work(
 
 def test_a_value_with_a_name_that_is_not_utf8_is_written_as_json_and_read_back(tmp_path: Path) -> None:
     value = {"source": os.fsdecode(b"caf\xe9"), "text": "é\u2028"}
-    files.write_json(tmp_path / "x.json", value, sealed=True)
-    assert files.unseal(files.read_json(tmp_path / "x.json"), tmp_path) == value
+    json_files.write(tmp_path / "x.json", value, sealed=True)
+    assert json_files.unseal(json_files.read(tmp_path / "x.json"), tmp_path) == value
     assert (tmp_path / "x.json").read_bytes().decode().count("é") == 1

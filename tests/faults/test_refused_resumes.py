@@ -14,7 +14,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.runs import checkpoint, registry, trash
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files, places, runtime
+from seqvae_cli.system import files, json_files, places, runtime
 from tests.conftest import Seqvae
 from tests.faults.matrix import assert_one_line, snapshot
 from tests.trainings import fit, new_run
@@ -68,9 +68,9 @@ def with_an_optimizer_of_another_model(run: Run, _patch: pytest.MonkeyPatch) -> 
     """Each file is what its digest says: only when all is loaded does it show."""
     for path in checkpoint.generations(run.path / "last"):
         shutil.copy(path / "model.safetensors", path / "training.safetensors")
-        manifest = files.unseal(files.read_json(path / checkpoint.MANIFEST), path)
+        manifest = json_files.unseal(json_files.read(path / checkpoint.MANIFEST), path)
         manifest["files"]["training.safetensors"] = files.sha256(path / "training.safetensors")
-        files.write_json(path / checkpoint.MANIFEST, manifest, sealed=True)
+        json_files.write(path / checkpoint.MANIFEST, manifest, sealed=True)
 
 
 MORE = ("--epochs", "3")

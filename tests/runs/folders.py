@@ -10,7 +10,7 @@ from typing import Any
 
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 
 CORPUS = {"name": "c", "folder": "c-0123456789ab", "hash": "0" * 64}
 
@@ -42,7 +42,7 @@ INVALID_NAMES = [
 KILLED = """
 import os, signal
 from seqvae_cli.runs import registry
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 write = files.write
 def dying(path, data):
     if path.name == "run.json":
@@ -75,7 +75,7 @@ def listed() -> list[str]:
 
 
 def checkpointed(run: Run) -> Run:
-    files.write_json(run.path / "last" / "000001" / "manifest.json", {})
+    json_files.write(run.path / "last" / "000001" / "manifest.json", {})
     return run
 
 

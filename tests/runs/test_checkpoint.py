@@ -19,7 +19,7 @@ from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.errors import CheckpointError, MachineError, NotFoundError, SeqvaeError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, loading, registry
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 
 def group(seed: int = 0) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def is_step(path: Path, step: int) -> bool:
     assert checkpoint.verify(path) == checkpoint.step_of(path)
     return (
         checkpoint.step_of(path) == step
-        and files.read_json(path / "training.json") == {"step": step}
+        and json_files.read(path / "training.json") == {"step": step}
         and bits(checkpoint.read_tensors(path / "training.safetensors")) == bits(group(step))
         and checkpoint.read_tensors(path / "model.safetensors")["weight"].tolist() == [float(step)] * 3
     )
@@ -286,7 +286,7 @@ def test_newest_falls_back_from_an_unreadable_one(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_with_a_hint_to_upgrade(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
-    manifest = files.read_json(path / "manifest.json")
+    manifest = json_files.read(path / "manifest.json")
     remanifest(path, manifest | {"format": checkpoint.CHECKPOINT_FORMAT + 1})
     with pytest.raises(CheckpointError, match="newer") as caught:
         checkpoint.verify(path)
@@ -299,7 +299,7 @@ def test_a_newer_format_is_refused_with_a_hint_to_upgrade(tmp_path: Path) -> Non
 def test_a_manifest_cannot_name_files_outside_its_folder(name: str, tmp_path: Path) -> None:
     path = save(tmp_path / "last", 1)
     (tmp_path / "last" / "x").write_bytes(b"")
-    manifest = files.read_json(path / "manifest.json")
+    manifest = json_files.read(path / "manifest.json")
     manifest["files"][name] = hashlib.sha256(b"").hexdigest()
     remanifest(path, manifest)
     with pytest.raises(CheckpointError) as caught:
@@ -326,7 +326,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(name: str, tmp_path: Pa
 )
 def test_a_manifest_of_the_wrong_shape_is_a_checkpoint_error(change: dict[str, Any], tmp_path: Path) -> None:
     path = save(tmp_path, 1)
-    remanifest(path, files.read_json(path / "manifest.json") | change)
+    remanifest(path, json_files.read(path / "manifest.json") | change)
     with pytest.raises(CheckpointError):
         checkpoint.verify(path)
 

@@ -14,7 +14,7 @@ import pytest
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.runs import evaluations
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from tests.runs.test_registry import create
 
 VALUES = {"split": "test", "iw_samples": 1, "iw_ppl": None, "bleu": 1.5, "signature": "K:1"}
@@ -71,9 +71,9 @@ def test_a_damaged_evaluation_is_an_error_and_costs_only_itself(
 def test_an_evaluation_without_what_tells_it_apart_is_refused(run: Run, key: str) -> None:
     path = run.path / "evaluations" / f"{'0' * 16}.json"
     whole = {"format": evaluations.EVALUATION_FORMAT, "step": 20, "recorded": 0, **VALUES}
-    files.write_json(path, whole, sealed=True)
+    json_files.write(path, whole, sealed=True)
     assert evaluations.read(path)["step"] == 20
-    files.write_json(path, {name: value for name, value in whole.items() if name != key}, sealed=True)
+    json_files.write(path, {name: value for name, value in whole.items() if name != key}, sealed=True)
     with pytest.raises(DataError, match="holds no evaluation"):
         evaluations.read(path)
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.errors import DataError, MachineError
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 
 def names(folder: Path) -> list[str]:
@@ -161,7 +161,7 @@ def test_a_file_in_place_of_a_folder_is_a_machine_error_with_the_path(tmp_path: 
 FULL = """
 import resource, sys
 from pathlib import Path
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 from seqvae_cli.errors import MachineError
 
 path = Path(sys.argv[1])
@@ -190,7 +190,7 @@ def test_a_full_disk_is_a_machine_error_and_the_old_file_stays(tmp_path: Path) -
 FORBIDDEN = """
 import os, sys
 from pathlib import Path
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 from seqvae_cli.errors import MachineError
 
 if os.geteuid() == 0:
@@ -220,16 +220,16 @@ def test_no_permission_is_a_machine_error_with_the_path(tmp_path: Path) -> None:
 
 def test_json_survives_a_round_trip(tmp_path: Path) -> None:
     value = {"text": "naïve \u2028 ☃", "number": 0.1 + 0.2, "none": None, "list": [1, True]}
-    digest = files.write_json(tmp_path / "file.json", value)
-    assert files.read_json(tmp_path / "file.json") == value
+    digest = json_files.write(tmp_path / "file.json", value)
+    assert json_files.read(tmp_path / "file.json") == value
     assert digest == files.sha256(tmp_path / "file.json")
 
 
 def test_nan_is_rejected_in_json(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "file.json", 1)
+    json_files.write(tmp_path / "file.json", 1)
     with pytest.raises(ValueError, match="JSON"):
-        files.write_json(tmp_path / "file.json", {"loss": float("nan")})
-    assert files.read_json(tmp_path / "file.json") == 1
+        json_files.write(tmp_path / "file.json", {"loss": float("nan")})
+    assert json_files.read(tmp_path / "file.json") == 1
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ def test_invalid_json_is_a_data_error_with_the_path(data: bytes, tmp_path: Path)
     path = tmp_path / "file.json"
     path.write_bytes(data)
     with pytest.raises(DataError) as caught:
-        files.read_json(path)
+        json_files.read(path)
     assert str(path) in caught.value.message
 
 
 def test_missing_json_is_a_data_error_with_the_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"file\.json is missing"):
-        files.read_json(tmp_path / "file.json")
+        json_files.read(tmp_path / "file.json")
 
 
 # Verifying and sweeping
@@ -310,13 +310,13 @@ def test_a_durable_file_appears_on_commit(tmp_path: Path) -> None:
 
 def test_unseal_detects_any_changed_value(tmp_path: Path) -> None:
     path, value = tmp_path / "file", {"b": [1, 2.5, None], "a": {"text": "ü"}}
-    files.write_json(path, value, sealed=True)
-    sealed = files.read_json(path)
-    assert files.unseal(sealed, path) == value
+    json_files.write(path, value, sealed=True)
+    sealed = json_files.read(path)
+    assert json_files.unseal(sealed, path) == value
     changed = [{**sealed, "b": [1, 2.5, 0]}, {**sealed, "c": 1}, value, {**sealed, "digest": None}, [], None]
     for other in changed:
         with pytest.raises(DataError, match="damaged"):
-            files.unseal(other, path)
+            json_files.unseal(other, path)
 
 
 def test_new_folders_are_synced_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from seqvae_cli.errors import UPGRADE, CheckpointError, DivergedError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, registry
-from seqvae_cli.system import files
+from seqvae_cli.system import json_files
 from seqvae_cli.training import aggressive, session, setup
 from seqvae_cli.training.events import (
     CollapseEvent,
@@ -201,8 +201,8 @@ def test_a_checkpoint_of_a_newer_version_is_neither_passed_over_nor_set_aside(ti
     run = new_run(tiny_corpus, "new")
     fit(run, tiny_corpus)
     newest = checkpoint.newest(run.path / "last")
-    manifest = files.read_json(newest / "manifest.json")
-    files.write_json(newest / "manifest.json", manifest | {"format": 99}, sealed=True)
+    manifest = json_files.read(newest / "manifest.json")
+    json_files.write(newest / "manifest.json", manifest | {"format": 99}, sealed=True)
     with pytest.raises(CheckpointError, match="newer") as caught:
         fit(run, tiny_corpus, resume=True)
     assert caught.value.hint == UPGRADE

@@ -17,7 +17,7 @@ from typing import Any
 from seqvae_cli.data.tokenizers.rules import ASCII_SPACE, SPECIALS, UNK, Rule, around_unknown
 from seqvae_cli.data.tokenizers.subwords import BYTES, called, library
 from seqvae_cli.errors import DataError
-from seqvae_cli.system import files
+from seqvae_cli.system import files, json_files
 
 MOST_BYTES = 1 << 25
 """Size of a file: the vocabularies of 256,000 ids lie below."""
@@ -62,7 +62,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[str]]:
     if len(data) > MOST_BYTES:
         raise DataError(f"{path} has more than {MOST_BYTES >> 20} MiB, too much for a tokenizer")
     try:
-        value = files.parse_json(data.decode())
+        value = json_files.parse(data.decode())
         if not isinstance(value, dict) or not isinstance(value.get("model"), dict):
             ours = isinstance(value, dict) and "words" in value
             raise DataError(
