@@ -96,4 +96,4 @@ def show_trash(tag: str | None, json: bool) -> None:
         for entry, run_tags in entries
     ]
     table(["run", "size", "removed", "tags"], rows, optional=["tags", "removed"])
-    display.say(f"kept until you delete them there: {trash.folder()}")
+    display.say(f"kept until deleted in {trash.folder()}")
