@@ -335,8 +335,11 @@ def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.Capt
 
 
 def test_the_pictures_are_small() -> None:
-    pictures = [link for link in LINK.findall(README.read_text(encoding="utf-8")) if link.endswith(".png")]
-    assert pictures
+    starts = {".png": b"\x89PNG", ".gif": b"GIF89a"}
+    links = {(page.parent / link) for page in PAGES for link in LINK.findall(page.read_text(encoding="utf-8"))}
+    pictures = [link for link in links if link.suffix in starts]
+    assert {picture.suffix for picture in pictures} == starts.keys()
     for picture in pictures:
-        assert (ROOT / picture).stat().st_size <= 150_000
-        assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size <= (150_000 if picture.suffix == ".png" else 300_000)
+        assert picture.read_bytes().startswith(starts[picture.suffix])
+
