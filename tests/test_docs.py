@@ -342,4 +342,3 @@ def test_the_pictures_are_small() -> None:
     for picture in pictures:
         assert picture.stat().st_size <= (150_000 if picture.suffix == ".png" else 300_000)
         assert picture.read_bytes().startswith(starts[picture.suffix])
-

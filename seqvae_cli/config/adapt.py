@@ -23,11 +23,13 @@ SMALL = 5_000
 """Training sentences below which a network has half the dimensions, unless words are `FREQUENT`."""
 FREQUENT = 200
 """Times that a word occurs on average, from which on even a small corpus teaches all dimensions."""
+COMMON = 10
+"""Times that a word occurs on average, from which on only a corpus below `LONGER` sentences needs more dropout."""
 STEPS = 48
 """Steps of an epoch, about: a batch is that part of a small corpus."""
 SMALLEST_BATCH = 4
 LONGER = 3_000
-"""Training sentences below which there are more epochs."""
+"""Training sentences below which there are more epochs, and where words are `COMMON` more dropout."""
 FASTEST = 4.0
 """Times the learning rate of the preset, at most."""
 FREE_SHARE = 0.15
@@ -76,6 +78,7 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
     if sentences < SMALL and facts.occurrences < FREQUENT:
         sizes = ("embed_size", "hidden_size", "encoder_size")
         found |= {f"model.{size}": math.ceil(getattr(model, size) / 2) for size in sizes}
+    read_often = small if facts.occurrences < COMMON else smallness(sentences, LONGER)
     part = 2 ** round(math.log2(sentences / STEPS))
     return found | {
         "train.batch_size": min(train.batch_size, max(SMALLEST_BATCH, part)),
@@ -84,13 +87,13 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
         "train.pretrain": train.pretrain * longer,
         "objective.kl_hold": objective.kl_hold * longer,
         "objective.kl_warmup": objective.kl_warmup * longer,
-        "model.dropout": model.dropout + max(0.0, 0.65 - model.dropout) * small,
+        "model.dropout": model.dropout + max(0.0, 0.65 - model.dropout) * read_often,
     }
 
 
-def smallness(sentences: int) -> float:
-    """Where a corpus stands between `FULL` sentences, 0, and `FEW`, 1, on a logarithmic scale."""
-    return min(1.0, max(0.0, math.log(FULL / max(1, sentences)) / math.log(FULL / FEW)))
+def smallness(sentences: int, full: int = FULL) -> float:
+    """Where a corpus stands between `full` sentences, 0, and `FEW`, 1, on a logarithmic scale."""
+    return min(1.0, max(0.0, math.log(full / max(1, sentences)) / math.log(full / FEW)))
 
 
 def unknown_share(facts: Facts) -> float:

@@ -9,12 +9,14 @@ import pytest
 
 from seqvae_cli.config import layers, options, presets
 from seqvae_cli.config.adapt import (
+    COMMON,
     FASTEST,
     FEW,
     FREE_SHARE,
     FREQUENT,
     FULL,
     KEYS,
+    LONGER,
     SCARCE,
     SMALL,
     Facts,
@@ -105,6 +107,18 @@ def test_a_small_network_is_for_rare_words() -> None:
     for sentences, occurrences, half in ((300, 5.0, True), (300, FREQUENT, False), (SMALL, 5.0, False)):
         found = adapted(layers.resolve(), replace(FACTS, sentences=sentences, occurrences=occurrences))
         assert ("model.hidden_size" in found) == half
+
+
+def test_common_words_need_more_dropout_below_3_000_sentences_alone() -> None:
+    def dropout(sentences: int, occurrences: float) -> float:
+        facts = replace(FACTS, sentences=sentences, occurrences=occurrences)
+        return layers.resolve(adapted=adapted(layers.resolve(), facts)).model.dropout
+
+    least = layers.resolve().model.dropout
+    for sentences in (LONGER, FULL - 1):
+        assert dropout(sentences, COMMON) == least < dropout(sentences, COMMON - 1)
+    assert least < dropout(1_000, COMMON) < dropout(1_000, COMMON - 1)
+    assert dropout(FEW, COMMON) == dropout(FEW, COMMON - 1)
 
 
 def test_free_bits_are_at_most_a_share_of_what_a_sentence_has() -> None:
