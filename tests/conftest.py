@@ -62,9 +62,10 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No home yet for every test: a path, since a folder for each takes longer than most tests."""
-    path = next(homes)
+def home(request: pytest.FixtureRequest, homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No home yet for every test: `tmp_path / "home"`, or without a `tmp_path`, which takes longer than most tests, a
+    path of its own."""
+    path: Path = request.getfixturevalue("tmp_path") / "home" if "tmp_path" in request.fixturenames else next(homes)
     monkeypatch.setenv("SEQVAE_HOME", str(path))
     for name in ("NO_COLOR", "FORCE_COLOR", "SEQVAE_DEBUG"):
         monkeypatch.delenv(name, raising=False)

@@ -334,7 +334,7 @@ def test_a_run_goes_through_a_file_and_through_a_pipe(
 
     assert boundary.main(["runs", "export", "tiny-run", "-"]) == 0
     assert raw.getvalue() == file.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run.tar.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "home", "run.tar.gz"]
 
 
 def test_what_cannot_be_packed_or_unpacked_leaves_no_file(seqvae: Seqvae, tmp_path: Path) -> None:
