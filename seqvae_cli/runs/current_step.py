@@ -1,8 +1,7 @@
 """The step that a training is at, in its run folder, for who watches it from another process.
 
-`step.json` is a hint. It is replaced at most once a second and not synced, a write that fails is no error, and nothing
-else depends on it. It is removed when the training ends; a killed one leaves it, so it counts only while the run is
-locked.
+`step.json` is replaced once a second at most, without a sync, and a write that fails is ignored: only `runs watch` reads
+it. It is removed when the training ends. A killed training leaves it, so it is valid only while the run is locked.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqvae_cli.cli import display, progress
+from seqvae_cli.cli import decoded, display, progress
 from seqvae_cli.cli.models import Cuts, counting, open_model
 from seqvae_cli.cli.options import (
     Beam,
@@ -87,21 +87,8 @@ def arithmetic(
         plus, minus = (_mean(model, term, one, tally) for term, one in zip(group, groups, strict=True))
     offset, cuts = scale * (plus - minus), Cuts(max_len)
     with counting() as tally, progress.of_lines("decoding", lines) as advance:
-        for line, made in model.shift_stream(lines, offset, strategy, max_len=max_len, tally=tally):
-            record = lines.answered()
-            advance(line)
-            if made is not None:
-                cuts.add(made.cut)
-            answer, values = "" if made is None else made.text, lines.values(record)
-            if json and made is None:
-                row = {"text": line, "result": None, "cut": False, "reason": "empty sentence"}
-                display.out_jsonl(lines.keys(record) | row)
-            elif made is not None and json:
-                display.out_jsonl(lines.keys(record) | {"text": line, "result": answer, "cut": made.cut})
-            elif values:
-                display.out_row([answer, *values])
-            else:
-                display.out(answer)
+        made = model.shift_stream(lines, offset, strategy, max_len=max_len, tally=tally)
+        decoded.write(lines, made, cuts, advance, key="result", json=json)
     if not json:
         cuts.warn()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from seqvae_cli.cli import display, progress
+from seqvae_cli.cli import decoded, progress
 from seqvae_cli.cli.models import Cuts, counting, open_model
 from seqvae_cli.cli.options import (
     Beam,
@@ -60,20 +60,7 @@ def reconstruct(
 
     cuts = Cuts(max_len)
     with counting() as tally, progress.of_lines("reconstructing", lines) as advance:
-        for line, made in model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally):
-            record = lines.answered()
-            advance(line)
-            if made is not None:
-                cuts.add(made.cut)
-            answer, values = "" if made is None else made.text, lines.values(record)
-            if json and made is None:
-                row = {"text": line, "reconstruction": None, "cut": False, "reason": "empty sentence"}
-                display.out_jsonl(lines.keys(record) | row)
-            elif made is not None and json:
-                display.out_jsonl(lines.keys(record) | {"text": line, "reconstruction": answer, "cut": made.cut})
-            elif values:
-                display.out_row([answer, *values])
-            else:
-                display.out(answer)
+        made = model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally)
+        decoded.write(lines, made, cuts, advance, key="reconstruction", json=json)
     if not json:
         cuts.warn()
