@@ -1,7 +1,7 @@
 """The step that a training is at, in its run folder, for who watches it from another process.
 
-`step.json` is replaced once a second at most, without a sync, and a write that fails is ignored: only `runs watch` reads
-it. It is removed when the training ends. A killed training leaves it, so it is valid only while the run is locked.
+`step.json` is replaced once a second at most, without a sync, and a write that fails is ignored: only `runs watch`
+reads it. It is removed when the training ends. A killed training leaves it: it is valid only while the run is locked.
 """
 
 from __future__ import annotations
