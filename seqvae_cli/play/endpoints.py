@@ -121,7 +121,8 @@ def place(request: Request) -> Answer:
     if found is None:
         return {"ready": False}
     places = _rounded(found.place(shown.codes) if kind != "neighbours" else found.places)  # type: ignore[union-attr]
-    return {"ready": True, "map": kind, "places": places, "variance": getattr(found, "variance", None)}
+    variance = getattr(found, "variance", None) if kind == "pca" else None
+    return {"ready": True, "map": kind, "places": places, "variance": variance}
 
 
 def encode(request: Request) -> Answer:

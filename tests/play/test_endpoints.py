@@ -60,6 +60,11 @@ def test_places_on_a_linear_map_keep_means_and_lines(ask: Ask) -> None:
         assert np.allclose(at[1], (at[0] + at[2]) / 2, atol=1e-4)
         ends = ask("encode", sentences=[FIRST, LAST], split="all", **map_of)["at"]
         assert np.allclose(ends, at[[0, 2]], atol=1e-4)
+        shares = ask("map", split="all", **map_of)["variance"]
+        if map_of["map"] == "pca":
+            assert 1 >= sum(shares) >= shares[0] >= shares[1] > 0
+        else:
+            assert shares is None, "discriminants have no share of the variance"
 
 
 def test_codes_go_out_and_come_back(ask: Ask) -> None:
