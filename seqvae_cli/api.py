@@ -52,7 +52,7 @@ from seqvae_cli.plotting.maps.map import Map, MapOptions
 from seqvae_cli.plotting.projection import Means
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import runtime
+from seqvae_cli.system import processes, runtime
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.training import session
 from seqvae_cli.training.events import Event
@@ -329,6 +329,7 @@ def train_model(
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
     `init` is a run whose weights, model and tokenizer the new one begins with.
     """
+    processes.check_alone("train_model")
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None

@@ -6,6 +6,7 @@
     ├── DataError         4  unusable text, corpus, settings file or download
     │   └── CheckpointError  damaged, foreign or too new
     ├── MachineError      5  disk, permission, device, memory, lock
+    │   └── LostProcessError  another process of a training ended
     └── DivergedError     6  the loss is not finite
 
 The library raises these; `cli.boundary` turns them into messages and exit codes.
@@ -50,6 +51,10 @@ class CheckpointError(DataError):
 
 class MachineError(SeqvaeError):
     exit_code = 5
+
+
+class LostProcessError(MachineError):
+    pass
 
 
 class DivergedError(SeqvaeError):

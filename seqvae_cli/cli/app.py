@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from seqvae_cli.cli import display, headings, names, shells
 from seqvae_cli.errors import UsageError
+from seqvae_cli.system.processes import check_alone
 from seqvae_cli.version import __version__
 
 GROUPS = {
@@ -66,6 +67,9 @@ COMMANDS = {
 }
 """Every command by its name."""
 
+TOGETHER = {"train"}
+"""Commands that several processes run together, as `torchrun` starts them."""
+
 
 class Commands(TyperGroup):
     """The top group: imports a command's module when that command is called."""
@@ -97,6 +101,8 @@ def _command(name: str, app: typer.Typer) -> TyperCommand | TyperGroup:
 def _resolve(group: Any, resolve: Callable[..., Any], context: Any, arguments: list[str]) -> Any:
     """Takes the place of typer's `resolve_command`: the error for an unknown command names the one that was meant."""
     name, known = arguments[0], group.list_commands(context)
+    if isinstance(group, Commands) and name in known and name not in TOGETHER and not context.resilient_parsing:
+        check_alone(f"seqvae {name}")
     if name not in known and not context.resilient_parsing:
         above = "" if isinstance(group, Commands) else str(group.name)
         raise UsageError(f"no such command: {f'{above} {name}'.strip()!r}", names.command_hint(name, above, known))

@@ -18,6 +18,7 @@ import typer
 
 from seqvae_cli.cli import app, display, names, shells
 from seqvae_cli.errors import MachineError, SeqvaeError
+from seqvae_cli.system.processes import leave_to_first
 
 MEMORY_HINT = "lower --batch-size, --hidden-size or --max-len (a resumed run keeps its own); in eval --samples"
 
@@ -95,6 +96,7 @@ def _run(arguments: list[str]) -> None:
         try:
             command.invoke(context)
         except typer.TyperException as error:
+            leave_to_first()
             within = getattr(error, "ctx", None) or context
             path = [within.command_path, within.invoked_subcommand if within is context else None]
             error.command_path = " ".join(filter(None, path))  # type: ignore[attr-defined]

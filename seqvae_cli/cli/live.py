@@ -130,7 +130,7 @@ class TrainingView:
         epochs, steps = counted(event.epochs, "epoch"), counted(event.steps_per_epoch, "step")
         display.say(
             f"run {event.run}: {event.parameters:,} parameters on {event.corpus}, {event.device} ({event.precision}, "
-            f"{counted(event.threads, 'thread')}), {epochs} of {steps}"
+            f"{_workers(event)}), {epochs} of {steps}"
             + remarks.phases(event)
             + (f", from step {event.step}" if event.step else "")
         )
@@ -245,6 +245,11 @@ class TrainingView:
             rows = best + rows[len(rows) - height + len(best) :]
         best_rows = [row.epoch == self.best_epoch and row is not self.current for row in rows]
         return epoch_table.table(rows, best_rows, self._live.console.width if self._live is not None else 80)
+
+
+def _workers(event: StartEvent) -> str:
+    threads = counted(event.threads, "thread")
+    return threads if event.processes == 1 else f"{event.processes} processes of {threads}"
 
 
 def _say_schedule(event: ScheduleEvent) -> None:

@@ -51,6 +51,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Sentences and tokens, `<eos>` included."""
+        return len(self), int(self.lengths.sum())
+
     @cached_property
     def ragged(self) -> bool:
         """Whether the batch has padding."""

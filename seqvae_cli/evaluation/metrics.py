@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +26,7 @@ from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, Prior, join, kl
+from seqvae_cli.system.processes import ALONE, Processes
 from seqvae_cli.system.progress import Advance
 from seqvae_cli.system.runtime import autocast, exact_device, sentence_stream
 
@@ -112,21 +116,24 @@ def elbo(
     samples: int = 1,
     precision: torch.dtype = torch.float32,
     watch: Advance | None = None,
+    processes: Processes = ALONE,
 ) -> Elbo:
     """Distortion and rate at `samples` z a sentence, mutual information and active units.
 
     The rate is in closed form where the posterior and the prior have one. watch: told tokens.
+
+    The batches are shared out to `processes`, and all get the same result.
     """
     prior = network.prior()
-    z = torch.empty(len(split), network.settings.latent_size, dtype=torch.float32, device="cpu")
+    z = torch.zeros(len(split), network.settings.latent_size, dtype=torch.float32, device="cpu")
     distortion, rates = torch.zeros(2, dtype=torch.float64, device=exact_device(network.device))
-    found = _PosteriorCollector(len(split))
-    for rows, batch in _batches(split, max(1, tokens_at_once(network.device) // samples)):
+    found: list[tuple[Indices, Posterior]] = []
+    for rows, batch in _batches(split, max(1, tokens_at_once(network.device) // samples), processes):
         tokens, streams = int(batch.lengths.sum()), _streams(seed, batch)
         batch = batch.to(network.device)
         with autocast(network.device, precision):
             posterior = network.encoder(batch)
-        found.add(rows, posterior)
+        found.append((rows, posterior.apply(Tensor.cpu)))
         for start, drawn, log_p in _decoded(network, batch, posterior, streams, samples, precision):
             distortion = distortion - _doubles(log_p).sum() / samples
             rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
@@ -134,35 +141,32 @@ def elbo(
                 z[torch.from_numpy(rows)] = drawn[:, 0].cpu()
         if watch:
             watch(tokens)
-    posterior = found.all()
-    rates = rates.cpu() / len(split)
-    on_device = posterior.apply(lambda parameter: parameter.to(exact_device(network.device)))
-    return Elbo(
-        sentences=len(split),
-        tokens=int(split.lengths.sum()) + len(split),
-        distortion=float(distortion) / len(split),
-        rate=float(rates.sum()),
-        mutual_information=mutual_information(on_device, prior, z.to(on_device.code), watch),
-        active_units=active_units(posterior),
-        rate_by_dimension=tuple(rates.tolist()),
-    )
+    shares = processes.gathered((found, z, distortion.cpu(), rates.cpu()))
+
+    def result() -> Elbo:
+        """Of the shares of all processes, whose codes are 0 in the rows of the others."""
+        collected, codes, distortions, rate_sums = zip(*shares, strict=True)
+        posterior, rates = _in_order(chain(*collected)), reduce(add, rate_sums) / len(split)
+        on_device = posterior.apply(lambda parameter: parameter.to(exact_device(network.device)))
+        z = reduce(add, codes).to(on_device.code)
+        return Elbo(
+            sentences=len(split),
+            tokens=int(split.lengths.sum()) + len(split),
+            distortion=float(reduce(add, distortions)) / len(split),
+            rate=float(rates.sum()),
+            mutual_information=mutual_information(on_device, prior, z, watch),
+            active_units=active_units(posterior),
+            rate_by_dimension=tuple(rates.tolist()),
+        )
+
+    return processes.by_first(result)
 
 
-class _PosteriorCollector:
-    """The posteriors of `count` sentences, on the CPU, in their order."""
-
-    def __init__(self, count: int) -> None:
-        self.parts: list[Posterior] = []
-        self.place = torch.empty(count, dtype=torch.long, device="cpu")
-        self.count = 0
-
-    def add(self, rows: Indices, posterior: Posterior) -> None:
-        self.parts.append(posterior.apply(Tensor.cpu))
-        self.place[torch.from_numpy(rows)] = torch.arange(self.count, self.count + len(rows), device="cpu")
-        self.count += len(rows)
-
-    def all(self) -> Posterior:
-        return join(self.parts).apply(lambda parameter: parameter[self.place])
+def _in_order(collected: Iterable[tuple[Indices, Posterior]]) -> Posterior:
+    """Posteriors of batches with the rows of their sentences -> those of all, in the order of the split."""
+    rows, parts = zip(*collected, strict=True)
+    place = torch.from_numpy(np.argsort(np.concatenate(rows)))
+    return join(parts).apply(lambda parameter: parameter[place])
 
 
 def _rates(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
@@ -181,13 +185,13 @@ def posteriors(
     network: SentenceVAE, split: SplitLike, *, precision: torch.dtype = torch.float32, watch: Advance | None = None
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]. watch: told tokens."""
-    collected = _PosteriorCollector(len(split))
+    collected = []
     for rows, batch in _batches(split, tokens_at_once(network.device)):
         with autocast(network.device, precision):
-            collected.add(rows, network.encoder(batch.to(network.device)))
+            collected.append((rows, network.encoder(batch.to(network.device)).apply(Tensor.cpu)))
         if watch:
             watch(int(batch.lengths.sum()))
-    return collected.all()
+    return _in_order(collected)
 
 
 @torch.inference_mode()
@@ -346,8 +350,9 @@ def bleu(outputs: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) 
     return float(sacrebleu.corpus_bleu(hypotheses, [texts], tokenize="none", force=True).score)
 
 
-def _batches(split: SplitLike, tokens: int) -> Iterator[tuple[Indices, Batch]]:
-    for rows in by_length(split.lengths, 0, batch_tokens=tokens):
+def _batches(split: SplitLike, tokens: int, processes: Processes = ALONE) -> Iterator[tuple[Indices, Batch]]:
+    """Batches of about as many tokens, of several processes every n-th: the same batches as in one process."""
+    for rows in by_length(split.lengths, 0, batch_tokens=tokens)[processes.rank :: processes.size]:
         yield rows, collate([split[int(i)] for i in rows])
 
 

@@ -227,7 +227,8 @@ def _read_info(path: Path) -> dict[str, Any]:
     corpus = info.get("corpus")
     if info.get("status") not in STATUSES or not isinstance(info.get("created"), int) or not isinstance(corpus, dict):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")
-    limits = [("threads", 4096), *((key, 10**6) for key in ("epochs", "epoch", "schedule_epochs", "stretched_from"))]
+    counts = ("epochs", "epoch", "schedule_epochs", "stretched_from", "processes")
+    limits = [("threads", 4096), *((key, 10**6) for key in counts)]
     valid_counts = all(info.get(key) is None or _integer_within(info[key], 0, limit) for key, limit in limits)
     best = info.get("best_neg_elbo", 0.0)
     if (

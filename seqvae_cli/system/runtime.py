@@ -11,14 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqvae_cli.errors import CheckpointError, MachineError, UsageError
+from seqvae_cli.errors import CheckpointError, MachineError, UsageError, counted
+from seqvae_cli.system.processes import ALONE, Processes
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device, else MPS, else the CPU.
+def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """`auto` is the first CUDA device, else MPS, else the CPU. Each of several processes has a CUDA device of its own.
 
-    Raises `MachineError` for an absent device, `UsageError` for an unknown name.
+    Raises `MachineError` for an absent device, `UsageError` for an unknown name, or one that processes cannot share.
     """
+    if processes.several:
+        return _own_device(name, processes)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
@@ -31,6 +34,23 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device("cuda", device.index or 0)
     if str(device) not in devices():
         raise MachineError(f"this machine has no device {name!r}", f"devices: {', '.join(devices())}")
+    return device
+
+
+def _own_device(name: str, processes: Processes) -> torch.device:
+    kind = resolve_device(name).type if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cpu", "cuda") or ":" in name:
+        raise UsageError(f"{processes.size} processes cannot train on {name!r}", "--device cpu or cuda")
+    if kind == "cpu":
+        return torch.device("cpu")
+    found = torch.cuda.device_count()
+    if found < processes.local_size:
+        raise MachineError(
+            f"this machine has {counted(found, 'CUDA device')} for {processes.local_size} processes",
+            "start one for each device, or train with --device cpu",
+        )
+    device = torch.device("cuda", processes.local_rank)
+    torch.cuda.set_device(device)  # NCCL takes the present one
     return device
 
 
@@ -70,9 +90,9 @@ def _supports_bfloat16() -> bool:
     return bool(torch.backends.mkldnn.enabled and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def set_threads(count: int) -> int:
-    """Uses `count` CPU threads, 0 for one a core; returns their number."""
-    count = count or usable_cores()
+def set_threads(count: int, processes: int = 1) -> int:
+    """Uses `count` CPU threads, 0 for one a core that `processes` share; returns their number."""
+    count = count or max(1, usable_cores() // processes)
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     return count

@@ -35,8 +35,9 @@ def train_encoder(learner: Learner, batches: Iterator[Batch], clock: Clock, numb
     for count in range(1, MAX_ENCODER_STEPS + 1):
         batch = next(batches)
         # Stays on the device between comparisons: reading it in every step would make the device wait.
-        nats = nats + learner.step(batch, clock, number, part="encoder").total.to(nats) * len(batch)
-        tokens += int(batch.lengths.sum())
+        sentences, words = batch.counts
+        nats = nats + learner.step(batch, clock, number, part="encoder").total.to(nats) * sentences
+        tokens += words
         if count % STEPS_PER_COMPARISON == 0:
             # Nats a token: a batch holds sentences of like length, so nats a sentence would compare lengths.
             now = float(nats) / tokens

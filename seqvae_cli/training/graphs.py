@@ -35,10 +35,12 @@ Update = Callable[[AnyBatch, Sequence[float | Tensor], str], Loss]
 """One step on a batch, given the numbers of its moment and the part of the model that it updates."""
 
 
-def obstacle(settings: Settings, device: torch.device) -> str:
-    """Why training steps are no CUDA graphs; empty where they are."""
+def obstacle(settings: Settings, device: torch.device, processes: int = 1) -> str:
+    """Why the training steps of so many processes are no CUDA graphs; empty where they are."""
     if device.type != "cuda":
         return "no CUDA device"
+    if processes > 1:
+        return "the gradients of several processes are summed"
     if not settings.runtime.graphs:
         return "runtime.graphs is false"
     if settings.model.weight_drop:

@@ -16,7 +16,9 @@ from seqvae_cli.data.batching import AnyBatch, Batch
 from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint
+from seqvae_cli.system.processes import ALONE, Processes
 from seqvae_cli.system.runtime import autocast, random_state, restore_random_state
+from seqvae_cli.training import distributed
 from seqvae_cli.training.graphs import StepGraphs, obstacle
 from seqvae_cli.training.objective import Loss, Objective, Weights
 from seqvae_cli.training.schedule import Clock, learning_rate_factor
@@ -50,11 +52,22 @@ class RunningMean(nn.Module):
 
 
 class Learner:
-    """Model, objective and optimizer on one device. Seeds torch's global random streams and draws from them."""
+    """Model, objective and optimizer on one device. Seeds torch's global random streams and draws from them.
 
-    def __init__(self, settings: Settings, vocabulary_size: int, device: torch.device, precision: torch.dtype) -> None:
+    In several processes, each has a learner with the same weights, and takes the same steps.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        vocabulary_size: int,
+        device: torch.device,
+        precision: torch.dtype,
+        processes: Processes = ALONE,
+    ) -> None:
         self.settings, self.device, self.precision = settings.train, device, precision
-        self.no_graphs = obstacle(settings, device)
+        self.processes = processes
+        self.no_graphs = obstacle(settings, device, processes.size)
         torch.manual_seed(settings.seed)
         self.model = SentenceVAE(settings.model, vocabulary_size).to(device)
         self.objective = Objective(settings.objective).to(device)
@@ -64,6 +77,7 @@ class Learner:
     def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         """Replaces the optimizer, and the averaged weights if there are any, by new ones without state."""
         self.base_learning_rate = learning_rate
+        self.processes.same(self.model.state_dict().values())
         kind = self.device.type
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=learning_rate, fused=kind in ("cpu", "cuda"), capturable=kind == "cuda"
@@ -101,13 +115,16 @@ class Learner:
         *weights, learning_rate, number = numbers
         with autocast(self.device, self.precision):
             terms = self.model(batch)
-        loss = self.objective.loss(terms, Weights(*weights))
+        means = distributed.means(terms, batch, self.processes) if isinstance(batch, distributed.Part) else None
+        loss = self.objective.loss(terms, Weights(*weights), means)
         self.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         if part != "all":
             for name, parameter in self.model.named_parameters():
                 if belongs_to_encoder(name) != (part == "encoder"):
                     parameter.grad = None  # Adam skips it
+        if means:
+            distributed.sum_gradients(self.model.parameters(), self.processes)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate

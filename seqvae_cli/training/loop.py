@@ -14,21 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli.data.batching import Batch, collate, epoch_order
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.system.runtime import precision_name, sum_type
-from seqvae_cli.training import aggressive, initial, schedule
+from seqvae_cli.training import aggressive, distributed, initial, schedule
+from seqvae_cli.training.batches import Batches
 from seqvae_cli.training.events import (
     CollapseEvent,
     EndEvent,
@@ -58,26 +55,19 @@ class Trainer:
     """A run in training: its learner, its state, and the order of the current epoch's batches."""
 
     def __init__(self, run: Run, corpus: Corpus, setup: Setup, stop: Callable[[], bool]) -> None:
-        self.run, self.corpus, self.setup, self.stop = run, corpus, setup, stop
-        self.settings = setup.settings
-        self.learner = Learner(setup.settings, setup.vocabulary_size, setup.device, setup.precision)
+        self.run, self.corpus, self.setup = run, corpus, setup
+        self.settings, self.processes = setup.settings, setup.processes
+        self.stop: Callable[[], bool] = (lambda: self.processes.any(stop())) if self.processes.several else stop
+        self.learner = Learner(setup.settings, setup.vocabulary_size, setup.device, setup.precision, self.processes)
         self.model, self.objective = self.learner.model, self.learner.objective
         self.train_split, self.valid_split = corpus.split("train"), corpus.split("valid")
         train = setup.settings.train
-        self.lengths = self.train_split.lengths
-        if train.max_len:
-            self.lengths = self.lengths.clip(max=train.max_len)
-        self.seen_once: NDArray[np.bool_] = self.train_split.counts(len(corpus.tokenizer)) == 1
+        self.batches = Batches(self.train_split, setup.settings, len(corpus.tokenizer), self.processes)
         self.state = TrainingState(learning_rate=train.lr, aggressive=train.aggressive, pretrained=not train.pretrain)
-        self.order = self.epoch_order()
+        self.order = self.batches.order(self.state.epoch)
         self.steps_per_epoch = len(self.order)
         self.steps_per_event = STEPS_PER_EVENT if setup.device.type == "cpu" else DEVICE_STEPS_PER_EVENT
         self.sums = self.zero_sums()
-
-    def epoch_order(self) -> list[Any]:
-        train = self.settings.train
-        seed, epoch = self.settings.seed, self.state.epoch
-        return list(epoch_order(self.lengths, train.batch_size, train.batch_tokens, seed=seed, epoch=epoch))
 
     def zero_sums(self) -> Tensor:
         return torch.zeros(2, dtype=sum_type(self.setup.device), device=self.setup.device)
@@ -126,6 +116,7 @@ class Trainer:
             valid_sentences=len(self.valid_split),
             initial=bool(self.run.info.get("init")),
             settings=self.settings,
+            processes=self.processes.size,
             no_graphs=self.learner.no_graphs,
         )
         reason = "finished"
@@ -150,6 +141,7 @@ class Trainer:
             reason = "stopped"
         state.seconds = before + time.perf_counter() - began
         self.run.update(status="interrupted" if reason == "interrupted" else "finished", seconds=state.seconds)
+        self.processes.from_first(None)  # all stay until the first has saved
         yield self.end(reason)
 
     def end(self, reason: str) -> EndEvent:
@@ -171,7 +163,7 @@ class Trainer:
             parts = torch.stack([loss.distortion, loss.rate]).to(since.dtype) * len(rows)
             since += parts
             self.sums += parts
-            tokens += int(self.lengths[rows].sum()) + len(rows)
+            tokens += self.batches.tokens(rows)
             sentences += len(rows)
             steps += 1
             now = time.perf_counter()
@@ -208,32 +200,18 @@ class Trainer:
             self.model.reset_decoder()
             self.learner.new_optimizer(self.state.learning_rate)
             self.state.pretrained = True
+        if self.processes.several:
+            distributed.seed_noise(self.settings.seed, number, self.processes)
         part = "all"
         if self.state.aggressive and self.state.pretrained:
-            aggressive.train_encoder(self.learner, self.random_batches(rows, number), clock, number)
+            batches = self.batches.at_random(rows, self.order, number)
+            aggressive.train_encoder(self.learner, batches, clock, number)
             part = "decoder"
-        loss = self.learner.step(self.batch(rows, number), clock, number, part=part)
+        loss = self.learner.step(self.batches.batch(rows, number), clock, number, part=part)
         self.state.batch += 1
         self.state.step += 1
         self.state.sentences += len(rows)
         return loss
-
-    def batch(self, rows: Any, number: int) -> Batch:
-        """The sentences `rows`, for step `number`: some of the words seen once are unknown in it."""
-        sentences = [self.train_split[int(i)] for i in rows]
-        if share := self.settings.train.unknown:
-            random = np.random.default_rng((self.settings.seed, number))
-            sentences = [
-                np.where(self.seen_once[ids] & (random.random(len(ids)) < share), UNK, ids) for ids in sentences
-            ]
-        return collate(sentences, self.settings.train.max_len)
-
-    def random_batches(self, first: Any, number: int) -> Iterator[Batch]:
-        """The batch of `first`, then batches of this epoch drawn at random, without end."""
-        yield self.batch(first, number)
-        random = np.random.default_rng((self.settings.seed, number))
-        while True:
-            yield self.batch(self.order[random.integers(len(self.order))], number)
 
     # --- after the steps of an epoch
 
@@ -249,7 +227,12 @@ class Trainer:
         model = self.learner.evaluated
         model.eval()
         result = metrics.elbo(
-            model, self.valid_split, seed=self.settings.seed, precision=self.setup.precision, watch=watch
+            model,
+            self.valid_split,
+            seed=self.settings.seed,
+            precision=self.setup.precision,
+            watch=None if self.processes.several else watch,  # they stop together, after it
+            processes=self.processes,
         )
         if not math.isfinite(result.neg_elbo):
             raise DivergedError(f"the validation -ELBO is not finite after step {state.step}", DIVERGED_HINT)
@@ -282,7 +265,7 @@ class Trainer:
         if event.best:
             state.best_step, state.best_epoch = state.step, state.epoch
             state.best_neg_elbo = event.neg_elbo
-            checkpoint.write(self.run.path / "best", state.step, {"model": self.learner.evaluated.state_dict()}, keep=2)
+            self.write_checkpoint("best", {"model": self.learner.evaluated.state_dict()})
             self.run.update(best_neg_elbo=event.neg_elbo, best_epoch=event.epoch, epoch=event.epoch)
         else:
             self.run.update(epoch=event.epoch)
@@ -300,7 +283,7 @@ class Trainer:
         state.batch = state.sentences = state.epoch_tokens = 0
         state.epoch_seconds = 0.0
         self.sums = self.zero_sums()
-        self.order = self.epoch_order()
+        self.order = self.batches.order(state.epoch)
 
     def collapsed(self, event: EvalEvent) -> bool:
         """Whether rate or mutual information is near 0: with a target rate, the rate alone would not show a collapse.
@@ -312,22 +295,31 @@ class Trainer:
 
     def reload_best(self) -> None:
         """Goes back to the best weights, with a new optimizer."""
+        if self.processes.first:  # the others get its weights with the new optimizer
+            self.load_best()
+        self.learner.new_optimizer(self.state.learning_rate)
+
+    def load_best(self) -> None:
         # A crash between saving `best` and `last` leaves a newer checkpoint in `best` than the state knows.
         best = checkpoint.of_step(self.run.path / "best", self.state.best_step)
         if best is None:
             raise CheckpointError(f"{self.run.path / 'best'} has no complete checkpoint of step {self.state.best_step}")
         checkpoint.load_weights(self.model, best)
-        self.learner.new_optimizer(self.state.learning_rate)
 
-    # --- saving
+    # --- saving, by the first process
 
     def save(self) -> None:
         self.learner.check_finite()
         self.state.sums = self.sums.tolist()
-        last = self.run.path / "last"
-        checkpoint.write(last, self.state.step, self.learner.tensors(), asdict(self.state), keep=2)
+        self.write_checkpoint("last", self.learner.tensors(), asdict(self.state))
         self.write_metrics()
 
+    def write_checkpoint(self, folder: str, *contents: Any) -> None:
+        if self.processes.first:
+            checkpoint.write(self.run.path / folder, self.state.step, *contents, keep=2)
+
     def write_metrics(self) -> None:
+        if not self.processes.first:
+            return
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.state.history)
         files.write(self.run.path / "metrics.jsonl", lines.encode())

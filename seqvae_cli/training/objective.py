@@ -33,6 +33,17 @@ class Weights(NamedTuple):
     """The target rate, in nats."""
 
 
+class Means(NamedTuple):
+    """The terms of the -ELBO averaged over the sentences of a batch: distortion [], and KL by group [G]."""
+
+    distortion: Tensor
+    groups: Tensor
+
+    @classmethod
+    def of(cls, terms: Terms) -> Means:
+        return cls(terms.distortion.mean(), terms.kl.mean(0))
+
+
 MULTIPLIER_RATE = 1e-3
 """Step size of the Lagrange multiplier: its change in a step, for each nat between the rate and its minimum."""
 
@@ -70,9 +81,9 @@ class Objective(nn.Module):
     def forward(self, terms: Terms, clock: Clock) -> Loss:
         return self.loss(terms, self.weights(clock))
 
-    def loss(self, terms: Terms, weights: Weights) -> Loss:
-        distortion = terms.distortion.mean()
-        groups = terms.kl.mean(0)
+    def loss(self, terms: Terms, weights: Weights, means: Means | None = None) -> Loss:
+        """The loss of a batch. means: those of the whole batch, where `terms` are of a part of it."""
+        distortion, groups = means or Means.of(terms)
         rate = groups.sum()
         dimensions_a_group = terms.z.size(-1) / max(1, len(groups))
         cost = groups.clamp(min=weights.free * self.settings.free_bits * dimensions_a_group).sum()

@@ -58,7 +58,7 @@ class Restored:
                 state.best_neg_elbo = None
                 self._warn(f"the best weights (epoch {epoch}) are damaged: the next epoch counts as the best")
         trainer.sums = torch.tensor(state.sums, dtype=trainer.sums.dtype, device=trainer.setup.device)
-        trainer.order = trainer.epoch_order()
+        trainer.order = trainer.batches.order(state.epoch)
 
     def _warn(self, message: str) -> None:
         self.notices.append(WarningEvent(message))
@@ -68,10 +68,11 @@ class Restored:
         trainer, state = self.trainer, self.trainer.state
         if self.last is None:
             return
-        checkpoint.set_aside(trainer.run.path / "last", self.last)
-        if self.best is not None:
-            # A crash may have left newer ones. Training makes them again; they must not push this one out.
-            checkpoint.drop_newer(trainer.run.path / "best", self.best)
+        if trainer.processes.first:
+            checkpoint.set_aside(trainer.run.path / "last", self.last)
+            if self.best is not None:
+                # A crash may have left newer ones. Training makes them again; they must not push this one out.
+                checkpoint.drop_newer(trainer.run.path / "best", self.best)
         trainer.write_metrics()
         if state.done and trainer.setup.extended:
             schedule.continue_after_stop(trainer.settings.train, state)

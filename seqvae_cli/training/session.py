@@ -13,13 +13,15 @@ from seqvae_cli.config.adapt import adapted
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import DivergedError, MachineError, UsageError, counted
+from seqvae_cli.errors import DivergedError, LostProcessError, MachineError, UsageError, counted
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.current_step import StepFile
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import files, places
+from seqvae_cli.system.processes import ALONE, Processes
 from seqvae_cli.training import resume as resuming
 from seqvae_cli.training import setup
+from seqvae_cli.training.distributed import FollowedRun
 from seqvae_cli.training.events import Event, StepEvent, WarningEvent
 from seqvae_cli.training.facts import facts
 from seqvae_cli.training.initial import Initial
@@ -59,16 +61,17 @@ def start(
     preset: str = "default",
     name: str | None = None,
     initial: Initial | None = None,
+    processes: Processes = ALONE,
 ) -> Run:
     """Makes a run folder for `settings` on `corpus`, named `name` or CORPUS-PRESET-N.
 
-    initial: the weights that it begins with; None: random ones.
+    initial: the weights that it begins with; None: random ones. processes: those that will train it.
 
     Raises `MachineError` where the device or the precision is not available, `UsageError` for a corpus without training
     or validation sentences, a taken name, or `initial` weights that do not fit, `DataError` for a damaged corpus:
     before the folder is made.
     """
-    setup.resolve_runtime(settings.runtime)
+    setup.resolve_runtime(settings.runtime, processes)
     _check_splits(corpus)
     corpus.verify()
     if initial:
@@ -99,6 +102,7 @@ def fit(
     keep_schedule: bool = False,
     precision: str | None = None,
     stop: Callable[[], bool] = bool,
+    processes: Processes = ALONE,
 ) -> Iterator[Event]:
     """Trains `run` on `corpus` until its last epoch, an early stop, or until `stop()` is true.
 
@@ -110,24 +114,32 @@ def fit(
     Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
     `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, or no schedule to keep. A run
     whose resume is refused stays as it was.
+
+    With several `processes`, the first of them calls this and the others `follow`.
     """
     with run.lock():
+        options = {"resume": resume, "epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
+        if processes.first:
+            processes.from_first((run.name, run.info, options))
         run.check_corpus(corpus.path.name, corpus.hash)
-        corpus.verify()
+        if not processes.local_rank:
+            corpus.verify()
         _check_splits(corpus)
-        resolved = setup.resolve(run, epochs, keep_schedule=keep_schedule, precision=precision)
+        resolved = setup.resolve(run, epochs, keep_schedule=keep_schedule, precision=precision, processes=processes)
         started = not resume  # a new run that does not begin has failed; a resumed one is what it was
         try:
             trainer = Trainer(run, corpus, resolved, stop)
             restored = resuming.Restored(trainer) if resume else None
             if restored is None or restored.last is None:
                 trainer.begin()
+            _check_same(trainer)
             if not trainer.complete:
                 run.start()
                 started = True
-            files.sweep(run.path)
-            for folder in ("best", "last"):
-                checkpoint.sweep(run.path / folder)
+            if processes.first:
+                files.sweep(run.path)
+                for folder in ("best", "last"):
+                    checkpoint.sweep(run.path / folder)
             if restored is not None:
                 yield from restored.notices
                 restored.settle()
@@ -141,11 +153,7 @@ def fit(
                     yield WarningEvent(f"{planned} were planned; the run now ends after {trainer.epochs}")
                 yield trainer.end("complete")
             else:
-                with closing(StepFile(run.path)) as step_file:
-                    for event in trainer.train():
-                        if isinstance(event, StepEvent):
-                            step_file.write(asdict(event))
-                        yield event
+                yield from _written(trainer.train(), run) if processes.first else trainer.train()
         except DivergedError as error:
             _record_failure(run, "diverged", error.message)
             raise
@@ -153,10 +161,43 @@ def fit(
             if not started:
                 raise
             # A consumer that closes the generator (GeneratorExit), or a second Ctrl-C, interrupts too.
-            interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt)
+            interrupted = isinstance(error, GeneratorExit | KeyboardInterrupt | LostProcessError)
             status, failure = ("interrupted", None) if interrupted else ("failed", repr(error))
             _record_failure(run, status, failure)
             raise
+
+
+def follow(processes: Processes, stop: Callable[[], bool] = bool) -> None:
+    """Trains what the first of the processes trains by `fit`, in one of the others. Raises what `fit` does.
+
+    The corpus and the run folder have to be in the home of each machine; only the first process writes there.
+    """
+    nothing: tuple[str, dict[str, Any], dict[str, Any]] = "", {}, {}
+    name, info, options = processes.from_first(nothing)
+    path = places.runs() / name
+    if not path.is_dir():
+        raise MachineError(f"process {processes.rank} finds no {path}", "all machines need the same SEQVAE_HOME")
+    corpus = corpora.find(info["corpus"]["folder"])
+    for _ in fit(FollowedRun(path, info), corpus, stop=stop, processes=processes, **options):
+        pass
+
+
+def _check_same(trainer: Trainer) -> None:
+    """Waits for all processes to be where the training goes on. Raises `MachineError` where one read something else."""
+    steps = trainer.processes.gathered(trainer.state.step)
+    for rank, step in enumerate(steps):
+        if step != steps[0]:
+            found = f"process {rank} goes on from step {step}, the first from step {steps[0]}"
+            raise MachineError(found, "all machines need the same run folder")
+
+
+def _written(events: Iterator[Event], run: Run) -> Iterator[Event]:
+    """The events, the latest step written for who watches from outside."""
+    with closing(StepFile(run.path)) as step_file:
+        for event in events:
+            if isinstance(event, StepEvent):
+                step_file.write(asdict(event))
+            yield event
 
 
 def _record_failure(run: Run, status: str, failure: str | None) -> None:

@@ -276,19 +276,19 @@ def test_words_seen_once_are_unknown_in_a_share_of_the_steps(tiny_corpus: Corpus
     split = tiny_corpus.split("train")
     run = new_run(tiny_corpus, "unknown", train__unknown=0.25)
     trainer = Trainer(run, tiny_corpus, setup.resolve(run), bool)
-    assert (trainer.seen_once == (np.bincount(split.tokens, minlength=len(tiny_corpus.tokenizer)) == 1)).all()
-    trainer.seen_once = np.ones(len(tiny_corpus.tokenizer), dtype=np.bool_)
+    assert (trainer.batches.seen_once == (np.bincount(split.tokens, minlength=len(tiny_corpus.tokenizer)) == 1)).all()
+    trainer.batches.seen_once = np.ones(len(tiny_corpus.tokenizer), dtype=np.bool_)
     rows = np.arange(len(split))
-    found = [trainer.batch(rows, number) for number in range(1, 41)]
+    found = [trainer.batches.batch(rows, number) for number in range(1, 41)]
     plain = collate([split[i] for i in rows])
     words = plain.ids > EOS
     shares = [(batch.ids[words] == UNK).mean() for batch in found]
     assert np.mean(shares) == pytest.approx(0.25, abs=0.01)
     assert all((batch.ids == plain.ids)[batch.ids != UNK].all() for batch in found)
-    assert (found[0].ids == trainer.batch(rows, 1).ids).all()
+    assert (found[0].ids == trainer.batches.batch(rows, 1).ids).all()
     assert (found[0].ids != found[1].ids).any()
-    trainer.seen_once[:] = False
-    assert (trainer.batch(rows, 1).ids == plain.ids).all()
+    trainer.batches.seen_once[:] = False
+    assert (trainer.batches.batch(rows, 1).ids == plain.ids).all()
 
 
 # --- phases

@@ -18,6 +18,7 @@ from seqvae_cli.cli.options import Json, complete_preset, complete_run, one_of
 from seqvae_cli.cli.settings import SettingsCommand, given
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
+from seqvae_cli.system.processes import Processes, joined, of_environment
 
 if TYPE_CHECKING:
     from seqvae_cli.data.corpus import Corpus
@@ -96,6 +97,8 @@ def train(
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
         seqvae train --resume auto
     """
+    if of_environment().rank:
+        display.settings.quiet = True
     with progress.working("loading PyTorch"):
         from seqvae_cli.cli import remarks
         from seqvae_cli.cli.live import TrainingView
@@ -106,66 +109,81 @@ def train(
         from seqvae_cli.training.events import EndEvent
         from seqvae_cli.training.initial import Initial
 
-    overrides = _assignments(set_ or []) | given(context)
-    epochs = precision = None
-    if resume is not None:
-        other = set(overrides) - {"train.epochs", "runtime.precision"}
-        precision = overrides.get("runtime.precision")
-        changed = config or init or name is not None or preset is not None
-        if other or precision not in (None, "float32") or changed:
-            hint = "only --epochs, --keep-schedule and --precision float32 may be given with --resume"
-            raise UsageError("a resumed run keeps its settings", hint)
-        run = registry.resumable() if resume == "auto" else registry.find(resume)
-        if "train.epochs" in overrides:
-            epochs = layers.resolve(overrides=overrides).train.epochs
-        corpus = corpora.find(run.info["corpus"]["folder"])
-    else:
-        if keep_schedule:
-            raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
-        if "runtime.device" in overrides:
-            open_device(str(overrides["runtime.device"]))
-        preset = "default" if preset is None else preset
-        initial = Initial(registry.find(init, trained=True)) if init is not None else None
-        settings, corpus = session.settle(preset, config, overrides, initial=initial)
-        run = session.start(settings, corpus, preset=preset, name=name, initial=initial)
-        if initial:
-            display.say(f"begins with the weights of {initial.run.name}, step {initial.step}; {_unknown(corpus)}")
-    display.detail(f"run folder: {run.path}")
-    end = None
-    with _stop_on_signals() as stop, TrainingView() as view:
-        for event in session.fit(
-            run,
-            corpus,
-            resume=resume is not None,
-            epochs=epochs,
-            keep_schedule=keep_schedule,
-            precision=precision,
-            stop=lambda: bool(stop),
-        ):
-            view.show(event)
-            end = event
-    assert isinstance(end, EndEvent)
-    run = registry.find(run.name)
-    if json:
-        keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
-        display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
-    elif display.settings.quiet:
-        display.out(run.name)
-    if end.reason == "complete":
-        display.say(remarks.nothing_left(run.name, end.epoch, int(run.info["epochs"])))
-        return
-    display.say(f"{run.name}: {remarks.summary(end)}")
-    for lesson in view.lessons() if not stop else []:
-        display.say(lesson)
-    display.say(f"run folder: {run.path}")
+    with joined() as processes:
+        if not processes.first:
+            _follow(processes)
+            return
+        overrides = _assignments(set_ or []) | given(context)
+        epochs = precision = None
+        if resume is not None:
+            other = set(overrides) - {"train.epochs", "runtime.precision"}
+            precision = overrides.get("runtime.precision")
+            changed = config or init or name is not None or preset is not None
+            if other or precision not in (None, "float32") or changed:
+                hint = "only --epochs, --keep-schedule and --precision float32 may be given with --resume"
+                raise UsageError("a resumed run keeps its settings", hint)
+            run = registry.resumable() if resume == "auto" else registry.find(resume)
+            if "train.epochs" in overrides:
+                epochs = layers.resolve(overrides=overrides).train.epochs
+            corpus = corpora.find(run.info["corpus"]["folder"])
+        else:
+            if keep_schedule:
+                raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
+            if "runtime.device" in overrides:
+                open_device(str(overrides["runtime.device"]))
+            preset = "default" if preset is None else preset
+            initial = Initial(registry.find(init, trained=True)) if init is not None else None
+            settings, corpus = session.settle(preset, config, overrides, initial=initial)
+            run = session.start(settings, corpus, preset=preset, name=name, initial=initial, processes=processes)
+            if initial:
+                display.say(f"begins with the weights of {initial.run.name}, step {initial.step}; {_unknown(corpus)}")
+        display.detail(f"run folder: {run.path}")
+        end = None
+        with _stop_on_signals() as stop, TrainingView() as view:
+            for event in session.fit(
+                run,
+                corpus,
+                resume=resume is not None,
+                epochs=epochs,
+                keep_schedule=keep_schedule,
+                precision=precision,
+                stop=lambda: bool(stop),
+                processes=processes,
+            ):
+                view.show(event)
+                end = event
+        assert isinstance(end, EndEvent)
+        run = registry.find(run.name)
+        if json:
+            keys = ("status", "best_neg_elbo", "best_epoch", "epoch", "seconds")
+            display.out_json({"run": run.name, "path": str(run.path)} | {key: run.info.get(key) for key in keys})
+        elif display.settings.quiet:
+            display.out(run.name)
+        if end.reason == "complete":
+            display.say(remarks.nothing_left(run.name, end.epoch, int(run.info["epochs"])))
+            return
+        display.say(f"{run.name}: {remarks.summary(end)}")
+        for lesson in view.lessons() if not stop else []:
+            display.say(lesson)
+        display.say(f"run folder: {run.path}")
+        if stop:
+            display.comment(f"saved; to go on: seqvae train --resume {run.name}")
+            raise typer.Exit(128 + stop[0])
+        held_out = "" if corpus.sentences("test") else " --split valid"
+        follow = [f"seqvae eval {run.name}{held_out}", f"seqvae sample {run.name}"]
+        if layers.load(run.path / "config.yaml").model.latent_size:
+            follow.append(f"seqvae interpolate --random -r {run.name}")
+        display.say(f"next: {' · '.join(follow)}")
+
+
+def _follow(processes: Processes) -> None:
+    """What all processes but the first do: they train with it, and show nothing."""
+    from seqvae_cli.training import session
+
+    with _stop_on_signals(say=False) as stop:
+        session.follow(processes, lambda: bool(stop))
     if stop:
-        display.comment(f"saved; to go on: seqvae train --resume {run.name}")
         raise typer.Exit(128 + stop[0])
-    held_out = "" if corpus.sentences("test") else " --split valid"
-    follow = [f"seqvae eval {run.name}{held_out}", f"seqvae sample {run.name}"]
-    if layers.load(run.path / "config.yaml").model.latent_size:
-        follow.append(f"seqvae interpolate --random -r {run.name}")
-    display.say(f"next: {' · '.join(follow)}")
 
 
 def _unknown(corpus: Corpus) -> str:
@@ -191,7 +209,7 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
+def _stop_on_signals(*, say: bool = True) -> Iterator[list[int]]:
     """The first signal asks training to save and stop (its number is put in the list); a second one ends at once.
 
     A signal that is ignored stays so: under nohup a training survives the terminal.
@@ -206,7 +224,8 @@ def _stop_on_signals() -> Iterator[list[int]]:
             return
         stop.append(number)
         with suppress(RuntimeError):  # the signal came in the middle of another line on stderr
-            display.comment("stopping: saving the checkpoint (again to end at once)")
+            if say:
+                display.comment("stopping: saving the checkpoint (again to end at once)")
 
     numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
