@@ -38,10 +38,9 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
 
 
 def _own_device(name: str, processes: Processes) -> torch.device:
-    kind = resolve_device(name).type if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if kind not in ("cpu", "cuda") or ":" in name:
+    if name not in ("auto", "cpu", "cuda"):
         raise UsageError(f"{processes.size} processes cannot train on {name!r}", "--device cpu or cuda")
-    if kind == "cpu":
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     found = torch.cuda.device_count()
     if found < processes.local_size:

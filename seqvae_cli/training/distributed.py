@@ -72,8 +72,10 @@ def sum_gradients(parameters: Iterable[nn.Parameter], processes: Processes) -> N
 
 
 def seed_noise(seed: int, step: int, processes: Processes) -> None:
-    """Gives each process random numbers of its own in a step, which depend neither on those of other steps nor on when
-    the training was resumed."""
+    """Gives another process than the first random numbers of its own in a step, the same in a resumed training.
+
+    The first draws from the stream whose state a checkpoint holds.
+    """
     state = np.random.SeedSequence((seed, step, processes.rank)).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0]))
 

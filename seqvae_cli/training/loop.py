@@ -200,7 +200,7 @@ class Trainer:
             self.model.reset_decoder()
             self.learner.new_optimizer(self.state.learning_rate)
             self.state.pretrained = True
-        if self.processes.several:
+        if not self.processes.first:
             distributed.seed_noise(self.settings.seed, number, self.processes)
         part = "all"
         if self.state.aggressive and self.state.pretrained:
