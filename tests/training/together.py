@@ -30,11 +30,11 @@ PRESETS = ["default", "large", "beta", "free-bits", "lagging", "mdr"]
 if FULL:
     PRESETS = [name for name in presets.names() if layers.resolve(name).model.word_dropout < 1]
 
-PLATEAU = {"train.lr_schedule": "plateau", "train.patience": 1, "train.epochs": 4, "train.lr": 0.01}
+PLATEAU = {"train.lr_schedule": "plateau", "train.patience": 1, "train.epochs": 4, "train.lr": 0.03}
 CASES: dict[str, dict[str, Any]] = {name: {"preset": name} for name in PRESETS} | {
     "few rows": {"train.batch_tokens": 60, "train.unknown": 0.5},
     "plateau": PLATEAU
-    | {"train.batch_size": 40, "train.pretrain": 0, "objective.target_rate": 50.0, "objective.kl_schedule": "none"},
+    | {"train.batch_size": 40, "train.pretrain": 0, "objective.target_rate": 500.0, "objective.kl_schedule": "none"},
 }
 """Presets; batches with fewer sentences than processes, and unknown words; a rate that spoils the bound, so that the
 best weights are loaded again."""
