@@ -7,6 +7,8 @@ machine. They meet at MASTER_ADDR:MASTER_PORT. The first process, of rank 0, wri
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -157,7 +159,8 @@ def leave_to_first() -> None:
     """Gives the first process of this machine the time to say what is wrong, and the launcher that to end this one."""
     with suppress(UsageError):
         if of_environment().local_rank:
-            time.sleep(PATIENCE)
+            with _ends_silently():
+                time.sleep(PATIENCE)
 
 
 @contextmanager
@@ -204,7 +207,7 @@ def one_voice(processes: Processes) -> Iterator[None]:
     except Exception as error:
         if processes.speaks():
             raise
-        with suppress(RuntimeError):
+        with suppress(RuntimeError), _ends_silently():
             if processes.store is not None and not processes.first:
                 processes.store.wait(["left"], timedelta(seconds=PATIENCE))
         raise SystemExit(getattr(error, "exit_code", 1)) from error
@@ -212,6 +215,19 @@ def one_voice(processes: Processes) -> Iterator[None]:
         if processes.first and processes.store is not None:
             with suppress(RuntimeError):
                 processes.store.set("left", "")
+
+
+@contextmanager
+def _ends_silently() -> Iterator[None]:
+    """Within, the SIGTERM of a launcher ends the process without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _distributed() -> Any:
