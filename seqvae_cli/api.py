@@ -52,7 +52,8 @@ from seqvae_cli.plotting.maps.map import Map, MapOptions
 from seqvae_cli.plotting.projection import Means
 from seqvae_cli.runs import evaluations, loading, registry
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import processes, runtime
+from seqvae_cli.system import runtime
+from seqvae_cli.system.processes import ALONE, Processes, check_alone
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.training import session
 from seqvae_cli.training.events import Event
@@ -115,8 +116,9 @@ class Model(ArithmeticModel):
         elbo_samples: int = 1,
         seed: int = 0,
         stage: Stages = silent,
+        processes: Processes = ALONE,
     ) -> Evaluation:
-        """All figures on a split of the corpus that the model was trained on."""
+        """All figures on a split of the corpus that the model was trained on; `processes` share its sentences."""
         check_counts(samples=(samples, 1), elbo_samples=(elbo_samples, 1), seed=(seed, 0))
         return evaluate(
             self.network,
@@ -129,6 +131,7 @@ class Model(ArithmeticModel):
             unk=self.unk,
             precision=self.precision,
             stage=stage,
+            processes=processes,
         )
 
     def store(self, evaluation: Evaluation) -> Path:
@@ -329,7 +332,7 @@ def train_model(
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
     `init` is a run whose weights, model and tokenizer the new one begins with.
     """
-    processes.check_alone("train_model")
+    check_alone("train_model")
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None

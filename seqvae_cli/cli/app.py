@@ -67,7 +67,7 @@ COMMANDS = {
 }
 """Every command by its name."""
 
-TOGETHER = {"train"}
+TOGETHER = {"train", "eval"}
 """Commands that several processes run together, as `torchrun` starts them."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.errors import UsageError, counted
+from seqvae_cli.system.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from seqvae_cli.latent.streams import Tally
 
 
-def open_device(name: str) -> torch.device:
-    """The device of that name. Raises `UsageError` for an unknown name, `MachineError` for a device that is absent."""
+def open_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """The device of that name, or that of one of `processes`.
+
+    Raises `UsageError` for an unknown name, `MachineError` for a device that is absent.
+    """
     from seqvae_cli.config import layers
     from seqvae_cli.system import runtime
 
@@ -25,10 +29,12 @@ def open_device(name: str) -> torch.device:
         layers.resolve(overrides={"runtime.device": name})
     except UsageError as error:
         raise UsageError(error.message, f"devices: {', '.join(runtime.devices())}") from error
-    return runtime.resolve_device(name)
+    return runtime.resolve_device(name, processes)
 
 
-def open_model(argument: str | None, option: str | None, device: str, threads: int) -> Model:
+def open_model(
+    argument: str | None, option: str | None, device: str, threads: int, processes: Processes = ALONE
+) -> Model:
     """The model of the run given as argument or option, else of the latest run, on `device`. Raises `UsageError`."""
     if argument and option and argument != option:
         raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
@@ -37,8 +43,8 @@ def open_model(argument: str | None, option: str | None, device: str, threads: i
         from seqvae_cli import api
         from seqvae_cli.system import runtime
 
-        chosen = open_device(device)
-        runtime.set_threads(threads)
+        chosen = open_device(device, processes)
+        runtime.set_threads(threads, processes.local_size)
         model = api.load(given, device=str(chosen))
     display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
     return model

@@ -137,6 +137,14 @@ Ids = Annotated[
     str | None,
     typer.Option("--id", metavar="COLUMN", help="Tables: the column of the ids.", rich_help_panel=TABLES),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Only every N-th sentence from the I-th on: N processes share an input.",
+        rich_help_panel=TABLES,
+    ),
+]
 Start = Annotated[str, typer.Option(help="Words that every sentence begins with.")]
 
 # How words are chosen.

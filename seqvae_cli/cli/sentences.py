@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, shards
 from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
 
@@ -139,14 +139,20 @@ def reading_of(
     return Reading(form, columns, check_encoding(encoding), f"seqvae {command}")
 
 
-def open_lines(text: Sequence[str], reading: Reading) -> Lines:
+def open_lines(text: Sequence[str], reading: Reading, shard: str | None = None) -> Lines:
     """The sentences of stdin, of files and folders one after another, or the arguments themselves.
 
-    Raises `UsageError` for files and sentences together, a name that is not a file, an empty sentence, and columns that
-    a file lacks; for folders what `folders.files_of` raises.
+    shard: `I/N`, for every N-th of them.
+
+    Raises `UsageError` for another shard, for files and sentences together, a name that is not a file, an empty
+    sentence, and columns that a file lacks; for folders what `folders.files_of` raises.
     """
     from seqvae_cli.data.records import Record
 
+    if shard is not None:
+        lines = open_lines(text, reading)
+        lines.records, lines.size = shards.of(lines.records, shard), None
+        return lines
     if list(text) == ["-"]:
         if reading.format_of("-") == "parquet":
             raise UsageError("a Parquet table cannot be read from standard input", "name a file")

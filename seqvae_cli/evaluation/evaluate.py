@@ -17,6 +17,7 @@ from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.strategy import GREEDY
 from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system.processes import ALONE, Processes
 from seqvae_cli.system.progress import Advance, Stages, silent
 from seqvae_cli.system.runtime import precision_name
 from seqvae_cli.version import __version__
@@ -60,23 +61,25 @@ def reconstructions(
     unk: bool = True,
     precision: torch.dtype = torch.float32,
     watch: Advance,
+    processes: Processes = ALONE,
 ) -> list[list[int]]:
     """Token ids that the posterior mean of each sentence is greedily decoded into, in the order of the split.
 
     At most twice those of the sentence, or twice `usual_length` if that is more. unk: whether `<unk>` may be chosen.
-    watch: told tokens of the sentences.
+    watch: told tokens of the sentences. processes: the batches are shared out to them, and the first gets them all.
     """
     greedy = replace(GREEDY, unk=unk)
     lengths = split.lengths
     limits = 2 * lengths.clip(min=metrics.usual_length(lengths))
     found: list[list[int]] = [[] for _ in range(len(split))]
-    for rows in by_length(lengths, BATCH_SIZE):
+    for rows in by_length(lengths, BATCH_SIZE)[processes.rank :: processes.size]:
         sentences, longest = [split[int(i)] for i in rows], int(limits[rows].max())
         decoded = generate.reconstruct(network, sentences, greedy, max_len=longest, precision=precision)
         for i, words in zip(rows.tolist(), decoded, strict=True):
             found[i] = words[: limits[i]]
         watch(int(lengths[rows].sum()) + len(rows))
-    return found
+    shares = processes.gathered(found)  # empty where a sentence is another's
+    return [next(filter(None, words), []) for words in zip(*shares, strict=True)]
 
 
 def evaluate(
@@ -91,12 +94,13 @@ def evaluate(
     unk: bool = True,
     precision: torch.dtype = torch.float32,
     stage: Stages = silent,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """All of `FIGURES` on `split` of the corpus that the network was trained on.
 
     weights: their name in the signature, RUN@STEP; samples: K of the importance-weighted bound; elbo_samples: z a
-    sentence for the -ELBO; unk: whether reconstructions may have `<unk>`. Raises `DataError` for a damaged corpus,
-    `UsageError` for an unknown or empty split.
+    sentence for the -ELBO; unk: whether reconstructions may have `<unk>`; processes: those that share the sentences and
+    get the same result. Raises `DataError` for a damaged corpus, `UsageError` for an unknown or empty split.
     """
     corpus.verify()
     data = corpus.nonempty_split(split)
@@ -104,33 +108,31 @@ def evaluate(
     tokens = int(lengths.sum()) + count
     if not network.settings.latent_size:
         samples = 1  # without a latent code the bound is exact
-    elbo = metrics.elbo(
-        network, data, seed=seed, samples=elbo_samples, precision=precision, watch=stage("ELBO", tokens)
-    )
-    inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
-    outputs = reconstructions(network, data, unk=unk, precision=precision, watch=stage("reconstruction", tokens))
+    own = tokens // processes.size
+    shared: dict[str, Any] = {"precision": precision, "processes": processes}
+    elbo = metrics.elbo(network, data, seed=seed, samples=elbo_samples, watch=stage("ELBO", own), **shared)
+    outputs = reconstructions(network, data, unk=unk, watch=stage("reconstruction", own), **shared)
+    bound = stage("importance-weighted bound", own * samples)
+    bounds = metrics.iw_nll(network, data, samples=samples, seed=seed, watch=bound, **shared)
     tokenizer = corpus.tokenizer
-    words = Words(tokenizer, inputs)
-    pairs = zip(inputs, outputs, strict=True)
-    measured = Measurements(
-        elbo=elbo,
-        bounds=metrics.iw_nll(
-            network,
-            data,
+
+    def figures() -> dict[str, float | None]:
+        inputs: list[list[int]] = [data[i].tolist() for i in range(count)]
+        pairs = zip(inputs, outputs, strict=True)
+        measured = Measurements(
+            elbo=elbo,
+            bounds=bounds,
             samples=samples,
-            seed=seed,
-            precision=precision,
-            watch=stage("importance-weighted bound", tokens * samples),
-        ),
-        samples=samples,
-        inputs=inputs,
-        outputs=outputs,
-        exact=[ids == made or tokenizer.same_text(ids, made) for ids, made in pairs],
-        words=words,
-        text=text_counts.of_split(corpus, split),
-        log_probs=corpus.log_probs(split),
-        entropy=corpus.entropy,
-    )
+            inputs=inputs,
+            outputs=outputs,
+            exact=[ids == made or tokenizer.same_text(ids, made) for ids, made in pairs],
+            words=Words(tokenizer, inputs),
+            text=text_counts.of_split(corpus, split),
+            log_probs=corpus.log_probs(split),
+            entropy=corpus.entropy,
+        )
+        return {key: figure.measure(measured) for key, figure in FIGURES.items()}
+
     signature = "|".join(
         [
             f"data:{corpus.name}@{corpus.hash[:12]}",
@@ -149,6 +151,6 @@ def evaluate(
         sentences=elbo.sentences,
         tokens=elbo.tokens,
         truncated=int(corpus.info["splits"][split]["truncated"]),
-        figures={key: figure.measure(measured) for key, figure in FIGURES.items()},
+        figures=processes.by_first(figures),
         signature=signature,
     )

@@ -225,16 +225,19 @@ def iw_nll(
     seed: int = 0,
     precision: torch.dtype = torch.float32,
     watch: Advance | None = None,
+    processes: Processes = ALONE,
 ) -> NDArray[np.float64]:
     """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
 
     -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `tokens_at_once`, so that memory does not grow with
     K. watch: told tokens, K times those of the split.
+
+    The batches are shared out to `processes`, and all get the same result.
     """
-    result, prior = np.empty(len(split)), network.prior()
-    for rows, batch in _batches(split, _tokens_of_bounds(samples, network.device)):
+    result, prior = np.zeros(len(split)), network.prior()
+    for rows, batch in _batches(split, _tokens_of_bounds(samples, network.device), processes):
         _, _, result[rows] = _bounds(network, prior, batch, seed, samples, precision, watch)
-    return result
+    return processes.sum(torch.from_numpy(result)).numpy()
 
 
 def _tokens_of_bounds(samples: int, device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""The processes of one training, started together by `torchrun` or another launcher that sets the same variables.
+"""The processes of one training or evaluation, started together by `torchrun`, or by what sets the same variables.
 
 WORLD_SIZE is their number, RANK the number of this one; LOCAL_WORLD_SIZE and LOCAL_RANK are the same among those of one
 machine. They meet at MASTER_ADDR:MASTER_PORT. The first process, of rank 0, writes files and speaks for all.
@@ -26,9 +26,9 @@ T = TypeVar("T")
 PATIENCE = 10.0
 """Seconds that a process leaves the first one to say what all of them find."""
 
-LOST = "another process of this training has ended"
-LOST_HINT = "to go on from the last checkpoint, with any number of processes: seqvae train --resume auto"
-ALONE_HINT = "torchrun is for `seqvae train`; elsewhere unset WORLD_SIZE"
+LOST = "another process has ended"
+LOST_HINT = "a training goes on from its last checkpoint, with any number of processes: seqvae train --resume auto"
+ALONE_HINT = "torchrun is for `seqvae train` and `seqvae eval`; elsewhere unset WORLD_SIZE"
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def test_one_that_is_killed_ends_all_and_one_process_goes_on(
     assert time.monotonic() - began < 30
     said = launched.said(0)
     assert said.count("error:") == 1
-    assert "error: another process of this training has ended\n" in said
+    assert "error: another process has ended\n" in said
     assert "seqvae train --resume auto" in said
     assert registry.find("killed").status == "interrupted"
     epochs = len(registry.find("killed").metrics())
@@ -83,6 +83,21 @@ def test_one_that_is_killed_ends_all_and_one_process_goes_on(
     run = registry.find("killed")
     assert (run.status, run.info["processes"]) == ("finished", 1)
     assert first != second
+
+
+def test_they_give_the_figures_of_one_process(trained_home: Path, launched: Launcher, seqvae: Seqvae) -> None:
+    options = "--samples 20 --elbo-samples 2 --split train --threads 1 --json"
+    call = ("eval", "tiny-run", *options.split())
+    launched.start(2, *call, "-q", home=trained_home)
+    alone = json.loads(seqvae(*call).out)
+    assert launched.codes() == [0, 0], launched.said(0) + launched.said(1)
+    assert launched.said(1) == ""
+    together = json.loads(launched.said(0))
+    assert together.pop("signature") == alone.pop("signature")
+    assert together.pop("split") == alone.pop("split")
+    assert together == pytest.approx(alone, rel=1e-9)
+    assert alone["bleu"] > 0
+    assert len(list((trained_home / "runs" / "tiny-run" / "evaluations").iterdir())) == 1, "one signature"
 
 
 def environment(**changes: str) -> dict[str, str]:

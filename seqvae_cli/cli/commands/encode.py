@@ -20,6 +20,7 @@ from seqvae_cli.cli.options import (
     Json,
     Labels,
     RunOption,
+    Shard,
     Text,
     TextColumn,
     Threads,
@@ -54,6 +55,7 @@ def encode(
     label: Labels = None,
     id_column: Ids = None,
     encoding: Encoding = "utf-8",
+    shard: Shard = None,
     run_option: RunOption = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -84,7 +86,7 @@ def encode(
         raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
     if output is not None and output.suffix == ".npy" and (label or id_column):
         raise UsageError("a .npy file holds the means alone, without ids and labels", "name it .jsonl or .tsv")
-    lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding))
+    lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding), shard)
     if output is not None and output.exists() and any(map(output.samefile, lines.paths)):
         raise UsageError(f"{str(output)!r} is the input", "name another file")
     model = open_model(None, run_option, device, threads)

@@ -12,6 +12,7 @@ from seqvae_cli.cli.headings import FIGURES
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, Threads, complete_split
 from seqvae_cli.errors import MachineError, UsageError, counted
+from seqvae_cli.system.processes import joined, of_environment
 from seqvae_cli.system.progress import Advance
 
 UNITS = {
@@ -81,6 +82,7 @@ def evaluate(
         seqvae eval --diagnose
         seqvae eval --samples-quality
     """
+    display.settings.quiet |= bool(of_environment().rank)
     with progress.working("loading PyTorch"):
         from seqvae_cli.evaluation.samples import check_split
 
@@ -88,37 +90,42 @@ def evaluate(
         raise UsageError(f"no split {split!r}", "known: train, valid, test")
     if samples_quality:
         check_split(split)
-    model = open_model(run, run_option, device, threads)
-    with ExitStack() as stack:
+    with joined() as processes:
+        model = open_model(run, run_option, device, threads, processes)
+        with ExitStack() as stack:
 
-        def stage(name: str, total: int) -> Advance:
-            stack.close()
-            return stack.enter_context(display.progress(name, total, UNITS.get(name, "tokens")))
+            def stage(name: str, total: int) -> Advance:
+                stack.close()
+                return stack.enter_context(display.progress(name, total, UNITS.get(name, "tokens")))
 
-        result = model.evaluate(split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage)
-        try:
-            model.store(result)
-        except MachineError as error:  # such as a run of another user: the figures are valid all the same
-            display.warn(f"the result is not stored: {error.message}")
-        found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
-        sampled = walked = evenly = None
-        if samples_quality:
-            sampled = model.sample_quality(split, seed=seed, stage=stage)
-        if samples_quality and model.latent_size:
-            walked, evenly = model.path_quality(split, seed=seed, stage=stage)
-    if json:
-        parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
-        more = {name: part.to_json() for name, part in parts.items() if part is not None}
-        display.out_json(result.to_json() | more)
-        return
-    eval_tables.evaluation(model, result)
-    if found is not None:
-        eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
-    if sampled is not None:
-        eval_tables.quality(sampled, split)
-    if walked is not None and evenly is not None:
-        eval_tables.paths(walked, evenly, split)
-    if result.truncated:
-        were = "was" if result.truncated == 1 else "were"
-        display.warn(f"{counted(result.truncated, 'sentence')} {were} cut when the corpus was prepared")
-    display.say(f"signature: {result.signature}")
+            result = model.evaluate(
+                split, samples=samples, elbo_samples=elbo_samples, seed=seed, stage=stage, processes=processes
+            )
+            if not processes.first:
+                return
+            try:
+                model.store(result)
+            except MachineError as error:  # such as a run of another user: the figures are valid all the same
+                display.warn(f"the result is not stored: {error.message}")
+            found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
+            sampled = walked = evenly = None
+            if samples_quality:
+                sampled = model.sample_quality(split, seed=seed, stage=stage)
+            if samples_quality and model.latent_size:
+                walked, evenly = model.path_quality(split, seed=seed, stage=stage)
+        if json:
+            parts = {"diagnosis": found, "samples_quality": sampled, "paths": walked, "even_paths": evenly}
+            more = {name: part.to_json() for name, part in parts.items() if part is not None}
+            display.out_json(result.to_json() | more)
+            return
+        eval_tables.evaluation(model, result)
+        if found is not None:
+            eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
+        if sampled is not None:
+            eval_tables.quality(sampled, split)
+        if walked is not None and evenly is not None:
+            eval_tables.paths(walked, evenly, split)
+        if result.truncated:
+            were = "was" if result.truncated == 1 else "were"
+            display.warn(f"{counted(result.truncated, 'sentence')} {were} cut when the corpus was prepared")
+        display.say(f"signature: {result.signature}")

@@ -16,6 +16,7 @@ from seqvae_cli.cli.options import (
     Labels,
     MaxLen,
     RunOption,
+    Shard,
     Text,
     TextColumn,
     Threads,
@@ -38,6 +39,7 @@ def reconstruct(
     label: Labels = None,
     id_column: Ids = None,
     encoding: Encoding = "utf-8",
+    shard: Shard = None,
     run_option: RunOption = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -54,7 +56,7 @@ def reconstruct(
         seqvae reconstruct sentences.txt --beam 5
         seqvae reconstruct sentences.txt --json | jq -r .reconstruction
     """
-    lines = open_lines(text, reading_of("reconstruct", form, text_column, label, id_column, encoding))
+    lines = open_lines(text, reading_of("reconstruct", form, text_column, label, id_column, encoding), shard)
     strategy = strategy_from_options(beam is None, beam, unk=unk)
     model = open_model(None, run_option, device, threads)
 

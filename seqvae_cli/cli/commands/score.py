@@ -17,6 +17,7 @@ from seqvae_cli.cli.options import (
     Labels,
     RunOption,
     Seed,
+    Shard,
     Text,
     TextColumn,
     Threads,
@@ -42,6 +43,7 @@ def score(
     label: Labels = None,
     id_column: Ids = None,
     encoding: Encoding = "utf-8",
+    shard: Shard = None,
     run_option: RunOption = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -62,7 +64,7 @@ def score(
         seqvae score sentences.txt --samples 50 | sort -n | tail
         seqvae score - --json < sentences.txt | jq -r 'select(.unknown == 0).nll'
     """
-    lines = open_lines(text, reading_of("score", form, text_column, label, id_column, encoding))
+    lines = open_lines(text, reading_of("score", form, text_column, label, id_column, encoding), shard)
     model = open_model(None, run_option, device, threads)
     from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
 

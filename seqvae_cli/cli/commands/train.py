@@ -97,8 +97,7 @@ def train(
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
         seqvae train --resume auto
     """
-    if of_environment().rank:
-        display.settings.quiet = True
+    display.settings.quiet |= bool(of_environment().rank)
     with progress.working("loading PyTorch"):
         from seqvae_cli.cli import remarks
         from seqvae_cli.cli.live import TrainingView
@@ -130,7 +129,7 @@ def train(
             if keep_schedule:
                 raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
             if "runtime.device" in overrides:
-                open_device(str(overrides["runtime.device"]))
+                open_device(str(overrides["runtime.device"]), processes)
             preset = "default" if preset is None else preset
             initial = Initial(registry.find(init, trained=True)) if init is not None else None
             settings, corpus = session.settle(preset, config, overrides, initial=initial)
