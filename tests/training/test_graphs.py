@@ -165,6 +165,7 @@ def test_the_first_step_that_is_not_finite_is_named_though_it_is_repeated() -> N
 def test_where_steps_are_no_graphs_the_reason_is_said() -> None:
     cuda = torch.device("cuda")
     assert obstacle(layers.resolve("default"), cuda) == ""
+    assert "several processes" in obstacle(layers.resolve("default"), cuda, 2)
     assert "no CUDA device" in obstacle(layers.resolve("default"), CPU)
     assert "both directions" in obstacle(layers.resolve("autoencoder-like"), cuda)
     assert "weight drop" in obstacle(layers.resolve("large"), cuda)
