@@ -110,7 +110,7 @@ class Processes:
         if self.store is None:
             return True
         try:
-            return self.store.add("spoken", 1) == 1
+            return bool(self.store.add("spoken", 1) == 1)
         except RuntimeError:  # the store ended with its machine
             return True
 
