@@ -13,7 +13,7 @@ LINES = ["the cat sees the sea", "", "a dog likes people", "my sister paints it"
 
 
 @pytest.mark.usefixtures("trained_home")
-@pytest.mark.parametrize("command", ["encode", "reconstruct", "score --samples 3 --json"])
+@pytest.mark.parametrize("command", ["encode", "reconstruct --max-len 5", "score --samples 3 --json"])
 @pytest.mark.parametrize("source", ["file", "stdin", "table"])
 def test_shards_interleaved_are_the_whole(seqvae: Seqvae, tmp_path: Path, command: str, source: str) -> None:
     words = [*command.split(), "-q"]
@@ -37,7 +37,7 @@ def test_shards_interleaved_are_the_whole(seqvae: Seqvae, tmp_path: Path, comman
         for one, other in zip(map(json.loads, joined), map(json.loads, whole), strict=True):
             for key, value in other.items():
                 assert one[key] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
-    elif command == "reconstruct":
+    elif "reconstruct" in command:
         assert joined == whole
     else:
         means = [[json.loads(line)["mean"] for line in lines] for lines in (joined, whole)]
