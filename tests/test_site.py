@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from seqvae_cli.api import Model
 from seqvae_cli.runs import registry
 from tests.test_docs import FENCE, LINK, PAGES, ROOT, blocks
 
@@ -103,6 +104,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    api = (tmp_path / "api" / "index.html").read_text(encoding="utf-8")
+    assert " ".join((Model.traverse.__doc__ or "").split()[:6]) in api
     for page in PAGES:
         place = SITE["extra"]["places"].get(page.relative_to(ROOT).as_posix(), page.name)
         made = (tmp_path / place).with_suffix(".html").read_text(encoding="utf-8")
