@@ -36,7 +36,7 @@ def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]:
     """
     if isinstance(sentences, str):
         raise UsageError("one sentence is given where several are meant", "put it in a list")
-    if hasattr(sentences, "columns"):
+    if hasattr(sentences, "columns") and hasattr(sentences, "shape"):
         raise UsageError("a table is given where sentences are meant", 'give one column, such as frame["text"]')
     given = check_iterable(sentences, "sentences")
     return (one if isinstance(one, Pause) else check_text(one) for one in given)
