@@ -170,7 +170,6 @@ def test_what_scikit_learn_checks_of_an_estimator_of_text() -> None:
 
 
 def of_numbers() -> Any:
-    from sklearn.base import BaseEstimator
     from sklearn.utils.validation import validate_data
 
     from seqvae_cli.sklearn import SentenceVAE
@@ -195,7 +194,10 @@ def of_numbers() -> Any:
             return super().score_samples(self._text(X, False))
 
         def __sklearn_tags__(self) -> Any:
-            return BaseEstimator.__sklearn_tags__(self)
+            tags = super().__sklearn_tags__()
+            tags.input_tags.one_d_array = tags.input_tags.string = False
+            tags.input_tags.two_d_array = True
+            return tags
 
     return OfNumbers(**tiny(preparation={"valid_fraction": 0.3}).get_params())
 
