@@ -34,7 +34,7 @@ except ImportError as missing:
 
 from seqvae_cli import api
 from seqvae_cli.api import Model
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.latent.arguments import check_counts, check_sentences
 from seqvae_cli.runs import archive
 from seqvae_cli.system import files, places
@@ -105,7 +105,10 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         text = home.path / "sentences.jsonl"
         files.write(text, _records(check_sentences(X)), sync=False)
         with places.moved(home.path):
-            corpus = api.prepare_corpus(text, **preparation, name="sentences", format="jsonl", text="text")
+            try:
+                corpus = api.prepare_corpus(text, **preparation, name="sentences", format="jsonl", text="text")
+            except DataError as error:
+                raise DataError(error.message.replace(str(text), "the text"), error.hint) from error
             text.unlink()
             model = api.train_model(given, data=corpus, preset=self.preset, name=NAME)
         shutil.rmtree(model.run.path / "last", ignore_errors=True)  # the optimizer: this training is over
