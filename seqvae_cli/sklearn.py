@@ -96,11 +96,11 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise UsageError(f"the settings name {twice[0]}", "set the parameter of the estimator instead")
         if refused := sorted({"name", "format", "text"} & set(self.preparation or {})):
             raise UsageError(f"the preparation names {refused[0]}", "leave it out: the sentences are given to fit")
-        # A whole number is the very seed of `seqvae train --seed`.
-        drawn = not isinstance(self.random_state, int | np.integer)
-        seed = int(check_random_state(self.random_state).randint(2**31) if drawn else self.random_state)
-        given |= {**(self.settings or {}), "seed": seed}
-        preparation = {"valid_fraction": None, "test_fraction": 0.0, "seed": seed} | dict(self.preparation or {})
+        seed = self.random_state  # a whole number is the very seed of `seqvae train --seed`
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31)
+        given |= {**(self.settings or {}), "seed": int(seed)}
+        preparation = {"test_fraction": 0.0, "seed": int(seed)} | dict(self.preparation or {})
         home = _Home()
         text = home.path / "sentences.jsonl"
         files.write(text, _records(check_sentences(X)), sync=False)
@@ -127,7 +127,7 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
         """Posterior means: [N, L], float32. Raises `UsageError` for a model without a code (latent_size 0)."""
         check_is_fitted(self)
-        rows = [found and found.mean for _, found in self.model_.encode_stream(X)]
+        rows = [None if found is None else found.mean for _, found in self.model_.encode_stream(X)]
         codes = np.full((len(rows), self._n_features_out), np.nan, np.float32)
         for code, row in zip(codes, rows, strict=True):
             if row is not None:
@@ -137,8 +137,8 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.object_]:  # noqa: N803
         """The sentence of each code [N, L], decoded greedily: N strings; an empty one for a row of NaN."""
         check_is_fitted(self)
-        codes = np.asarray(X)
-        known = ~np.isnan(codes).all(axis=-1) if codes.ndim == 2 and codes.dtype.kind == "f" else np.full(len(codes), 1)
+        codes = np.atleast_2d(np.asarray(X))
+        known = ~np.isnan(codes).all(axis=1) if codes.dtype.kind == "f" else np.ones(len(codes), bool)
         sentences = np.full(len(codes), "", object)
         sentences[known] = self.model_.decode(codes[known])
         return sentences

@@ -61,6 +61,7 @@ def test_a_sentence_without_words_has_a_row_of_nan(fitted: SentenceVAE) -> None:
     codes = fitted.transform(texts)
     assert np.isnan(codes).all(axis=1).tolist() == [True, False, True]
     assert fitted.inverse_transform(codes)[::2].tolist() == ["", ""]
+    assert fitted.inverse_transform([[0, 1, 0, 2]]).tolist() == fitted.model_.decode([0, 1, 0, 2])
     assert np.isnan(fitted.score_samples(texts)).tolist() == [True, False, True]
     assert fitted.score(texts) == fitted.score(texts[1:2])
     assert fitted.transform([]).shape == (0, 4)
