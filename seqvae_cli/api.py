@@ -39,6 +39,7 @@ from seqvae_cli.latent import candidates, code_sets, neighbours, traversal
 from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
 from seqvae_cli.latent.arithmetic import ArithmeticModel
 from seqvae_cli.latent.code_sets import Among, CodeSet
+from seqvae_cli.latent.frames import FrameModel
 from seqvae_cli.latent.neighbours import Neighbour
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
@@ -61,7 +62,7 @@ from seqvae_cli.training.initial import Initial
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 
 
-class Model(ArithmeticModel):
+class Model(ArithmeticModel, FrameModel):
     """The trained sentence VAE of a run: what `TextModel` does with sentences and codes, scores, and evaluation."""
 
     def __init__(self, run: Run, settings: Settings, tokenizer: Tokenizer, network: SentenceVAE, step: int) -> None:
@@ -78,7 +79,7 @@ class Model(ArithmeticModel):
     def __repr__(self) -> str:
         return f"<seqvae model {self.name}, step {self.step}, {self.latent_size} latent dimensions>"
 
-    def score(self, sentences: Sequence[str], *, samples: int = SCORE_SAMPLES, seed: int = 0) -> list[Score]:
+    def score(self, sentences: Iterable[str], *, samples: int = SCORE_SAMPLES, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats.
 
         Noise comes from the seed and the sentence: it has the same score in any order and company, but for rounding:
@@ -103,9 +104,7 @@ class Model(ArithmeticModel):
 
     def corpus(self) -> Corpus:
         """The corpus that the run was trained on. Raises `NotFoundError`, or `DataError` where it has changed."""
-        corpus = corpora.find(str(self.run.info["corpus"]["folder"]))
-        self.run.check_corpus(corpus.path.name, corpus.hash)
-        return corpus
+        return loading.load_corpus(self.run)
 
     def evaluate(
         self,
@@ -182,7 +181,7 @@ class Model(ArithmeticModel):
 
     def neighbours(
         self,
-        queries: Sequence[str] | Code | torch.Tensor,
+        queries: Iterable[str] | Code | torch.Tensor,
         among: Among = "train",
         *,
         n: int = 5,
@@ -190,7 +189,7 @@ class Model(ArithmeticModel):
     ) -> list[list[Neighbour]]:
         """The `n` nearest of the candidates to each sentence, or code [N, L], nearest first; `among` as above."""
         neighbours.check(self.network, n, metric)
-        if isinstance(queries, np.ndarray | torch.Tensor):
+        if isinstance(queries, torch.Tensor) or (isinstance(queries, np.ndarray) and queries.dtype.kind not in "OTU"):
             return neighbours.neighbours_of_codes(self._codes(queries), None, self.candidates(among), n, metric)
         mean, scale = self.posterior(queries)
         return neighbours.neighbours_of_codes(mean, scale, self.candidates(among), n, metric)
@@ -289,17 +288,19 @@ class Model(ArithmeticModel):
         return maps.of_sentences(self.network, self.tokenizer, given, step=self.step, **options)
 
 
-def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
+def load(run: str | Path | Run = "latest", *, device: str = "auto") -> Model:
     """The best checkpoint of a run: its name, a unique prefix of it, `latest` or `best`; verified before it is read.
+
+    A `Path`, or a string with a separator such as `./run`, is the folder of a run anywhere.
 
     Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
     """
-    if not isinstance(run, str | Run):
-        raise UsageError(f"run is {run!r:.40}", "give its name, latest, best, or a Run")
+    if not isinstance(run, str | Path | Run):
+        raise UsageError(f"run is {run!r:.40}", "give its name, latest, best, its folder, or a Run")
     if not isinstance(device, str):
         raise UsageError(f"device is {device!r:.40}", "give its name, such as cpu or cuda:0")
     chosen = runtime.resolve_device(device)
-    found = run if isinstance(run, Run) else registry.find(run, trained=True)
+    found = run if isinstance(run, Run) else registry.find_anywhere(run)
     settings, tokenizer = loading.load_settings_and_tokenizer(found)
     network, step = loading.load_network(found, settings, len(tokenizer), chosen)
     return Model(found, settings, tokenizer, network, step)

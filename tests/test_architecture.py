@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
     "api": BELOW_API,
     "play": BELOW_API | {"api"},
+    "sklearn": BELOW_API | {"api"},
     "cli": BELOW_API | {"api", "play"},
     "__main__": {"cli"},
 }

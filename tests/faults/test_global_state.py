@@ -25,9 +25,16 @@ pytestmark = pytest.mark.row(32)
 
 SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
 
+
+def pandas_frame() -> Any:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    return pandas.DataFrame({"text": SENTENCES})
+
+
 READ: dict[str, Callable[[Model], Any]] = {
     "encode": lambda model: model.encode(SENTENCES),
     "posterior": lambda model: model.posterior(SENTENCES),
+    "encode_frame": lambda model: model.encode_frame(pandas_frame(), "text").to_numpy(),
     "encode_stream": lambda model: model.encode_stream(SENTENCES),
     "decode": lambda model: model.decode(np.ones((2, 4)), Strategy(temperature=0.7, top_k=5, top_p=0.9)),
     "decode_stream": lambda model: model.decode_stream(np.ones((2, 4), np.float32), Strategy(beam=3), max_len=9),
