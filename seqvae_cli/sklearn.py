@@ -43,6 +43,8 @@ SCORE_SAMPLES = 100
 """K of the bound by default: a search over settings scores many sentences."""
 OWN = {"latent_size": "model.latent_size", "epochs": "train.epochs", "device": "runtime.device"}
 """Parameters of the estimator that are settings."""
+NAME = "fitted"
+"""The name of an estimator's run, in a home of its own."""
 
 
 class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -186,10 +188,6 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             with places.moved(home.path):
                 run = archive.unpack(io.BytesIO(packed))
             self._set(home, api.load(run, device=self.device))
-
-
-NAME = "fitted"
-"""The name of an estimator's run, in a home of its own."""
 
 
 class _Home:

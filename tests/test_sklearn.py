@@ -116,6 +116,7 @@ def test_fit_is_told_by_its_seed_and_a_clone_is_not_fitted(fitted: SentenceVAE) 
     assert sum(again.model_.corpus().info["splits"][split]["sentences"] for split in ("train", "valid")) == 101
 
 
+@pytest.mark.skipif(not FULL, reason="five trainings: make faults")
 def test_a_search_over_settings_in_a_pipeline(home: Path) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV

@@ -66,7 +66,7 @@ LIBRARIES = {"pandas": Library(_pandas_texts, _beside_pandas), "polars": Library
 
 
 def code_names(size: int, kind: str = "mean") -> list[str]:
-    """The names of the columns of a code: mean_1 to mean_L."""
+    """The names of the L columns of a code: mean_1 to mean_L."""
     return [f"{kind}_{number}" for number in range(1, size + 1)]
 
 

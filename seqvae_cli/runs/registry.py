@@ -173,7 +173,7 @@ def find_anywhere(run: str | Path) -> Run:
 def in_folder(path: str | Path) -> Run:
     """The run whose folder is `path`, in this home or anywhere. Raises `NotFoundError`, `DataError` for a damaged one.
 
-    What `/` and `..` mean is resolved, so that the run has the name of its folder.
+    Links and `..` are resolved, so that the run has the name of its folder.
     """
     try:
         folder = Path(path).resolve()

@@ -136,8 +136,9 @@ def _tsv(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
 
 def _names(lines: Lines, latent: int) -> list[str]:
     """The columns of a table: the text, the mean, the scale, and what is passed through."""
-    codes = [f"{kind}_{i}" for kind in ("mean", "scale") for i in range(1, latent + 1)]
-    return ["text", *codes, *lines.names()]
+    from seqvae_cli.latent.frames import code_names
+
+    return ["text", *code_names(latent), *code_names(latent, "scale"), *lines.names()]
 
 
 def _parquet(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
