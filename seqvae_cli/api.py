@@ -45,7 +45,7 @@ from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, Code
 from seqvae_cli.latent.traversal import Traversal, TraversalOptions
 from seqvae_cli.logs import loggers
-from seqvae_cli.logs.follow import follow
+from seqvae_cli.logs.logged import logged
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
 from seqvae_cli.plotting.gathering import POINTS
@@ -339,6 +339,6 @@ def train_model(
     begun = Initial(registry.find(init, trained=True) if isinstance(init, str) else init) if init else None
     resolved, chosen = session.settle(preset, overrides=settings, corpus=given, initial=begun)
     run = session.start(resolved, chosen, preset=preset, name=name, initial=begun)
-    for event in follow(session.fit(run, chosen), run, names):
+    for event in logged(session.fit(run, chosen), run, names):
         callback(event)
     return load(run.name, device=resolved.runtime.device)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from seqvae_cli.errors import MachineError, UsageError, nearest
 from seqvae_cli.logs.logger import Log, Logger
+from seqvae_cli.logs.mlflow import MLflow
 from seqvae_cli.logs.tensorboard import TensorBoard
+from seqvae_cli.logs.trackio import Trackio
+from seqvae_cli.logs.wandb import WandB
 
 FOLDER = "logs"
 """The folder of all logs in that of a run."""
@@ -25,6 +28,9 @@ class Kind:
 
 LOGGERS = {
     "tensorboard": Kind(TensorBoard, "tensorboard --logdir {folder}"),
+    "wandb": Kind(WandB, "wandb sync {folder}/offline-run-*"),
+    "mlflow": Kind(MLflow, "mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db"),
+    "trackio": Kind(Trackio, "TRACKIO_DIR={folder} trackio show --project seqvae"),
 }
 """Name of the logger, of its package and of its extra -> how it is opened and read."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.logs.follow import follow
+from seqvae_cli.logs.logged import logged
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import StepEvent
@@ -18,7 +18,7 @@ pytest.importorskip("tensorboard", reason="the extra tensorboard is not installe
 
 
 def followed(run: Run, corpus: Corpus, **options: Any) -> list[Any]:
-    return list(follow(session.fit(run, corpus, **options), run, ["tensorboard"]))
+    return list(logged(session.fit(run, corpus, **options), run, ["tensorboard"]))
 
 
 def read(run: Run) -> Any:
@@ -68,7 +68,7 @@ def test_a_killed_and_resumed_training_leaves_the_log_of_an_undisturbed_one(tiny
     settings = {"train__epochs": 3, "train__batch_size": 4}
     whole, run = new_run(tiny_corpus, "whole", **settings), new_run(tiny_corpus, "killed", **settings)
     followed(whole, tiny_corpus)
-    events = follow(session.fit(run, tiny_corpus), run, ["tensorboard"])
+    events = logged(session.fit(run, tiny_corpus), run, ["tensorboard"])
     next(event for event in events if isinstance(event, StepEvent) and event.epoch == 2)
     events.close()  # type: ignore[attr-defined]
     assert [point.step for point in read(run).Scalars("step/rate")] == [10, 20, 30]  # seen at once

@@ -114,7 +114,7 @@ def train(
         from seqvae_cli.config import layers
         from seqvae_cli.data import corpus as corpora
         from seqvae_cli.logs import loggers
-        from seqvae_cli.logs.follow import follow
+        from seqvae_cli.logs.logged import logged
         from seqvae_cli.runs import registry
         from seqvae_cli.training import session
         from seqvae_cli.training.events import EndEvent
@@ -160,7 +160,7 @@ def train(
             precision=precision,
             stop=lambda: bool(stop),
         )
-        for event in follow(events, run, logs):
+        for event in logged(events, run, logs):
             view.show(event)
             end = event
     assert isinstance(end, EndEvent)

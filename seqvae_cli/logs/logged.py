@@ -21,7 +21,7 @@ from seqvae_cli.training.events import EndEvent, EvalEvent, Event, SavedEvent, S
 Call = Callable[[Logger], None]
 
 
-def follow(events: Iterator[Event], run: Run, names: Iterable[str]) -> Iterator[Event]:
+def logged(events: Iterator[Event], run: Run, names: Iterable[str]) -> Iterator[Event]:
     """The events of the training of `run`, told to its logs; a `WarningEvent` more for each log that fails.
 
     names: those of loggers that `loggers.check` has found to be there.

@@ -15,7 +15,7 @@ from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import MachineError, UsageError
 from seqvae_cli.logs import loggers
-from seqvae_cli.logs.follow import follow
+from seqvae_cli.logs.logged import logged
 from seqvae_cli.logs.logger import Log
 from seqvae_cli.logs.points import flat, points
 from seqvae_cli.logs.texts import MAX_LEN, SAMPLES, STEPS
@@ -74,12 +74,12 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> type[Memory]:
 
 
 def followed(run: Run, corpus: Corpus, **options: Any) -> list[Any]:
-    return list(follow(session.fit(run, corpus, **options), run, ["memory"]))
+    return list(logged(session.fit(run, corpus, **options), run, ["memory"]))
 
 
 def killed_in_its_second_epoch(run: Run, corpus: Corpus) -> None:
     """Leaves after a step that no checkpoint has."""
-    events = follow(session.fit(run, corpus), run, ["memory"])
+    events = logged(session.fit(run, corpus), run, ["memory"])
     next(event for event in events if isinstance(event, StepEvent) and event.epoch == 2)
     events.close()  # type: ignore[attr-defined]
 
@@ -236,9 +236,9 @@ def test_the_command_goes_on_with_the_logs_of_a_run(
     seqvae: Seqvae, memory: type[Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loggers, "find_spec", lambda _: True)
-    logged = seqvae("train", "--data", "tiny", "--name", "told", "--log", "memory", "--log", "memory", *SMALL)
-    assert logged.code == 0, logged.err
-    assert logged.err.count("log: cat ") == 1
+    first = seqvae("train", "--data", "tiny", "--name", "told", "--log", "memory", "--log", "memory", *SMALL)
+    assert first.code == 0, first.err
+    assert first.err.count("log: cat ") == 1
     again = seqvae("train", "--resume", "told", "--epochs", "3")
     assert again.code == 0, again.err
     assert [log.step for log in memory.logs] == [0, 20]
