@@ -99,7 +99,7 @@ def test_a_training_is_the_same_with_a_log(
     assert steps == [line["step"] for line in told.metrics()]
 
 
-@pytest.mark.parametrize("fails_at", [0, 1, 3, 5])
+@pytest.mark.parametrize("fails_at", [0, 3])
 def test_a_log_that_fails_is_left_out_with_one_warning(
     tiny_corpus: Corpus, memory: type[Memory], fails_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,13 +160,13 @@ def test_a_log_that_comes_late_begins_with_the_epochs_before(tiny_corpus: Corpus
 
 
 def test_a_checkpoint_lies_on_disk_when_it_is_told(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "saved", train__save_every=1e-9)
+    run = new_run(tiny_corpus, "saved", train__epochs=1, train__save_every=1e-9)
     steps = []
     for event in session.fit(run, tiny_corpus):
         if isinstance(event, SavedEvent):
             assert checkpoint.step_of(checkpoint.newest(run.path / "last")) == event.step
             steps.append(event.step)
-    assert steps == [*range(1, 11), 10, *range(11, 21), 20]
+    assert steps == [*range(1, 11), 10]
 
 
 def test_texts_are_those_of_the_best_weights(tiny_corpus: Corpus, memory: type[Memory]) -> None:
