@@ -151,16 +151,11 @@ def train(
         display.say(f"log: {loggers.view(run.path, name)}")
     end = None
     with _stop_on_signals() as stop, TrainingView() as view:
-        events = session.fit(
-            run,
-            corpus,
-            resume=resume is not None,
-            epochs=epochs,
-            keep_schedule=keep_schedule,
-            precision=precision,
-            stop=lambda: bool(stop),
-        )
-        for event in logged(events, run, logs):
+        options: dict[str, Any] = {"epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
+        # The generators have no other holder: where this loop is left, they end, and with them the run.
+        for event in logged(
+            session.fit(run, corpus, resume=resume is not None, stop=lambda: bool(stop), **options), run, logs
+        ):
             view.show(event)
             end = event
     assert isinstance(end, EndEvent)
