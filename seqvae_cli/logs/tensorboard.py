@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from seqvae_cli.logs.logger import Log
@@ -29,15 +30,20 @@ class TensorBoard:
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
         self._file = open(log.folder / name, "xb")  # noqa: SIM115
         self._records: Any = RecordWriter(self._file)
-        self._write(file_version="brain.Event:2")
-        if log.step:
-            # TensorBoard drops what earlier files have from this step on: the training is about to repeat it.
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._write(step=log.step + 1, session_log=start)
         experiment, session, self._end = self._summary.hparams(dict(log.settings), {"result/best_neg_elbo": 0.0})
-        self._write(summary=experiment)
-        self._write(summary=session)
-        self.flush()
+        try:
+            self._write(file_version="brain.Event:2")
+            if log.step:
+                # TensorBoard drops what earlier files have from this step on: the training is about to repeat it.
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                self._write(step=log.step + 1, session_log=start)
+            self._write(summary=experiment)
+            self._write(summary=session)
+            self.flush()
+        except OSError:
+            with suppress(OSError):
+                self.close()
+            raise
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():

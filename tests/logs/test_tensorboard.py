@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.logs.logged import logged
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
-from seqvae_cli.training.events import StepEvent
+from seqvae_cli.training.events import StepEvent, WarningEvent
 from tests.trainings import assert_same_run, fit, new_run
 
 pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
@@ -80,3 +81,16 @@ def test_a_killed_and_resumed_training_leaves_the_log_of_an_undisturbed_one(tiny
             points = [[(point.step, point.value) for point in log.Scalars(tag)] for log in (found, expected)]
             assert points[0] == points[1], tag
     assert_log_has_the_metrics(found, run)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_warning(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    full: Any = lambda *_: open("/dev/full", "wb")  # noqa: E731, SIM115
+    monkeypatch.setattr("seqvae_cli.logs.tensorboard.open", full, raising=False)
+    events = followed(new_run(tiny_corpus, "full", train__epochs=1), tiny_corpus)
+    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
+    assert warning.message.startswith("the tensorboard log failed: OSError: [Errno 28] No space left on device")
+    assert events[-1].reason == "finished"
+    assert capfd.readouterr().err == ""
