@@ -45,6 +45,8 @@ from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, Code
 from seqvae_cli.latent.traversal import Traversal, TraversalOptions
+from seqvae_cli.logs import loggers
+from seqvae_cli.logs.logged import logged
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
 from seqvae_cli.plotting.gathering import POINTS
@@ -323,19 +325,21 @@ def train_model(
     name: str | None = None,
     init: str | Run | None = None,
     callback: Callable[[Event], object] = lambda _: None,
+    log: Sequence[str] = (),
 ) -> Model:
     """Trains a new run and gives its best model. `settings` have dotted names, such as {"train.epochs": 5}.
 
     `callback` is told each event of the training (`training.events`); what it raises ends the training, saved as of the
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
-    `init` is a run whose weights, model and tokenizer the new one begins with.
+    `init` is a run whose weights, model and tokenizer the new one begins with. `log` names loggers: ["tensorboard"].
     """
+    names = loggers.check([log] if isinstance(log, str) else log)
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None
     begun = Initial(registry.find(init, trained=True) if isinstance(init, str) else init) if init else None
     resolved, chosen = session.settle(preset, overrides=settings, corpus=given, initial=begun)
     run = session.start(resolved, chosen, preset=preset, name=name, initial=begun)
-    for event in session.fit(run, chosen):
+    for event in logged(session.fit(run, chosen), run, names):
         callback(event)
     return load(run.name, device=resolved.runtime.device)

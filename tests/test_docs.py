@@ -330,6 +330,7 @@ def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.Capt
     smaller = {
         "sentences=2000": "sentences=200",
         '"train.epochs": 3': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+        '"train.epochs": 2': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
     }
     small = 'latent_size=8, samples=2, epochs=1, settings={"model.hidden_size": 16, "runtime.threads": 1}'
     if find_spec("sklearn"):
