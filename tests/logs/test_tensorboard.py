@@ -66,7 +66,7 @@ def test_the_figures_are_those_of_the_run_and_the_weights_are_the_same(tiny_corp
 
 
 def test_a_killed_and_resumed_training_leaves_the_log_of_an_undisturbed_one(tiny_corpus: Corpus) -> None:
-    settings = {"train__epochs": 3, "train__batch_size": 4}
+    settings = {"train__epochs": 2, "train__batch_size": 4}
     whole, run = new_run(tiny_corpus, "whole", **settings), new_run(tiny_corpus, "killed", **settings)
     followed(whole, tiny_corpus)
     events = logged(session.fit(run, tiny_corpus), run, ["tensorboard"])
