@@ -14,7 +14,7 @@ import seqvae_cli
 
 PACKAGE = Path(seqvae_cli.__file__).parent
 
-BELOW_API = {"config", "system", "data", "nn", "model", "runs", "latent", "training", "evaluation", "plotting"}
+BELOW_API = {"config", "system", "data", "nn", "model", "runs", "latent", "training", "evaluation", "plotting", "export"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"config", "system", "data", "nn", "model", "runs", "latent"},
     "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
+    "export": {"config", "system", "data", "nn", "model", "runs", "latent"},
     "api": BELOW_API,
     "play": BELOW_API | {"api"},
     "cli": BELOW_API | {"api", "play"},
