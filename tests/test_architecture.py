@@ -14,7 +14,19 @@ import seqvae_cli
 
 PACKAGE = Path(seqvae_cli.__file__).parent
 
-BELOW_API = {"config", "system", "data", "nn", "model", "runs", "latent", "training", "evaluation", "plotting", "export"}
+BELOW_API = {
+    "config",
+    "system",
+    "data",
+    "nn",
+    "model",
+    "runs",
+    "latent",
+    "training",
+    "evaluation",
+    "plotting",
+    "export",
+}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),

@@ -43,9 +43,9 @@ class Graph:
     def examples(self) -> tuple[Tensor, ...]:
         """Inputs to trace the module with: all 1, which is a valid token, length and code. No free axis has length 1,
         which torch would take for a constant."""
-        lengths: dict[int | str, int] = {BATCH: 2, TOKENS: 3}
+        lengths = {BATCH: 2, TOKENS: 3}
         return tuple(
-            torch.ones([lengths.get(axis, axis) for axis in axes], dtype=dtype, device="cpu")  # type: ignore[misc]
+            torch.ones([axis if isinstance(axis, int) else lengths[axis] for axis in axes], dtype=dtype, device="cpu")
             for dtype, axes in self.inputs.values()
         )
 
@@ -93,7 +93,7 @@ class DecoderGraph(nn.Module):
         settings = self.decoder.settings
         hidden = {"lstm": ("h", "c"), "gru": ("h",)}[settings.cell]
         axes: Axes = (BATCH, settings.decoder_layers, settings.hidden_size)
-        parts: dict[str, tuple[torch.dtype, Axes]] = {name: (torch.float32, axes) for name in hidden}
+        parts: dict[str, tuple[torch.dtype, Axes]] = dict.fromkeys(hidden, (torch.float32, axes))
         return parts | ({"position": (torch.int64, (BATCH,))} if self.counts else {})
 
     def flat(self, state: DecoderState, position: Tensor) -> tuple[Tensor, ...]:

@@ -75,7 +75,11 @@ class OnnxReader(nn.Module):
         if self.operator == "GRU":
             self.attributes["linear_before_reset"] = 1  # as torch's
         for layer in range(self.layers):
-            for name, kinds in (("inputs", ["weight_ih"]), ("states", ["weight_hh"]), ("biases", ["bias_ih", "bias_hh"])):
+            for name, kinds in (
+                ("inputs", ["weight_ih"]),
+                ("states", ["weight_hh"]),
+                ("biases", ["bias_ih", "bias_hh"]),
+            ):
                 rows = [
                     torch.cat([self._ordered(getattr(network, f"{kind}_l{layer}{end}")) for kind in kinds])
                     for end in self.ends

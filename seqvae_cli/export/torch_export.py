@@ -42,19 +42,24 @@ class ScanReader(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         places = torch.arange(inputs.size(1), device=inputs.device)
         # Reverses each sentence, and leaves its padding in place.
-        turned = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)[..., None]
+        turned = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
         for layer in range(self.network.num_layers):
             directions = []
             for end in self.ends:
-                given = torch.take_along_dim(inputs, turned, 1) if end else inputs
+                given = _rows(inputs, turned) if end else inputs
                 states = self.read(given, *self._weights(f"_l{layer}{end}"))
-                directions.append(torch.take_along_dim(states, turned, 1) if end else states)
+                directions.append(_rows(states, turned) if end else states)
             inputs = torch.cat(directions, -1)
         return inputs
 
     def _weights(self, end: str) -> list[Tensor]:
         """Weights of the inputs and the states, then their biases."""
         return [getattr(self.network, kind + end) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+
+def _rows(values: Tensor, places: Tensor) -> Tensor:
+    """The vectors of `values` [B, T, W] at `places` [B, T]."""
+    return values.gather(1, places[..., None].expand(-1, -1, values.size(2)))
 
 
 def _lstm(inputs: Tensor, input_weight: Tensor, weight: Tensor, input_bias: Tensor, bias: Tensor) -> Tensor:

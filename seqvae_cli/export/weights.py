@@ -11,9 +11,6 @@ from seqvae_cli.model import SentenceVAE
 
 
 def write(network: SentenceVAE, folder: Path) -> dict[str, Any]:
-    """Writes `model.safetensors` into `folder`, tied weights once, as `safetensors.torch.load_model` reads them.
-
-    Returns what `config.json` says of them: the parameters, by name, with their shapes.
-    """
+    """Writes `model.safetensors` into `folder`, tied weights once, as `safetensors.torch.load_model` reads them."""
     save_model(network, str(folder / "model.safetensors"))
-    return {"parameters": {name: list(value.shape) for name, value in network.named_parameters()}}
+    return {}
