@@ -172,7 +172,7 @@ class Model(ArithmeticModel):
         options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed, "unk": self.unk}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
 
-    def export(self, folder: Path, form: str = "onnx") -> list[Path]:
+    def export(self, folder: str | Path, form: str = "onnx") -> list[Path]:
         """Writes the model for other programs as the new folder `folder`; returns its files. See `export.exporters`."""
         about = {"run": self.run.name, "step": self.step}
         return exporters.export(self.network, self.tokenizer, Path(folder), form, unk=self.unk, about=about)
