@@ -35,6 +35,7 @@ from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
+from seqvae_cli.export import exporters
 from seqvae_cli.latent import candidates, code_sets, neighbours, traversal
 from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
 from seqvae_cli.latent.arithmetic import ArithmeticModel
@@ -171,6 +172,11 @@ class Model(ArithmeticModel, FrameModel):
         check_counts(pairs=(pairs, 1), steps=(steps, 2), seed=(seed, 0))
         options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed, "unk": self.unk}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
+
+    def export(self, folder: str | Path, form: str = "onnx") -> list[Path]:
+        """Writes the model for other programs as the new folder `folder`; returns its files. See `export.exporters`."""
+        about = {"run": self.run.name, "step": self.step}
+        return exporters.export(self.network, self.tokenizer, Path(folder), form, unk=self.unk, about=about)
 
     def candidates(self, among: Among = "train", *, watch: Advance | None = None) -> CodeSet:
         """The codes of the distinct sentences of a split of the corpus, or of others, for `neighbours`.

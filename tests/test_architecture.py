@@ -14,7 +14,20 @@ import seqvae_cli
 
 PACKAGE = Path(seqvae_cli.__file__).parent
 
-BELOW_API = {"config", "system", "data", "nn", "model", "runs", "latent", "training", "evaluation", "plotting", "logs"}
+BELOW_API = {
+    "config",
+    "system",
+    "data",
+    "nn",
+    "model",
+    "runs",
+    "latent",
+    "training",
+    "evaluation",
+    "plotting",
+    "logs",
+    "export",
+}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
@@ -29,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
     "logs": {"config", "system", "data", "nn", "model", "runs", "latent", "training"},
+    "export": {"config", "system", "data", "nn", "model", "runs", "latent"},
     "api": BELOW_API,
     "play": BELOW_API | {"api"},
     "sklearn": BELOW_API | {"api"},

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, UsageError
 from seqvae_cli.runs import checkpoint, evaluations, loading, registry
 from seqvae_cli.runs.run import NAME, NAME_RULE, Run, in_use_error
 from seqvae_cli.system import files, json_files, places
@@ -64,9 +64,13 @@ class Entry:
 
 
 class Pack:
-    """A run, verified and ready to be packed. Raises `CheckpointError`, `DataError`; `MachineError` while it trains."""
+    """A run, verified and ready to be packed.
 
-    def __init__(self, run: Run) -> None:
+    weights_only: of its checkpoints, the newest of the best weights alone. Raises `CheckpointError`, `DataError`;
+    `NotFoundError` where it has no best weights yet; `MachineError` while it trains.
+    """
+
+    def __init__(self, run: Run, *, weights_only: bool = False) -> None:
         if run.locked():
             raise in_use_error(run.path)
         loading.load_settings_and_tokenizer(run)
@@ -74,18 +78,24 @@ class Pack:
         names += [f"{evaluations.FOLDER}/{path.name}" for path in evaluations.paths(run.path)]
         # Read into memory now: another process may change a small file, such as the tags, while weights are packed.
         self._small_files = {name: _read(run.path / name) for name in names}
+        if weights_only:  # a resume would begin anew, and replace the weights
+            self._small_files["run.json"] = json_files.to_bytes({**run.info, "weights_only": True}, sealed=True)
         self.run = run
         self.files = {
             name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._small_files.items()
         }
-        for folder in ("best", "last"):
-            for path in checkpoint.generations(run.path / folder):
-                checkpoint.verify(path)
-                digests = json_files.read(path / checkpoint.MANIFEST)["files"]
-                digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
-                for name, digest in digests.items():
-                    size = (path / name).stat().st_size
-                    self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
+        packed = [(folder, path) for folder in ("best", "last") for path in checkpoint.generations(run.path / folder)]
+        if weights_only:
+            packed = [(folder, path) for folder, path in packed if folder == "best"][:1]
+            if not packed:
+                raise NotFoundError(f"run {run.name} has no best weights yet", "leave --weights-only out")
+        for folder, path in packed:
+            checkpoint.verify(path)
+            digests = json_files.read(path / checkpoint.MANIFEST)["files"]
+            digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
+            for name, digest in digests.items():
+                size = (path / name).stat().st_size
+                self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
         for name, entry in self.files.items():
             if entry.size > _limit(name):
                 raise DataError(

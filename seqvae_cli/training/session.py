@@ -108,10 +108,13 @@ def fit(
     `stop()` turns true, it saves and ends. Where nothing is left to train, it only yields an `EndEvent`.
 
     Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
-    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, or no schedule to keep. A run
-    whose resume is refused stays as it was.
+    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, no schedule to keep, or a
+    run that was packed without its training state. A run whose resume is refused stays as it was.
     """
     with run.lock():
+        if run.info.get("weights_only"):
+            problem = f"run {run.name} came with its weights alone: it cannot be resumed"
+            raise UsageError(problem, f"begin a new run with them: seqvae train --init {run.name}")
         run.check_corpus(corpus.path.name, corpus.hash)
         corpus.verify()
         _check_splits(corpus)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,9 @@ READ: dict[str, Callable[[Model], Any]] = {
     "diagnose": lambda model: model.diagnose(),
     "sample_quality": lambda model: model.sample_quality(count=8),
     "path_quality": lambda model: model.path_quality(pairs=2, steps=3),
+    "export": lambda model: [
+        path.name for path in model.export(Path(mkdtemp(dir=model.run.path)) / "new", "safetensors")
+    ],
     "candidates": lambda model: model.candidates("valid").rows.tolist(),
     "neighbours": lambda model: model.neighbours(SENTENCES, metric="kl"),
     "neighbours_stream": lambda model: model.neighbours_stream(SENTENCES, SENTENCES, n=2),

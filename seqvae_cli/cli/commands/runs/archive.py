@@ -16,13 +16,20 @@ from seqvae_cli.errors import DataError, UsageError
 def export(
     run: RequiredRun,
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="The archive, .tar.gz; -: stdout.")],
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Of the checkpoints, pack the best weights alone.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Pack a run into one file: settings, tokenizer, metrics, tags, evaluations and checkpoints, all verified.
 
+    It is for another seqvae; for other programs (ONNX, safetensors), use `seqvae export`. With --weights-only the
+    archive has a fraction of the size, and the run can be used but not resumed.
+
     Examples:
 
         seqvae runs export ptb-default-1 ptb-default-1.tar.gz
+        seqvae runs export ptb-default-1 small.tar.gz --weights-only
         seqvae runs export latest - | ssh elsewhere seqvae runs import -
     """
     to_stdout = file == Path("-")
@@ -38,7 +45,7 @@ def export(
     from seqvae_cli.runs import archive, registry
     from seqvae_cli.system import files
 
-    pack = archive.Pack(registry.find(run))
+    pack = archive.Pack(registry.find(run), weights_only=weights_only)
     with display.progress(f"packing {pack.run.name}", pack.size, "bytes") as advance:
         if to_stdout:
             for block in pack.blocks(advance):
