@@ -1,5 +1,5 @@
 # make demo: a first run; make test, make lint: what must pass; make docs: the documents as a site; make bench: how fast it
-# is; make faults: what it survives.
+# is; make faults: what it survives, and all tests that are slow.
 # Needs Python 3.11 or newer, nothing else.
 
 PYTHON ?= python3
@@ -29,7 +29,7 @@ bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks $(BENCH)
 
 faults: $(VENV)/.installed-test
-	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest tests/faults -n auto --dist worksteal -q
+	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest -n auto --dist worksteal -q
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -143,12 +143,7 @@ class Model(ArithmeticModel, FrameModel):
         return diagnosis.diagnose(self.network, self.corpus(), split, seed=seed, precision=self.precision, stage=stage)
 
     def sample_quality(
-        self,
-        split: str = "test",
-        *,
-        count: int = SAMPLES,
-        seed: int = 0,
-        stage: Stages = silent,
+        self, split: str = "test", *, count: int = SAMPLES, seed: int = 0, stage: Stages = silent
     ) -> Quality:
         """The figures of `count` samples beside the real sentences of a split."""
         check_counts(count=(count, 2), seed=(seed, 0))
@@ -156,13 +151,7 @@ class Model(ArithmeticModel, FrameModel):
         return quality(self.network, self.corpus(), split, stage=stage, **options)
 
     def path_quality(
-        self,
-        split: str = "test",
-        *,
-        pairs: int = 200,
-        steps: int = STEPS,
-        seed: int = 0,
-        stage: Stages = silent,
+        self, split: str = "test", *, pairs: int = 200, steps: int = STEPS, seed: int = 0, stage: Stages = silent
     ) -> tuple[Paths, Paths]:
         """The figures of `pairs` paths of `steps` sentences between random sentences of a split.
 

@@ -5,8 +5,8 @@
     pipeline = make_pipeline(SentenceVAE(latent_size=16, epochs=10), LogisticRegression())
 
 `fit` trains in a temporary home that the estimator owns: nothing is added to the user's runs and corpora. A pickle of a
-fitted estimator, such as joblib sends to its workers, holds its run packed as `seqvae runs export` packs it, and is
-verified like that when it is read.
+fitted estimator, such as joblib sends to its workers, holds its run as `seqvae runs export --weights-only` packs it,
+and is verified like that when it is read.
 """
 
 from __future__ import annotations
@@ -113,7 +113,6 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 raise DataError(error.message.replace(str(text), "the text"), error.hint) from error
             text.unlink()
             model = api.train_model(given, data=corpus, preset=self.preset, name=NAME)
-        shutil.rmtree(model.run.path / "last", ignore_errors=True)  # the optimizer: this training is over
         self._set(home, model)
         return self
 
@@ -177,7 +176,7 @@ class SentenceVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         state: dict[str, Any] = super().__getstate__()
         if "model_" in state:
             state = {key: value for key, value in state.items() if key not in ("_home", "model_")}
-            state["run"] = b"".join(archive.Pack(self.model_.run).blocks())
+            state["run"] = b"".join(archive.Pack(self.model_.run, weights_only=True).blocks())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from seqvae_cli.data.batching import collate
 from seqvae_cli.data.tokenizer import BOS, SPECIALS, Tokenizer
 from seqvae_cli.data.tokenizers.characters import GRAPHEMES
 from seqvae_cli.errors import MachineError, UsageError
-from seqvae_cli.export import exporters
+from seqvae_cli.export import exporters, graphs, onnx
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
 from tests.conftest import Seqvae, tiny_text
@@ -50,6 +50,9 @@ def example() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+full = pytest.mark.skipif(not FULL, reason="seconds an export: make faults")
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +95,8 @@ def calls(folder: Path) -> Iterator[Call]:
         yield onnx_call(folder / name) if name.endswith(".onnx") else torch_call(folder / name, described)
 
 
-def assert_like(network: SentenceVAE, folder: Path, words: int) -> None:
+def assert_like(network: SentenceVAE, encode: Call, start: Call, step: Call, words: int) -> None:
     """Codes over ragged lengths, whatever the padding holds, and log p after each word, rows reordered as in a beam."""
-    encode, start, step = calls(folder)
     random = np.random.default_rng(0)
     for lengths in ([6, 1, 3, 6, 2], [1], [4], [0, 0, 0]):
         sentences = [random.integers(4, words, length) for length in lengths]
@@ -116,7 +118,7 @@ def assert_like(network: SentenceVAE, folder: Path, words: int) -> None:
             z, token = z[rows], tokens[rows, column]
 
 
-@pytest.mark.skipif(not FULL, reason="seconds a variant: make faults")
+@full
 @pytest.mark.parametrize("form", ["onnx", "torch-export"])
 def test_every_variant_answers_as_the_model(form: str, tmp_path: Path, needs_onnx: None) -> None:  # noqa: ARG001
     tried = [one for one in combinations() if one["latent_size"]]
@@ -126,13 +128,30 @@ def test_every_variant_answers_as_the_model(form: str, tmp_path: Path, needs_onn
         network = build(**variant).eval().requires_grad_(False)
         folder = tmp_path / str(number)
         exporters.export(network, tokenizer, folder, form, unk=True, about={})
-        assert_like(network, folder, WORDS)
+        assert_like(network, *calls(folder), words=WORDS)
 
 
+def test_onnxruntime_answers_as_the_model(tmp_path: Path, needs_onnx: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Ragged sentences and a bidirectional LSTM. The first state is torch's here: each export takes a second."""
+    network = build(bidirectional=True, latent_size=3).eval().requires_grad_(False)
+    monkeypatch.setattr(onnx, "graphs", lambda *given: graphs.graphs(*given)[::2])
+    described = onnx.write(network, tmp_path)["graphs"]
+    first = graphs.StartGraph(network.decoder)
+
+    def start(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            name: part.numpy() for name, part in zip(first.parts(), first(torch.from_numpy(given["z"])), strict=True)
+        }
+
+    encode, step = (onnx_call(tmp_path / name) for name in described)
+    assert_like(network, encode, start, step, WORDS)
+
+
+@full
 @pytest.mark.usefixtures("trained_home")
-def test_onnxruntime_answers_as_the_model_and_decodes_the_same_sentences(onnx_folder: Path) -> None:
+def test_the_example_decodes_the_sentences_of_the_model(onnx_folder: Path) -> None:
     model = api.load("tiny-run")
-    assert_like(model.network, onnx_folder, len(model.tokenizer))
+    assert_like(model.network, *calls(onnx_folder), words=len(model.tokenizer))
     decoder = example().Model(onnx_folder)
     sentences = [*tiny_text()[::7], "the", "a whale sees it"]
     mean, scale = model.posterior(sentences)
@@ -144,14 +163,15 @@ def test_onnxruntime_answers_as_the_model_and_decodes_the_same_sentences(onnx_fo
     assert decoder.decode(codes, beam=3) == model.decode(codes, Strategy(beam=3))
 
 
+@full
 def test_an_onnx_file_names_its_axes_and_no_path(onnx_folder: Path) -> None:
-    import onnx
+    import onnx as library
 
     config = json.loads((onnx_folder / "config.json").read_text())
     assert [*config["graphs"]] == ["encoder.onnx", "decoder_start.onnx", "decoder_step.onnx"]
     for name, described in config["graphs"].items():
-        model = onnx.load(onnx_folder / name)
-        onnx.checker.check_model(model, full_check=True)
+        model = library.load(onnx_folder / name)
+        library.checker.check_model(model, full_check=True)
         assert [(one.domain, one.version) for one in model.opset_import if not one.domain] == [("", config["opset"])]
         for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
             shapes = {
@@ -162,6 +182,7 @@ def test_an_onnx_file_names_its_axes_and_no_path(onnx_folder: Path) -> None:
         assert b"seqvae_cli" not in (onnx_folder / name).read_bytes()
 
 
+@full
 def test_the_example_prints_what_it_decodes(
     onnx_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

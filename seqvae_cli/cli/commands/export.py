@@ -47,13 +47,8 @@ def export(
         seqvae export latest -o model
         seqvae export ptb-default-1 --format safetensors -o weights
     """
-    from seqvae_cli.export import exporters
-    from seqvae_cli.runs import registry
-
-    named = run if run is not None else run_option
-    folder = output or Path(f"{registry.find('latest' if named is None else named, trained=True).name}-{form}")
-    exporters.check(folder, form)
     model = open_model(run, run_option, "cpu", threads)
+    folder = output or Path(f"{model.name}-{form}")
     with progress.working(f"exporting {model.name}"):
         written = model.export(folder, form)
     sizes = {path.name: path.stat().st_size for path in written}
