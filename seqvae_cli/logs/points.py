@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from seqvae_cli.config import options
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.logs.logger import Value
 from seqvae_cli.training.events import EndEvent, EvalEvent, StepEvent
@@ -39,9 +40,7 @@ def _finite(values: dict[str, float]) -> dict[str, float]:
 
 def flat(settings: Settings) -> dict[str, Value]:
     """Settings by dotted name; what is neither a number, a text nor a truth value as text."""
-    found: dict[str, Value] = {}
-    for group, values in settings.model_dump(mode="json").items():
-        for name, value in values.items() if isinstance(values, dict) else [("", values)]:
-            key = f"{group}.{name}" if name else group
-            found[key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return found
+    return {
+        key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in options.values(settings).items()
+    }

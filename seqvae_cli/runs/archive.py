@@ -30,12 +30,14 @@ from seqvae_cli.version import __version__
 ARCHIVE_FORMAT = 1
 FOLDER = "seqvae-run/"
 MANIFEST = "manifest.json"
+README = "README.md"
+"""The model card, made anew for each archive."""
 MAX_MANIFEST = 1_000_000
 """Bytes of the manifest, at most."""
 
 _CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
 _LIMITS = {
-    r"config\.yaml": 1 << 16,
+    r"config\.yaml|README\.md": 1 << 16,
     rf"run\.json|tags\.json|{evaluations.FOLDER}/{evaluations.NAME}|{_CHECKPOINT}manifest\.json": 1 << 20,
     r"metrics\.jsonl": 1 << 24,
     rf"tokenizer\.json|{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.json": 1 << 26,
@@ -66,11 +68,12 @@ class Entry:
 class Pack:
     """A run, verified and ready to be packed.
 
-    weights_only: of its checkpoints, the newest of the best weights alone. Raises `CheckpointError`, `DataError`;
-    `NotFoundError` where it has no best weights yet; `MachineError` while it trains.
+    weights_only: of its checkpoints, the newest of the best weights alone. readme: the text of README.md, if any.
+    Raises `CheckpointError`, `DataError`; `NotFoundError` where it has no best weights yet; `MachineError` while it
+    trains.
     """
 
-    def __init__(self, run: Run, *, weights_only: bool = False) -> None:
+    def __init__(self, run: Run, *, weights_only: bool = False, readme: str = "") -> None:
         if run.locked():
             raise in_use_error(run.path)
         loading.load_settings_and_tokenizer(run)
@@ -80,6 +83,8 @@ class Pack:
         self._small_files = {name: _read(run.path / name) for name in names}
         if weights_only:  # a resume would begin anew, and replace the weights
             self._small_files["run.json"] = json_files.to_bytes({**run.info, "weights_only": True}, sealed=True)
+        if readme:
+            self._small_files[README] = readme.encode()
         self.run = run
         self.files = {
             name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._small_files.items()
@@ -164,7 +169,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
     name = original_name if name is None else name
     target = places.runs() / name
     if target.is_symlink() or target.exists():
-        if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items()}):
+        if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items() if member != README}):
             raise UsageError(f"run {name!r} exists already, with the same content", "use it, or give another --name")
         raise UsageError(f"run {name!r} exists already, with different content", "choose another --name")
     with files.claimed(places.runs(), "import") as draft:

@@ -35,12 +35,14 @@ def create(
     config: str,
     tokenizer: bytes,
     corpus: dict[str, Any],
+    preset: str | None = None,
     name: str | None = None,
     fill: Callable[[Path], dict[str, Any]] = lambda _: {},
 ) -> Run:
     """A new run folder: `name`, else `prefix-N` with N after the highest. Safe beside other processes.
 
-    fill: writes more into the folder before it gets its name; returns more entries of run.json.
+    preset: what the settings began with. fill: writes more into the folder before it gets its name; returns more
+    entries of run.json.
 
     Raises `UsageError` where `name` is taken or invalid.
     """
@@ -58,6 +60,7 @@ def create(
             "format": RUN_FORMAT,
             "status": "created",
             "created": _next_timestamp(),
+            "preset": preset,
             "corpus": corpus,
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},

@@ -79,6 +79,7 @@ def start(
         name=name,
         config=layers.dump(settings),
         tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
+        preset=preset,
         corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
         **({"fill": initial.fill} if initial else {}),
     )

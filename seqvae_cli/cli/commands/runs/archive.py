@@ -23,6 +23,8 @@ def export(
 ) -> None:
     """Pack a run into one file: settings, tokenizer, metrics, tags, evaluations and checkpoints, all verified.
 
+    Its README.md is a card of the model: data, settings, figures, how to load it.
+
     It is for another seqvae; for other programs (ONNX, safetensors), use `seqvae export`. With --weights-only the
     archive has a fraction of the size, and the run can be used but not resumed.
 
@@ -42,10 +44,12 @@ def export(
             raise UsageError(f"{str(file)!r} exists already", "name another FILE, or remove it first")
         if not file.parent.is_dir():
             raise UsageError(f"{str(file)!r} cannot be written", "name a file in an existing folder")
+    from seqvae_cli.evaluation.card import card
     from seqvae_cli.runs import archive, registry
     from seqvae_cli.system import files
 
-    pack = archive.Pack(registry.find(run), weights_only=weights_only)
+    found = registry.find(run)
+    pack = archive.Pack(found, weights_only=weights_only, readme=card(found))
     with display.progress(f"packing {pack.run.name}", pack.size, "bytes") as advance:
         if to_stdout:
             for block in pack.blocks(advance):
