@@ -259,9 +259,9 @@ def test_the_command_names_the_folder_after_the_run(
     seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = seqvae("export", "tiny", "--format", "safetensors", "--json")
+    answer = seqvae("export", "tiny", "--format", "safetensors", "--threads", "1", "--json")
     found = json.loads(answer.out)
     assert found["path"] == str(tmp_path / "tiny-run-safetensors")
     assert found["files"] == {path.name: path.stat().st_size for path in Path(found["path"]).iterdir()}
-    assert seqvae("export", "tiny", "--format", "safetensors").code == 2
-    assert "did you mean 'onnx'" in seqvae("export", "tiny", "--format", "onxn").err
+    assert seqvae("export", "tiny", "--format", "safetensors", "--threads", "1").code == 2
+    assert "did you mean 'onnx'" in seqvae("export", "tiny", "--format", "onxn", "--threads", "1").err
