@@ -26,7 +26,7 @@ def sources(corpus: Corpus) -> dict[str, Path]:
     return {PREFIX + name: corpus.path / name for name in (MANIFEST, *corpus.info["files"])}
 
 
-def publish(draft: Path, run: Run) -> Corpus:
+def publish(draft: Path, run: Run) -> None:
     """Gives the unpacked folder `draft` the name that `run` has for its corpus; where that is there, it is used.
 
     Raises `DataError` where it is damaged or another corpus than that of the run.
@@ -41,4 +41,3 @@ def publish(draft: Path, run: Run) -> Corpus:
     found = build.publish(draft, places.corpora() / folder).corpus
     if found.hash != digest:
         raise DataError(f"{found.path} is here already, with other content", "move it away, or export without it")
-    return found
