@@ -29,8 +29,8 @@ from typing import Any
 from benchmarks import measure
 from benchmarks.measure import PROGRAM, Result
 
-MEASURED_EPOCHS = 2
-"""Epochs after which it shows whether the rest fit into the time."""
+MEASURED_EPOCHS = 3
+"""Epochs after which it shows whether the rest fit into the time; the first of them records graphs."""
 
 RESERVE = 0.35
 """Share of the time that evaluation and sampling may need after the training."""
@@ -48,7 +48,7 @@ class Sizes:
     """K of the importance-weighted bound."""
     sentences: int = 10_000
     """Draws from the prior."""
-    steps: int = 200
+    steps: int = 500
     toy: int = 20_000
     """Training sentences of toy, which takes the place of the Penn Treebank."""
 
@@ -116,14 +116,16 @@ class Benchmark:
         folder = Path(__file__).parents[1]
         report = Path(self.environment.get("TMPDIR", tempfile.gettempdir())) / f"seqvae-tests-{os.getpid()}.txt"
         marker = "cuda" if self.arguments.device.startswith("cuda") else "not cuda"
-        several = ["-n", str(min(4, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") else []
+        # Other plugins that the machine has may warn, and a warning is an error.
+        several = ["-p", "xdist", "-n", str(min(8, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") else []
+        environment = self.environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         command = [sys.executable, "-m", "pytest", str(folder / "tests/devices/test_device.py"), "-m", marker, "-q"]
         with open(report, "w+") as file:
             try:
                 subprocess.run(
                     [*command, *several],
                     cwd=folder,
-                    env=self.environment,
+                    env=environment,
                     stdout=file,
                     stderr=file,
                     timeout=self.left(TESTS),
@@ -150,10 +152,24 @@ class Benchmark:
         return {"corpus": self.corpus}
 
     def steps(self) -> Result:
-        options = ["--corpus", self.corpus, "--device", self.arguments.device, "--steps", self.sizes.steps]
-        command = [sys.executable, "-m", "benchmarks.steps", *map(str, options)]
-        result: Result = json.loads(self.call(*command, seconds=self.left()).splitlines()[-1])
-        return result
+        """Training steps as CUDA graphs, and operation by operation."""
+        options = ["--corpus", self.corpus, "--device", self.arguments.device, "--steps"]
+        command = [sys.executable, "-m", "benchmarks.steps", *options]
+        found: list[Result] = [
+            json.loads(self.call(*command, *map(str, more), seconds=self.left()).splitlines()[-1])
+            for more in ([self.sizes.steps], [max(1, self.sizes.steps // 10), "--set", "runtime.graphs=false"])
+        ]
+        return found[0] | {"milliseconds_one_by_one": found[1]["milliseconds_per_step"]}
+
+    def begin(self) -> Result:
+        """The seconds from the prompt: torch on the device alone, and a sentence sampled."""
+        code = f"import torch; torch.zeros(1, device={self.arguments.device!r})"
+        alone = measure.seconds(lambda: self.call(sys.executable, "-c", code, seconds=self.left()))
+        options = ["-n", 1, "--device", self.arguments.device]
+        return {
+            "torch": alone,
+            "sentence": measure.seconds(lambda: self.seqvae("sample", self.trained_run(), *options)),
+        }
 
     def train(self) -> Result:
         """The default preset; with fewer epochs where the first ones show that the time does not suffice."""
@@ -200,7 +216,7 @@ class Benchmark:
                     now = time.monotonic()
                     seen += [now] * (len(self.epochs_of(name)) - len(seen))
                     if measured and len(seen) >= measured:
-                        each = (seen[measured - 1] - seen[0]) / (measured - 1)
+                        each = seen[measured - 1] - seen[measured - 2]
                         measured = None
                         if now + each * (epochs - len(seen)) > deadline:
                             # Started anew: the phases of a training depend on its number of epochs.
@@ -233,7 +249,7 @@ class Benchmark:
         return figures | {"seconds": time.monotonic() - began}
 
     def sample(self) -> Result:
-        options = ["-n", self.sizes.sentences, "--device", self.arguments.device]
+        options = ["-n", self.sizes.sentences, "--device", self.arguments.device, "--batch-size", 2500]
         began = time.monotonic()
         sentences = self.seqvae("sample", self.trained_run(), *options).splitlines()
         took = time.monotonic() - began
@@ -264,6 +280,7 @@ class Benchmark:
             "tests": (("tests", "summary", "{}"),),
             "steps": (
                 ("a training step", "milliseconds_per_step", "{:.2f} ms"),
+                ("  operation by operation", "milliseconds_one_by_one", "{:.2f} ms"),
                 ("training steps", "tokens_per_second", "{:,.0f} tokens/s"),
                 ("the device idles", "idle_share", "{:.0%} of a step"),
             ),
@@ -279,6 +296,7 @@ class Benchmark:
                 ("eval", "seconds", "{:.1f} s"),
             ),
             "sample": (("sample", "sentences_per_second", "{:,.0f} sentences/s"),),
+            "begin": (("torch alone", "torch", "{:.1f} s"), ("one sentence", "sentence", "{:.1f} s")),
         }
         found = [("corpus", self.corpus)]
         for stage, figures in forms.items():
@@ -324,7 +342,7 @@ def main() -> None:
         if not named:
             os.environ["SEQVAE_HOME"] = folder
         bench = Benchmark(arguments, None if named else Path(folder))
-        for name in ("tests", "prepare", "steps", "train", "evaluate", "sample"):
+        for name in ("tests", "prepare", "steps", "train", "evaluate", "sample", "begin"):
             bench.stage(name, getattr(bench, name))
     bench.table()
     print(f"written: {arguments.output}", file=sys.stderr)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqvae_cli.config.schema import ModelSettings
-from seqvae_cli.data.batching import Batch, upload
+from seqvae_cli.data.batching import AnyBatch, Batch, FixedBatch, upload
 from seqvae_cli.data.tokenizer import BOS, UNK
 from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior, Prior, kl
 from seqvae_cli.nn.dropout import LockedDropout
@@ -71,28 +71,27 @@ class Encoder(RecurrentModule):
         for name, numbers in self.sizes.items():
             self.add_module(name, linear(width, numbers, device))
 
-    def forward(self, batch: Batch) -> Posterior:
+    def forward(self, batch: AnyBatch) -> Posterior:
         return self.posterior(self.summary(self.embedding(batch.tokens), batch))
 
     def of_embeddings(self, inputs: Tensor) -> Posterior:
         """q(z|x) of sequences of any embeddings [B, T, E], not only those of words."""
-        count, tokens, _ = inputs.shape
-        placeholder = np.zeros((count, tokens), dtype=np.int64)
-        batch = Batch(placeholder, np.full(count, tokens), inputs.device)
-        return self.posterior(self.summary(inputs, batch))
+        tokens = torch.zeros(inputs.shape[:2], dtype=torch.long, device=inputs.device)
+        return self.posterior(self.summary(inputs, FixedBatch(tokens, tokens == 0, ragged=False)))
 
     def posterior(self, summary: Tensor) -> Posterior:
         """q(z|x) from summaries [B, S]."""
         parameters = {name: self.get_submodule(name)(summary).float() for name in self.sizes}
         return self.kind.from_unconstrained(self.settings, **parameters)
 
-    def summary(self, inputs: Tensor, batch: Batch) -> Tensor:
+    def summary(self, inputs: Tensor, batch: AnyBatch) -> Tensor:
         """The states at the tokens of a sentence, pooled to one vector: [B, S]."""
         return self.pool(inputs, self.states(inputs, batch), batch.mask)
 
-    def states(self, inputs: Tensor, batch: Batch) -> Tensor:
+    def states(self, inputs: Tensor, batch: AnyBatch) -> Tensor:
         """The top layer's states at each token, both directions joined: [B, T, S]."""
         if self.settings.bidirectional and batch.ragged:
+            assert isinstance(batch, Batch), "a network that reads backward needs the lengths on the CPU"
             # A backward network would read the padding first; packing leaves it out. It sorts by length: here, on the
             # CPU, since torch would wait for the device.
             order = np.argsort(-batch.lengths, kind="stable")
@@ -118,7 +117,7 @@ class NoEncoder(nn.Module):
         super().__init__()
         self.embedding = embedding
 
-    def forward(self, batch: Batch) -> Posterior:
+    def forward(self, batch: AnyBatch) -> Posterior:
         return self.posterior(len(batch))
 
     def of_embeddings(self, inputs: Tensor) -> Posterior:
@@ -144,7 +143,7 @@ class DecoderState:
 class Decoder(Protocol):
     """z -> p(x|z). Search uses `start`, `step` and `reorder` alone and does not depend on the architecture."""
 
-    def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
+    def log_prob(self, inputs: Tensor, batch: AnyBatch, z: Tensor) -> Tensor:
         """log p(x|z) of each sentence of the batch, read as `inputs` [B, T] and summed over its tokens: [B] nats."""
         ...
 
@@ -191,9 +190,9 @@ class RecurrentDecoder(RecurrentModule):
         """Logits of every next word, [B, T, V], for `inputs` [B, T] that begin with `<bos>`."""
         return self.logits(self.states(inputs, z))
 
-    def log_prob(self, inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
+    def log_prob(self, inputs: Tensor, batch: AnyBatch, z: Tensor) -> Tensor:
         length = inputs.size(1)
-        if torch.is_grad_enabled() or length <= STEPS_AT_ONCE:
+        if torch.is_grad_enabled() or length <= STEPS_AT_ONCE or isinstance(batch, FixedBatch):
             return self._log_prob(self.states(inputs, z), batch)
         state, total = self.start(z), z.new_zeros(len(z), dtype=torch.float32)
         for first in range(0, length, STEPS_AT_ONCE):
@@ -204,8 +203,12 @@ class RecurrentDecoder(RecurrentModule):
             total = total + self._log_prob(states, part)
         return total
 
-    def _log_prob(self, states: Tensor, batch: Batch) -> Tensor:
+    def _log_prob(self, states: Tensor, batch: AnyBatch) -> Tensor:
         """log p of the tokens of a batch, given the states that predict them [B, T, H]: [B] nats."""
+        if isinstance(batch, FixedBatch):
+            outputs = self.projection(states.flatten(0, 1))
+            losses = self.vocabulary.fixed_cross_entropy(outputs, batch.tokens.flatten())
+            return -losses.view(batch.tokens.shape).masked_fill(~batch.mask, 0.0).sum(1)
         if not batch.ragged:
             losses = self.cross_entropy(states.flatten(0, 1), batch)
             return -losses.view(batch.ids.shape).sum(1)
@@ -306,7 +309,7 @@ class SentenceVAE(nn.Module):
     def device(self) -> torch.device:
         return self.encoder.embedding.weight.device
 
-    def forward(self, batch: Batch, noise: Tensor | None = None) -> Terms:
+    def forward(self, batch: AnyBatch, noise: Tensor | None = None) -> Terms:
         """Distortion and rate at one z a sentence, drawn with `noise` [B, L]. Padding changes neither."""
         posterior = self.encoder(batch)
         z = posterior.rsample(noise)
@@ -320,7 +323,7 @@ class SentenceVAE(nn.Module):
         prior: Prior = self.get_submodule(self.settings.prior)(self.encoder.of_embeddings)
         return prior
 
-    def inputs(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: AnyBatch) -> Tensor:
         """What the decoder reads: `<bos>` w1 … wT, in training with words dropped (Bowman et al. 2015, section 3.1)."""
         words = batch.tokens[:, :-1]
         if self.training and self.settings.word_dropout > 0:

@@ -136,6 +136,8 @@ class TrainingView:
         )
         if event.settings.train.adapt and not event.step:
             display.say(remarks.sizes(event))
+        if event.no_graphs and event.device.startswith("cuda"):
+            display.say(f"steps are slower than as CUDA graphs: {event.no_graphs}")
         if self._bar is not None and self._task is not None:
             self._bar.reset(self._task, total=self.steps, completed=event.step)
             self._draw(event.step)

@@ -179,6 +179,7 @@ class RuntimeSettings(_Section):
         "auto", description="precision of matrix products; auto: bfloat16 where the machine has a unit for it"
     )
     threads: int = Field(0, ge=0, le=4096, description="CPU threads; 0: as many as there are cores")
+    graphs: bool = Field(True, description="training steps on a CUDA device as CUDA graphs, where the model allows it")
 
 
 class Settings(_Section):

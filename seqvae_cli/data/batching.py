@@ -88,6 +88,27 @@ class Batch:
         return self if count == 1 else Batch(self.ids.repeat(count, 0), self.lengths.repeat(count), self.device)
 
 
+@dataclass(frozen=True)
+class FixedBatch:
+    """Padded sentences of which only the device knows more than the shape: no operation on them depends on their words.
+
+    Such operations can be recorded once and repeated on other sentences (see `training.graphs`).
+    """
+
+    tokens: Tensor
+    """w1 … wn `<eos>` of each sentence, then padding: [B, T]."""
+    mask: Tensor
+    """True at tokens, False at padding: [B, T]."""
+    ragged: bool = True
+    """Whether there may be padding."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+AnyBatch = Batch | FixedBatch
+
+
 def collate(sentences: Sequence[NDArray[np.int64]], max_len: int = 0) -> Batch:
     """A batch of sentences, given as token ids. `max_len` > 0 truncates each to `max_len` words before its `<eos>`."""
     if max_len:

@@ -17,17 +17,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqvae_cli.data.batching import Batch, Indices, by_length, collate
+from seqvae_cli.data.batching import Batch, Indices, by_length, collate, upload
 from seqvae_cli.data.windows import WINDOW, windows
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
 from seqvae_cli.nn.distributions import Posterior, Prior, join, kl
 from seqvae_cli.system.progress import Advance
-from seqvae_cli.system.runtime import autocast, sentence_stream
+from seqvae_cli.system.runtime import autocast, exact_device, sentence_stream
 
 TOKENS_AT_ONCE = 2048
-"""Tokens of one pass through the decoder: enough for full speed, few enough to keep the logits small."""
+"""Tokens of one pass through the decoder on a CPU: enough for full speed, few enough to keep the logits small."""
+
+DEVICE_TOKENS_AT_ONCE = 2**15
+"""The same on another device, which computes a smaller pass in less time than the CPU takes to start it."""
 
 SCORE_SAMPLES = 2000
 """K of a score: on `toy` at the default preset, the bound's deviation between seeds is below 0.1 nats a sentence."""
@@ -80,6 +83,10 @@ def finite_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
+def tokens_at_once(device: torch.device) -> int:
+    return TOKENS_AT_ONCE if device.type == "cpu" else DEVICE_TOKENS_AT_ONCE
+
+
 def usual_length(lengths: NDArray[np.int64]) -> int:
     """Tokens of the longest sentence but for outliers: the 99th percentile or 100, at most the longest of all.
 
@@ -112,28 +119,30 @@ def elbo(
     """
     prior = network.prior()
     z = torch.empty(len(split), network.settings.latent_size, dtype=torch.float32, device="cpu")
-    distortion, rates, found = 0.0, torch.zeros((), dtype=torch.float64, device="cpu"), _PosteriorCollector(len(split))
-    for rows, batch in _batches(split, max(1, TOKENS_AT_ONCE // samples)):
+    distortion, rates = torch.zeros(2, dtype=torch.float64, device=exact_device(network.device))
+    found = _PosteriorCollector(len(split))
+    for rows, batch in _batches(split, max(1, tokens_at_once(network.device) // samples)):
         tokens, streams = int(batch.lengths.sum()), _streams(seed, batch)
         batch = batch.to(network.device)
         with autocast(network.device, precision):
             posterior = network.encoder(batch)
         found.add(rows, posterior)
         for start, drawn, log_p in _decoded(network, batch, posterior, streams, samples, precision):
-            distortion -= float(log_p.cpu().double().sum()) / samples
+            distortion = distortion - _doubles(log_p).sum() / samples
             rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
             if not start:
                 z[torch.from_numpy(rows)] = drawn[:, 0].cpu()
         if watch:
             watch(tokens)
     posterior = found.all()
-    rates = rates / len(split)
+    rates = rates.cpu() / len(split)
+    on_device = posterior.apply(lambda parameter: parameter.to(exact_device(network.device)))
     return Elbo(
         sentences=len(split),
         tokens=int(split.lengths.sum()) + len(split),
-        distortion=distortion / len(split),
+        distortion=float(distortion) / len(split),
         rate=float(rates.sum()),
-        mutual_information=mutual_information(posterior, prior, z, watch),
+        mutual_information=mutual_information(on_device, prior, z.to(on_device.code), watch),
         active_units=active_units(posterior),
         rate_by_dimension=tuple(rates.tolist()),
     )
@@ -157,14 +166,14 @@ class _PosteriorCollector:
 
 
 def _rates(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
-    """KL(q ‖ p) of each row of the posterior at each of its samples z [B, k, L]: [B, k, G] nats, float64 on the CPU."""
+    """KL(q ‖ p) of each row of the posterior at each of its samples z [B, k, L]: [B, k, G] nats, in float64."""
     count = z.size(1)
     exact = posterior.apply(_doubles).expand(count)
     return kl(exact, prior, _doubles(z).flatten(0, 1)).view(len(z), count, -1)
 
 
 def _doubles(values: Tensor) -> Tensor:
-    return values.cpu().double()
+    return values.to(exact_device(values.device)).double()
 
 
 @torch.inference_mode()
@@ -173,7 +182,7 @@ def posteriors(
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]. watch: told tokens."""
     collected = _PosteriorCollector(len(split))
-    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+    for rows, batch in _batches(split, tokens_at_once(network.device)):
         with autocast(network.device, precision):
             collected.add(rows, network.encoder(batch.to(network.device)))
         if watch:
@@ -192,12 +201,12 @@ def distortion(
 ) -> float:
     """Mean of -log p(x|z), in nats a sentence, with row n of z [N, L] as the code of sentence n. watch: told tokens."""
     total = 0.0
-    for rows, batch in _batches(split, TOKENS_AT_ONCE):
+    for rows, batch in _batches(split, tokens_at_once(network.device)):
         tokens = int(batch.lengths.sum())
         batch = batch.to(network.device)
         with autocast(network.device, precision):
             log_p = network.decoder.log_prob(network.inputs(batch), batch, z[torch.from_numpy(rows)].to(network.device))
-        total -= float(log_p.cpu().double().sum())
+        total -= float(_doubles(log_p).sum())
         if watch:
             watch(tokens)
     return total / len(split)
@@ -215,18 +224,18 @@ def iw_nll(
 ) -> NDArray[np.float64]:
     """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
 
-    -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `TOKENS_AT_ONCE` tokens, so that memory does not grow with
+    -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `tokens_at_once`, so that memory does not grow with
     K. watch: told tokens, K times those of the split.
     """
     result, prior = np.empty(len(split)), network.prior()
-    for rows, batch in _batches(split, _tokens_of_bounds(samples)):
+    for rows, batch in _batches(split, _tokens_of_bounds(samples, network.device)):
         _, _, result[rows] = _bounds(network, prior, batch, seed, samples, precision, watch)
     return result
 
 
-def _tokens_of_bounds(samples: int) -> int:
+def _tokens_of_bounds(samples: int, device: torch.device) -> int:
     """Padded tokens of a batch whose bounds take `samples` z a sentence, so that some samples share a pass."""
-    return TOKENS_AT_ONCE // min(samples, 16)
+    return tokens_at_once(device) // min(samples, 16)
 
 
 @dataclass(frozen=True)
@@ -266,7 +275,7 @@ def score(
     for held in windows(sentences, window, len):
         found: list[Score | None] = [None] * len(held)
         lengths = np.array([len(ids) for ids in held], dtype=np.int64)
-        for rows in by_length(lengths, 0, batch_tokens=_tokens_of_bounds(samples)):
+        for rows in by_length(lengths, 0, batch_tokens=_tokens_of_bounds(samples, network.device)):
             bounds = _bounds(network, prior, collate([held[i] for i in rows]), seed, samples, precision, None)
             for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
                 found[i] = Score(int(lengths[i]) + 1, *map(float, values))
@@ -289,17 +298,17 @@ def _bounds(
         posterior = network.encoder(batch)
     # In float64: where posteriors are narrow, log densities are differences of large numbers.
     q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
-    total = torch.full((len(batch),), -torch.inf, dtype=torch.float64, device="cpu")
-    distortion, rate = torch.zeros(2, len(batch), dtype=torch.float64, device="cpu")
+    total = q.code.new_full((len(batch),), -torch.inf)
+    distortion, rate = q.code.new_zeros(2, len(batch))
     for _, z, log_p in _decoded(network, batch, posterior, streams, samples, precision):
         exact, log_p = _doubles(z), _doubles(log_p)
         weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
         total = torch.logaddexp(total, weights.logsumexp(1))
-        distortion -= log_p.sum(1) / samples
-        rate += _rates(posterior, prior, z).sum((1, 2)) / samples
+        distortion = distortion - log_p.sum(1) / samples
+        rate = rate + _rates(posterior, prior, z).sum((1, 2)) / samples
         if watch:
             watch(tokens * log_p.size(1))
-    return distortion.numpy(), rate.numpy(), (math.log(samples) - total).numpy()
+    return tuple(values.cpu().numpy() for values in (distortion, rate, math.log(samples) - total))
 
 
 def _decoded(
@@ -312,14 +321,14 @@ def _decoded(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
 
-    k is chosen so that a pass holds at most `TOKENS_AT_ONCE` tokens, `STEPS_AT_ONCE` of a long sentence.
+    k is chosen so that a pass holds at most `tokens_at_once`, `STEPS_AT_ONCE` of a long sentence.
     """
-    chunk = max(1, TOKENS_AT_ONCE // (len(batch) * min(batch.ids.shape[1], STEPS_AT_ONCE)))
+    chunk = max(1, tokens_at_once(network.device) // (len(batch) * min(batch.ids.shape[1], STEPS_AT_ONCE)))
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
         shape = (count, network.settings.latent_size)
         noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
-        z = posterior.expand(count).rsample(torch.from_numpy(noise).to(network.device).flatten(0, 1))
+        z = posterior.expand(count).rsample(upload(noise, network.device).flatten(0, 1))
         repeated = batch.repeat(count)
         with autocast(network.device, precision):
             log_p = network.decoder.log_prob(network.inputs(repeated), repeated, z)

@@ -37,21 +37,26 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
 
     Differentiable once, in states, weight and bias.
     """
-    rows = max(1, MOST_LOGITS // len(weight))
-    if torch.is_grad_enabled() and len(states) > rows:
-        parts = zip(torch.split(states, rows), torch.split(targets, rows), strict=True)
-        return torch.cat([_computed_again(h, weight, bias, words) for h, words in parts])
+    rows, differentiable = max(1, MOST_LOGITS // len(weight)), torch.is_grad_enabled()
+    if differentiable and len(states) > rows:
+        return torch.cat([_computed_again(h, weight, bias, words) for h, words in _parts(states, targets, rows)])
     if states.device.type != "cpu":
-        return reference(states, weight, bias, targets)
+        # No gradient needs the logits later: a quarter of the memory will do.
+        parts = [(states, targets)] if differentiable else _parts(states, targets, max(1, rows // 4))
+        return torch.cat([reference(h, weight, bias, words) for h, words in parts])
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         states, weight, bias = states.to(dtype), weight.to(dtype), bias.to(dtype)
-    if torch.is_grad_enabled():
+    if differentiable:
         losses: Tensor = _CrossEntropy.apply(states, weight, bias, targets)  # type: ignore[no-untyped-call]
         return losses
     # No gradient needs the logits later, so that they can stay in the cache.
-    parts = zip(torch.split(states, CACHED_ROWS), torch.split(targets, CACHED_ROWS), strict=True)
+    parts = _parts(states, targets, CACHED_ROWS)
     return torch.cat([_neg_log_prob(*_logits(h, weight, bias), words) for h, words in parts])
+
+
+def _parts(states: Tensor, targets: Tensor, rows: int) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(torch.split(states, rows), torch.split(targets, rows), strict=True))
 
 
 def _computed_again(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

@@ -82,6 +82,24 @@ class OutputSoftmax(nn.Linear):
             start += size
         return losses
 
+    def fixed_cross_entropy(self, states: Tensor, targets: Tensor) -> Tensor:
+        """`cross_entropy` whose operations do not depend on the targets: each stage reads every row, [N] nats."""
+        if self.groups is None:
+            return cross_entropy(states, self.weight, self.bias, targets)
+        (weight, bias), *tails = self._stages()
+        first, start, inside = targets, self.sizes[0], []
+        for index, size in enumerate(self.sizes[1:]):
+            inside.append((targets >= start) & (targets < start + size))
+            first = first.masked_fill(inside[-1], self.sizes[0] + index)
+            start += size
+        losses = cross_entropy(states, weight, bias, first)
+        start = self.sizes[0]
+        for rows, size, (weight, bias) in zip(inside, self.sizes[1:], tails, strict=True):
+            within = cross_entropy(states, weight, bias, (targets - start).clamp(0, size - 1))
+            losses = losses + within.masked_fill(~rows, 0.0)
+            start += size
+        return losses
+
     def _stages(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of the first stage (its words, then the groups), then those of each group."""
         assert self.groups is not None

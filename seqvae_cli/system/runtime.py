@@ -90,6 +90,11 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
         yield
 
 
+def exact_device(device: torch.device) -> torch.device:
+    """Where float64 is computed for values on `device`: there, or on the CPU if it has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def sum_type(device: torch.device) -> torch.dtype:
     """The type for sums over many values: float64 where the device has it, else float32."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -36,6 +36,8 @@ class StartEvent:
     """Whether it begins with the weights of another run."""
     settings: Settings
     """Those of the run, phases shortened."""
+    no_graphs: str = ""
+    """Why training steps are no CUDA graphs; empty where they are."""
 
 
 @dataclass(frozen=True)

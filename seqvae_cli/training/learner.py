@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from seqvae_cli.config.schema import Settings
-from seqvae_cli.data.batching import Batch
+from seqvae_cli.data.batching import AnyBatch, Batch
 from seqvae_cli.errors import CheckpointError, DivergedError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.system.runtime import autocast, random_state, restore_random_state
-from seqvae_cli.training.objective import Loss, Objective
+from seqvae_cli.training.graphs import StepGraphs, obstacle
+from seqvae_cli.training.objective import Loss, Objective, Weights
 from seqvae_cli.training.schedule import Clock, learning_rate_factor
 
 DIVERGED_HINT = "lower --lr or --clip in a new run; the last finite checkpoint of this one, if any, is kept"
@@ -53,6 +54,7 @@ class Learner:
 
     def __init__(self, settings: Settings, vocabulary_size: int, device: torch.device, precision: torch.dtype) -> None:
         self.settings, self.device, self.precision = settings.train, device, precision
+        self.no_graphs = obstacle(settings, device)
         torch.manual_seed(settings.seed)
         self.model = SentenceVAE(settings.model, vocabulary_size).to(device)
         self.objective = Objective(settings.objective).to(device)
@@ -62,9 +64,13 @@ class Learner:
     def new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         """Replaces the optimizer, and the averaged weights if there are any, by new ones without state."""
         self.base_learning_rate = learning_rate
-        fused = self.device.type in ("cpu", "cuda")
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate, fused=fused)
+        kind = self.device.type
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=learning_rate, fused=kind in ("cpu", "cuda"), capturable=kind == "cuda"
+        )
         self.averaged = RunningMean(self.model, self.settings.average) if self.settings.average else None
+        words = self.model.decoder.vocabulary.out_features
+        self.graphs = None if self.no_graphs else StepGraphs(self.update, len(Weights._fields) + 2, words, self.device)
         return self.optimizer
 
     @property
@@ -81,10 +87,21 @@ class Learner:
         `part`: update `all` weights, those of the `encoder`, or the others (`decoder`). Word embeddings count as the
         decoder's.
         """
-        batch = batch.to(self.device)
+        numbers = [*self.objective.weights(clock), self.learning_rate(clock), float(number)]
+        if self.graphs is None:
+            loss = self.update(batch.to(self.device), numbers, part)
+        else:
+            loss = self.graphs.step(batch, numbers, part)
+        if self.averaged is not None and part != "encoder":  # the mean is over steps of the decoder
+            self.averaged.update(self.model)
+        return loss
+
+    def update(self, batch: AnyBatch, numbers: Sequence[float | Tensor], part: str) -> Loss:
+        """The operations of `step`. `numbers`: the objective's weights, the learning rate, and the step's number."""
+        *weights, learning_rate, number = numbers
         with autocast(self.device, self.precision):
             terms = self.model(batch)
-        loss: Loss = self.objective(terms, clock)
+        loss = self.objective.loss(terms, Weights(*weights))
         self.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         if part != "all":
@@ -93,13 +110,11 @@ class Learner:
                     parameter.grad = None  # Adam skips it
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(clock)
+            group["lr"] = learning_rate
         self.optimizer.step()
-        if self.averaged is not None and part != "encoder":  # the mean is over steps of the decoder
-            self.averaged.update(self.model)
         # Stays on the device: reading it in every step would make the device wait.
         finite = torch.isfinite(loss.total.detach()) & torch.isfinite(norm)
-        self.bad_step = self.bad_step.masked_fill(~(finite | self.bad_step.isfinite()), float(number))
+        self.bad_step.copy_(torch.where(finite | self.bad_step.isfinite(), self.bad_step, number))
         # Detached from the graph, so that its tensors are freed before the next step.
         return replace(loss, total=loss.total.detach())
 

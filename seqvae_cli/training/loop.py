@@ -47,6 +47,9 @@ from seqvae_cli.training.state import TrainingState
 
 STEPS_PER_EVENT = 10
 
+DEVICE_STEPS_PER_EVENT = 100
+"""The same on another device than the CPU, which has to end its work to tell its losses."""
+
 
 class StopRequested(Exception):  # noqa: N818 - no error: the user asked for it
     """Raised inside validation when `stop()` turns true."""
@@ -69,6 +72,7 @@ class Trainer:
         self.state = TrainingState(learning_rate=train.lr, aggressive=train.aggressive, pretrained=not train.pretrain)
         self.order = self.epoch_order()
         self.steps_per_epoch = len(self.order)
+        self.steps_per_event = STEPS_PER_EVENT if setup.device.type == "cpu" else DEVICE_STEPS_PER_EVENT
         self.sums = self.zero_sums()
 
     def epoch_order(self) -> list[Any]:
@@ -123,6 +127,7 @@ class Trainer:
             valid_sentences=len(self.valid_split),
             initial=bool(self.run.info.get("init")),
             settings=self.settings,
+            no_graphs=self.learner.no_graphs,
         )
         reason = "finished"
         while not state.done and state.epoch <= self.epochs:
@@ -172,7 +177,7 @@ class Trainer:
             sentences += len(rows)
             steps += 1
             now = time.perf_counter()
-            if steps == STEPS_PER_EVENT or state.batch == len(self.order):
+            if steps == self.steps_per_event or state.batch == len(self.order):
                 self.learner.check_finite()
                 distortion, rate = (since / sentences).tolist()
                 now = time.perf_counter()

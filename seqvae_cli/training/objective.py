@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,17 @@ class Loss:
     distortion: Tensor
     rate: Tensor
     """Distortion and rate without weight or floor, averaged over sentences: their sum is the -ELBO."""
+
+
+class Weights(NamedTuple):
+    """What the loss takes from a moment of the training: numbers, or tensors [] on the device."""
+
+    kl: Any
+    """The weight of the rate, or of its distance from the target."""
+    free: Any
+    """The share of the free bits that is left."""
+    target: Any
+    """The target rate, in nats."""
 
 
 MULTIPLIER_RATE = 1e-3
@@ -51,21 +63,27 @@ class Objective(nn.Module):
             return 0.0
         return self.settings.beta * (1.0 if self.settings.target_rate else kl_share(self.settings, clock))
 
+    def weights(self, clock: Clock) -> Weights:
+        target = kl_share(self.settings, clock) * self.settings.target_rate
+        return Weights(self.kl_weight(clock), free_share(self.settings, clock), target)
+
     def forward(self, terms: Terms, clock: Clock) -> Loss:
+        return self.loss(terms, self.weights(clock))
+
+    def loss(self, terms: Terms, weights: Weights) -> Loss:
         distortion = terms.distortion.mean()
         groups = terms.kl.mean(0)
         rate = groups.sum()
         dimensions_a_group = terms.z.size(-1) / max(1, len(groups))
-        left = free_share(self.settings, clock)
-        cost = groups.clamp(min=left * self.settings.free_bits * dimensions_a_group).sum()
-        cost = cost.clamp(min=left * self.settings.free_bits_total)
+        cost = groups.clamp(min=weights.free * self.settings.free_bits * dimensions_a_group).sum()
+        cost = cost.clamp(min=weights.free * self.settings.free_bits_total)
         if self.settings.target_rate:
-            cost = (rate - kl_share(self.settings, clock) * self.settings.target_rate).abs()
-        kl_weight = self.kl_weight(clock)
-        total = distortion + kl_weight * cost
+            cost = (rate - weights.target).abs()
+        total = distortion + weights.kl * cost
         if self.settings.min_rate:
             missing = self.settings.min_rate - rate
-            total = total + kl_weight * self.multiplier * missing
+            total = total + weights.kl * self.multiplier * missing
             if self.training:
-                self.multiplier = (self.multiplier + kl_weight * MULTIPLIER_RATE * missing.detach()).clamp(min=0.0)
+                change = weights.kl * MULTIPLIER_RATE * missing.detach()
+                self.multiplier.copy_((self.multiplier + change).clamp(min=0.0))
         return Loss(total, distortion.detach(), rate.detach())

@@ -76,6 +76,18 @@ def test_the_first_line_names_the_phases(
     assert capsys.readouterr().err.rstrip().endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("device", "reason", "said"),
+    [("cuda:0", "weight drop", True), ("cuda:0", "", False), ("cpu", "no CUDA device", False)],
+)
+def test_a_training_says_why_its_steps_are_no_graphs(
+    device: str, reason: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with live.TrainingView() as view:
+        view.show(replace(START, device=device, no_graphs=reason))
+    assert ("CUDA graphs: weight drop" in capsys.readouterr().err) is said
+
+
 def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     small = adapted(Settings(), Facts(sentences=300, seen_once=60, seen_twice=20, occurrences=5, unigram_nll=100))
     settings = layers.resolve(adapted=small)

@@ -22,6 +22,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import checkpoint
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import aggressive, session
+from seqvae_cli.training import learner as training_learner
 from seqvae_cli.training.learner import Learner
 from seqvae_cli.training.objective import Loss
 from seqvae_cli.training.schedule import Clock
@@ -47,6 +48,12 @@ CUDA = [
         "ignore:Synchronization debug mode"
     ),  # a prototype, by its own words  # weights that are dropped anew in every step
 ]
+GRAPHS = [name for name in presets.names() if not layers.resolve(name).model.bidirectional]
+"""Presets whose steps can be recorded as CUDA graphs."""
+
+VERY_CLOSE = 1e-5
+"""The same where only the order of sums on one device may differ."""
+
 every_preset = pytest.mark.parametrize(
     ("preset", "device"),
     [(name, "cpu") for name in (presets.names() if FULL else QUICK)]
@@ -55,16 +62,24 @@ every_preset = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def comparable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Full float32 products and one noise on every device, and no decision that rounding could turn."""
+def same_noise() -> Iterator[None]:
+    with noise_of_the_cpu():
+        yield
+
+
+comparable = pytest.mark.usefixtures("exact_products", "same_noise")
+
+
+@pytest.fixture
+def exact_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Full float32 products, and no decision that rounding could turn."""
     monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", aggressive.STEPS_PER_COMPARISON - 1)
     products: list[Any] = [torch.backends.cudnn.rnn, torch.backends.cuda.matmul]
     before = [one.fp32_precision for one in products]
     try:
         for one in products:
             one.fp32_precision = "ieee"  # not TF32
-        with noise_of_the_cpu():
-            yield
+        yield
     finally:
         for one, value in zip(products, before, strict=True):
             one.fp32_precision = value
@@ -91,17 +106,17 @@ def noise_of_the_cpu() -> Iterator[None]:
         yield
 
 
-def new_run(corpus: Corpus, name: str, preset: str, device: str) -> Run:
-    """A run of 20 steps in two epochs."""
+def new_run(corpus: Corpus, name: str, preset: str, device: str, *, graphs: bool = False) -> Run:
+    """A run of 20 steps in two epochs. graphs: not with the noise of `comparable`, which they would repeat."""
     sizes = {key: value for key, value in TINY.items() if not (preset == "lm" and key == "model.latent_size")}
-    overrides = sizes | {"model.shortlist": 8, "train.pretrain": 1, "runtime.device": device}
+    overrides = sizes | {"model.shortlist": 8, "train.pretrain": 1, "runtime.device": device, "runtime.graphs": graphs}
     if layers.resolve(preset).train.aggressive:
         overrides["train.pretrain"] = 0
     return session.start(layers.resolve(preset, overrides=overrides), corpus, name=name)
 
 
-def close(found: Any, expected: Any) -> bool:
-    return bool(np.allclose(np.asarray(found, float), np.asarray(expected, float), rtol=CLOSE, atol=CLOSE))
+def close(found: Any, expected: Any, tolerance: float = CLOSE) -> bool:
+    return bool(np.allclose(np.asarray(found, float), np.asarray(expected, float), rtol=tolerance, atol=tolerance))
 
 
 def same_share(found: list[str], expected: list[str]) -> float:
@@ -136,7 +151,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 @every_preset
-@pytest.mark.usefixtures("comparable")
+@comparable
 def test_a_device_trains_resumes_and_answers_like_the_cpu(
     tiny_corpus: Corpus, preset: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +180,7 @@ def test_a_device_trains_resumes_and_answers_like_the_cpu(
 
 
 @every_preset
-@pytest.mark.usefixtures("comparable")
+@comparable
 def test_training_goes_on_from_a_checkpoint_of_either_device(tiny_corpus: Corpus, preset: str, device: str) -> None:
     made = new_run(tiny_corpus, "made", preset, device)
     settings = layers.load(made.path / "config.yaml")
@@ -195,16 +210,59 @@ def same_stream(*learners: Learner) -> Iterator[Learner]:
 
 
 @every_preset
-def test_a_device_computes_on_while_a_step_is_prepared(tiny_corpus: Corpus, preset: str, device: str) -> None:
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_device_computes_on_while_a_step_is_prepared(
+    tiny_corpus: Corpus, preset: str, device: str, graphs: bool
+) -> None:
     """A CUDA device tells of each operation that waits for it; the CPU of none."""
-    made = new_run(tiny_corpus, "made", preset, device)
+    made = new_run(tiny_corpus, "made", preset, device, graphs=graphs)
     settings = layers.load(made.path / "config.yaml")
     batches = [collate(list(tiny_corpus.split("train"))[start : start + 8]) for start in (0, 8, 16)]
     learner = Learner(settings, len(tiny_corpus.tokenizer), torch.device(device), torch.float32)
-    learner.step(batches[0], Clock(1.0, 2.0), 1)
+    for number, batch in enumerate(2 * batches, 1):  # all shapes are recorded
+        learner.step(batch, Clock(1.0, 2.0), number)
     with waiting_forbidden(device):
-        losses = [learner.step(batch, Clock(1.0, 2.0), number).total for number, batch in enumerate(batches[1:], 2)]
+        losses = [learner.step(batch, Clock(1.0, 2.0), number).total for number, batch in enumerate(batches, 7)]
     assert all(bool(loss.isfinite()) for loss in losses)
+
+
+@pytest.mark.parametrize("preset", [pytest.param(name, marks=CUDA) for name in GRAPHS])
+@pytest.mark.usefixtures("exact_products")
+def test_repeated_graphs_train_like_the_operations_one_by_one(
+    tiny_corpus: Corpus, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout and all other noise, which a graph draws anew each time it is repeated."""
+    made = new_run(tiny_corpus, "made", preset, "cuda", graphs=True)
+    settings = layers.load(made.path / "config.yaml")
+    sentences = sorted(tiny_corpus.split("train"), key=len)
+    batches = 6 * [collate(sentences[start : start + 8]) for start in (0, 36, len(sentences) - 8)]
+    monkeypatch.setattr(training_learner, "obstacle", lambda *_: "")
+    found, random = [], []
+    for recorded in (True, False):
+        learner = Learner(settings, len(tiny_corpus.tokenizer), torch.device("cuda", 0), torch.float32)
+        learner.model.train()
+        assert learner.graphs is not None
+        if not recorded:
+            monkeypatch.setattr(learner.graphs, "record", lambda action: action)
+        steps = [learner.step(batch, Clock(n / 9, 2.0), n) for n, batch in enumerate(batches, 1)]
+        learner.check_finite()
+        found.append([(float(loss.total), float(loss.distortion), float(loss.rate)) for loss in steps])
+        random.append(torch.cuda.get_rng_state().tolist())
+    assert random[0] == random[1]
+    assert close(*found, VERY_CLOSE)
+
+
+@pytest.mark.parametrize("preset", [pytest.param(name, marks=CUDA) for name in GRAPHS])
+@pytest.mark.usefixtures("exact_products")
+def test_a_training_with_graphs_resumes(tiny_corpus: Corpus, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_learner, "obstacle", lambda *_: "")
+    whole, parts = (new_run(tiny_corpus, name, preset, "cuda", graphs=True) for name in ("whole", "parts"))
+    fit(whole, tiny_corpus)
+    calls = iter(range(1000))
+    fit(parts, tiny_corpus, stop=lambda: next(calls) > STEPS // 2 + 2)
+    fit(parts, tiny_corpus, resume=True)
+    for line, like in zip(parts.metrics(), whole.metrics(), strict=True):
+        assert close([line["neg_elbo"], line["rate"]], [like["neg_elbo"], like["rate"]], VERY_CLOSE)
 
 
 @contextmanager
