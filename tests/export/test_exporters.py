@@ -17,7 +17,6 @@ import safetensors.torch
 import torch
 
 from seqvae_cli import api
-from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.tokenizer import BOS, SPECIALS, Tokenizer
 from seqvae_cli.data.tokenizers.characters import GRAPHEMES
@@ -27,9 +26,10 @@ from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
 from tests.conftest import Seqvae, tiny_text
 from tests.faults.matrix import FULL
+from tests.test_docs import ROOT, blocks
 from tests.test_variants import WORDS, build, combinations
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_decode.py"
+EXAMPLE = ROOT / "examples" / "onnx_decode.py"
 CLOSE = 1e-5
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -218,17 +218,22 @@ def test_the_example_splits_and_joins_as_the_tokenizer(kind: str, tmp_path: Path
 
 
 @pytest.mark.usefixtures("trained_home")
-def test_exported_weights_make_the_same_network(tmp_path: Path) -> None:
+def test_the_lines_of_the_page_make_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(compile("".join(blocks(ROOT / "docs" / "export.md", "python")), "export.md", "exec"), space)
+    for name, value in api.load("latest").network.state_dict().items():
+        assert torch.equal(space["network"].state_dict()[name], value)
+
+
+@pytest.mark.usefixtures("trained_home")
+def test_exported_weights_lie_beside_their_tokenizer(tmp_path: Path) -> None:
     model = api.load("tiny-run")
     written = model.export(tmp_path / "weights", "safetensors")
     assert [path.name for path in written] == ["config.json", "model.safetensors", "tokenizer.json"]
     config = json.loads(written[0].read_text())
-    network = SentenceVAE(ModelSettings(**config["model"]), config["vocabulary_size"])
-    safetensors.torch.load_model(network, str(written[1]))
-    for name, value in model.network.state_dict().items():
-        assert torch.equal(network.state_dict()[name], value)
     stored = safetensors.torch.load_file(written[1])
-    assert len(stored) == len(list(network.parameters()))  # tied weights once
+    assert len(stored) == len(list(model.network.parameters()))  # tied weights once
     assert Tokenizer.load(written[2]) == model.tokenizer
     assert (config["run"], config["step"]) == ("tiny-run", model.step)
 
