@@ -60,6 +60,16 @@ def test_a_language_model_that_was_not_evaluated_has_a_card(tiny_corpus: Corpus)
     assert tiny_corpus.hash in text
 
 
+@pytest.mark.parametrize(("recorded", "shown"), [("mdr", "mdr"), (None, "default"), (["mdr"], "default")])
+def test_settings_stand_beside_those_of_the_preset(tiny_corpus: Corpus, recorded: Any, shown: str) -> None:
+    run = new_run(tiny_corpus, "preset")
+    assert run.info["preset"] == "default"
+    with run.lock():
+        run.update(preset=recorded)
+    assert f"| preset `{shown}` |" in card(run)
+    assert ("`objective.min_rate`" in rows(card(run), "Settings")) == (shown == "mdr")
+
+
 @pytest.mark.usefixtures("trained_home")
 def test_an_archive_has_a_card_of_its_own(seqvae: Seqvae, tmp_path: Path) -> None:
     archive = tmp_path / "run.tar.gz"
