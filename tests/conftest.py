@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import os
@@ -19,6 +20,9 @@ from torch import Tensor
 from seqvae_cli.cli import boundary
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.system import runtime
+from tests.preloaded import Preloaded, preloaded
+
+gc.disable()  # until all tests are collected, which leaves a million objects and no garbage
 
 # Tiny tensors: threads would only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -142,6 +146,13 @@ def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return Seqvae(capsys, monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Starts the program in processes of their own."""
+    with preloaded(tmp_path_factory.mktemp("p")) as made:
+        yield made
+
+
 class InMemory:
     """A split of sentences in memory, given as token ids."""
 
@@ -201,3 +212,10 @@ LONG = ({"test_soak.py"}, {"faults", "test_pipelines.py", "test_examples.py", "t
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [names.isdisjoint(item.path.parts) for names in LONG])
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
