@@ -87,6 +87,8 @@ class Preloaded:
     address: str
     programs: Path
     """A folder for PATH with a program `seqvae`."""
+    pid: int
+    """The process that has loaded everything."""
     children: list[Child] = field(default_factory=list)
 
     def start(
@@ -149,7 +151,7 @@ def preloaded(folder: Path) -> Iterator[Preloaded]:
     program.parent.mkdir()
     program.write_text(CLIENT.format(python=sys.executable, address=address))
     program.chmod(0o755)
-    made = Preloaded(address, program.parent)
+    made = Preloaded(address, program.parent, process.pid)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
