@@ -118,6 +118,15 @@ def tiny_corpus(trained_home: Path) -> Corpus:
     return corpus.find("tiny")
 
 
+@pytest.fixture
+def small_toy(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many sentences of `toy` are held out in this test, twice; else 2,000."""
+    from seqvae_cli.data.toy import build
+
+    monkeypatch.setattr(build, "HELD_OUT", 100)
+    return build.HELD_OUT
+
+
 class Answer:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
