@@ -321,10 +321,15 @@ def test_what_the_page_about_your_own_text_says_of_prepare_is_so(
 @pytest.mark.usefixtures("small_toy")
 def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trained_home.is_dir()
+    for package in ("pandas", "sklearn"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     code = "".join(blocks(LIBRARY, "python"))
+    tiny = 'settings={"model.hidden_size": 16, "runtime.threads": 1}'
     smaller = {
         "sentences=2000": "sentences=200",
         '"train.epochs": 3': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+        '"train.epochs": 2': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+        "latent_size=8, epochs=3": f"latent_size=8, samples=2, epochs=1, {tiny}",
     }
     for text, replaced in smaller.items():
         assert code.count(text) == 1

@@ -44,6 +44,7 @@ GROUPS = {
         "play": "Open the playground: a run's latent space in the browser.",
     },
     "Runs and machine": {
+        "export": "Write a model as ONNX, safetensors or torch.export.",
         "runs": "List, show, compare, watch, tag, plot, move and check runs.",
         "doctor": "Show versions, devices, speed and home: for a report.",
     },

@@ -35,11 +35,12 @@ def open_model(argument: str | None, option: str | None, device: str, threads: i
     given = next((name for name in (argument, option) if name is not None), "latest")
     with progress.working("loading the model"):
         from seqvae_cli import api
+        from seqvae_cli.runs import registry
         from seqvae_cli.system import runtime
 
         chosen = open_device(device)
         runtime.set_threads(threads)
-        model = api.load(given, device=str(chosen))
+        model = api.load(registry.find(given, trained=True), device=str(chosen))
     display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
     return model
 

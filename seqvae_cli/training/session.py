@@ -79,7 +79,13 @@ def start(
         name=name,
         config=layers.dump(settings),
         tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
-        corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
+        preset=preset,
+        corpus={
+            "name": corpus.name,
+            "folder": corpus.path.name,
+            "hash": corpus.hash,
+            "sentences": {split: corpus.sentences(split) for split in corpus.splits},
+        },
         **({"fill": initial.fill} if initial else {}),
     )
 
@@ -108,10 +114,13 @@ def fit(
     `stop()` turns true, it saves and ends. Where nothing is left to train, it only yields an `EndEvent`.
 
     Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
-    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, or no schedule to keep. A run
-    whose resume is refused stays as it was.
+    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, no schedule to keep, or a
+    run that was packed without its training state. A run whose resume is refused stays as it was.
     """
     with run.lock():
+        if run.info.get("weights_only"):
+            problem = f"run {run.name} came with its weights alone: it cannot be resumed"
+            raise UsageError(problem, f"begin a new run with them: seqvae train --init {run.name}")
         run.check_corpus(corpus.path.name, corpus.hash)
         corpus.verify()
         _check_splits(corpus)

@@ -36,6 +36,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "play": (["--no-open"], b""),
+    "export": (["tiny-run", "--format", "safetensors", "-o", "weights", "--threads", "1"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),

@@ -14,7 +14,7 @@ import typer
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
-from seqvae_cli.cli.options import Json, complete_preset, complete_run, one_of
+from seqvae_cli.cli.options import Json, complete_log, complete_preset, complete_run, one_of
 from seqvae_cli.cli.settings import SettingsCommand, given
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
@@ -74,6 +74,17 @@ def train(
             rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also log to RUN/logs/NAME, several times for several logs: "
+            "tensorboard, wandb, mlflow or trackio, none of which sends anything by itself; a resumed run goes on "
+            "with the logs it has.",
+            autocompletion=complete_log,
+            rich_help_panel=DATA_AND_RUN,
+        ),
+    ] = None,
     keep_schedule: Annotated[
         bool,
         typer.Option(
@@ -94,6 +105,7 @@ def train(
 
         seqvae train --data ptb --epochs 30
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
+        seqvae train --log tensorboard
         seqvae train --resume auto
     """
     with progress.working("loading PyTorch"):
@@ -101,11 +113,14 @@ def train(
         from seqvae_cli.cli.live import TrainingView
         from seqvae_cli.config import layers
         from seqvae_cli.data import corpus as corpora
+        from seqvae_cli.logs import loggers
+        from seqvae_cli.logs.logged import logged
         from seqvae_cli.runs import registry
         from seqvae_cli.training import session
         from seqvae_cli.training.events import EndEvent
         from seqvae_cli.training.initial import Initial
 
+    logs = loggers.check(log or [])
     overrides = _assignments(set_ or []) | given(context)
     epochs = precision = None
     if resume is not None:
@@ -119,6 +134,7 @@ def train(
         if "train.epochs" in overrides:
             epochs = layers.resolve(overrides=overrides).train.epochs
         corpus = corpora.find(run.info["corpus"]["folder"])
+        logs = list(dict.fromkeys([*loggers.begun(run.path), *logs]))
     else:
         if keep_schedule:
             raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
@@ -131,16 +147,14 @@ def train(
         if initial:
             display.say(f"begins with the weights of {initial.run.name}, step {initial.step}; {_unknown(corpus)}")
     display.detail(f"run folder: {run.path}")
+    for name in logs:
+        display.say(f"log: {loggers.view(run.path, name)}")
     end = None
     with _stop_on_signals() as stop, TrainingView() as view:
-        for event in session.fit(
-            run,
-            corpus,
-            resume=resume is not None,
-            epochs=epochs,
-            keep_schedule=keep_schedule,
-            precision=precision,
-            stop=lambda: bool(stop),
+        options: dict[str, Any] = {"epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
+        # The generators have no other holder: where this loop is left, they end, and with them the run.
+        for event in logged(
+            session.fit(run, corpus, resume=resume is not None, stop=lambda: bool(stop), **options), run, logs
         ):
             view.show(event)
             end = event
