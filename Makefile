@@ -14,6 +14,7 @@ BENCH ?=
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash examples/quickstart.sh
 
+test faults: export PYTHONDONTWRITEBYTECODE =  # both workers and a hundred processes import the same files
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest -n auto --dist worksteal
 

@@ -181,6 +181,7 @@ def test_a_callback_that_raises_ends_the_training() -> None:
     assert not run.locked()
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_built_in_corpus(home: Path) -> None:
     assert prepare_corpus("toy", sentences=200).entropy is not None
     assert home.is_dir()

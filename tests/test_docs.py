@@ -22,7 +22,6 @@ from seqvae_cli.cli import app, display, settings
 from seqvae_cli.config import layers
 from seqvae_cli.data import inspection
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.nn.recurrent import CELLS
@@ -227,10 +226,10 @@ def flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, obj
             yield prefix + key, value
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tiny models and other sentences: each command succeeds and prints lines of the shape that is shown."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     (tmp_path / "docs").mkdir()
     rows = [f'"{text}",{text.split()[1]}' for text in tiny_text()]
     (tmp_path / "reviews.csv").write_text("\n".join(["review_text,sentiment", *rows]) + "\n")
@@ -334,6 +333,7 @@ def test_what_the_page_about_your_own_text_says_of_prepare_is_so(
     assert set(inspection.KINDS) == {name for name in inspection.KINDS if f"`{name}`" in section}
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trained_home.is_dir()
     for package in ("pandas", "sklearn"):

@@ -7,7 +7,6 @@ from typing import Any
 
 from seqvae_cli.config import layers, options, presets
 from seqvae_cli.data.catalog import CORPORA
-from seqvae_cli.errors import NotFoundError
 from seqvae_cli.evaluation import compare, figures
 from seqvae_cli.runs import loading
 from seqvae_cli.runs.run import Run
@@ -48,7 +47,8 @@ In Python: `seqvae_cli.load("{name}")`.
 def card(run: Run) -> str:
     """The card as Markdown: what the model is, its data, its settings, its figures, how to load it.
 
-    It names nothing of this machine. Raises `CheckpointError` and `DataError` where the run is damaged.
+    It depends on the run alone, and names nothing of this machine. Raises `CheckpointError` and `DataError` where the
+    run is damaged.
     """
     settings, tokenizer = loading.load_settings_and_tokenizer(run)
     size = settings.model.latent_size
@@ -60,21 +60,18 @@ def card(run: Run) -> str:
         kind=f"A sentence VAE: a sentence is a code of {size} numbers" if size else "A language model of sentences",
         version=__version__,
         corpus=corpus,
-        data=" ".join(_data(run)),
+        data=" ".join(_data(run, len(tokenizer))),
         licence=known.licence if known else LICENCE,
         settings="\n".join(_settings(run, outcome.settings)),
         figures="\n".join(_figures(run, outcome.evaluations, size, tokenizer.has_words)),
     )
 
 
-def _data(run: Run) -> Iterator[str]:
-    try:
-        corpus = loading.load_corpus(run)
-    except NotFoundError:
-        yield "The corpus was not there when this archive was made."
-    else:
-        sizes = (f"{split}: {counts['sentences']:,} sentences" for split, counts in corpus.info["splits"].items())
-        yield f"{', '.join(sizes)}; {corpus.info['vocabulary']:,} ids."
+def _data(run: Run, ids: int) -> Iterator[str]:
+    sizes = run.info["corpus"].get("sentences")
+    if isinstance(sizes, dict):  # a run of an earlier version has none
+        yield f"Sentences: {', '.join(f'{split} {count}' for split, count in sizes.items())}."
+    yield f"Ids of tokens: {ids}."
     yield f"SHA-256 of the prepared corpus: `{run.info['corpus']['hash']}`."
 
 

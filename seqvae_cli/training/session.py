@@ -80,7 +80,12 @@ def start(
         config=layers.dump(settings),
         tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
         preset=preset,
-        corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
+        corpus={
+            "name": corpus.name,
+            "folder": corpus.path.name,
+            "hash": corpus.hash,
+            "sentences": {split: corpus.sentences(split) for split in corpus.splits},
+        },
         **({"fill": initial.fill} if initial else {}),
     )
 

@@ -81,6 +81,7 @@ def test_prepare_reads_standard_input_and_answers_in_json(seqvae: Seqvae) -> Non
     assert corpus.find("piped").hash == info["hash"]
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
     answer = seqvae("prepare", "toy", "--sentences", "100", "--json")
     assert answer.code == 0
@@ -205,6 +206,7 @@ def test_eval_gives_every_figure_with_its_signature(seqvae: Seqvae) -> None:
     assert seqvae("eval", "tiny-run", "--samples", "20", "--json", "--split", "valid").out == answer.out
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_eval_prints_a_table_and_on_toy_the_entropy(seqvae: Seqvae) -> None:
     assert seqvae("prepare", "toy", "--sentences", "100", "-q").code == 0
     arguments = ["--data", "toy", "--epochs", "1", "--batch-size", "50", "--name", "on-toy", "-q"]

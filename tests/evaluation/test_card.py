@@ -32,7 +32,7 @@ def test_the_card_has_the_data_the_settings_and_the_figures(trained_home: Path, 
     run = registry.find("tiny-run")
     text = card(run)
     sizes = {split: counts["sentences"] for split, counts in corpus.find("tiny").info["splits"].items()}
-    assert ", ".join(f"{split}: {count} sentences" for split, count in sizes.items()) in text
+    assert f"Sentences: {', '.join(f'{split} {count}' for split, count in sizes.items())}." in text
     settings = rows(text, "Settings")
     assert settings["`model.hidden_size`"] == [str(TINY["model.hidden_size"]), "256"]
     assert not [key for key in settings if key.startswith(("`data", "`runtime"))]
@@ -51,13 +51,23 @@ def test_a_language_model_that_was_not_evaluated_has_a_card(tiny_corpus: Corpus)
     run = new_run(tiny_corpus, "words", model__latent_size=0, train__epochs=1)
     assert "validation" not in card(run)
     fit(run, tiny_corpus)
-    shutil.rmtree(places.corpora())
     text = card(run)
+    shutil.rmtree(places.corpora())
+    assert card(run) == text
     assert "A language model of sentences" in text
     assert f"Lowest validation -ELBO: {run.metrics()[0]['neg_elbo']:.2f} nats" in text
     assert "`seqvae eval words`" in text
-    assert "The corpus was not there" in text
     assert tiny_corpus.hash in text
+
+
+@pytest.mark.parametrize(("recorded", "shown"), [("mdr", "mdr"), (None, "default"), (["mdr"], "default")])
+def test_settings_stand_beside_those_of_the_preset(tiny_corpus: Corpus, recorded: Any, shown: str) -> None:
+    run = new_run(tiny_corpus, "preset")
+    assert run.info["preset"] == "default"
+    with run.lock():
+        run.update(preset=recorded)
+    assert f"| preset `{shown}` |" in card(run)
+    assert ("`objective.min_rate`" in rows(card(run), "Settings")) == (shown == "mdr")
 
 
 @pytest.mark.usefixtures("trained_home")
