@@ -25,6 +25,7 @@ from seqvae_cli.data.tokenizer import KINDS
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.nn.recurrent import CELLS
+from seqvae_cli.sweeps import plan
 from seqvae_cli.training.schedule import KL_SCHEDULES, LEARNING_RATES
 from tests.conftest import SMALL, Seqvae, tiny_text
 
@@ -206,10 +207,14 @@ def test_every_command_line_is_one_of_the_program() -> None:
     assert not wrong
 
 
-def test_the_settings_files_are_valid() -> None:
+def test_the_settings_files_are_valid(tmp_path: Path) -> None:
     files = [block for page in PAGES for block in blocks(page, "yaml")]
     assert files
     for text in files:
+        if "space:" in text:
+            (tmp_path / "plan.yaml").write_text(text)
+            assert plan.read(tmp_path / "plan.yaml").trials > 1
+            continue
         layers.resolve(overrides=dict(flat(layers.parse(text, "a document"))))
 
 
@@ -285,6 +290,16 @@ def test_the_page_about_runs_runs(
     for name in ("toy-bowman-0", "toy-mixture-0"):
         assert seqvae("runs", "import", "tiny.tar.gz", "--name", name).code == 0
     assert seqvae("runs", "rm", "tiny-run").code == 0
+    (sizes,) = (block for block in blocks(RUNS, "yaml") if "space:" in block)
+    for shown_size, tiny in (
+        ("toy", "tiny"),
+        ("[8, 16, 32]", "[2, 3]"),
+        ("64", "16"),
+        ("192", "32"),
+        ("trials: 6", "trials: 1"),
+    ):
+        sizes = sizes.replace(shown_size, tiny)
+    (tmp_path / "sizes.yaml").write_text(sizes)
     done = 0
     for line in (line for block in blocks(RUNS, "") for line, _ in shown(block)):
         (words,) = calls(line.replace("--data toy", "--data tiny"))

@@ -24,6 +24,7 @@ GROUPS = {
     "Data and training": {
         "prepare": "Turn text into a corpus of token ids.",
         "train": "Train a sentence VAE on a prepared corpus.",
+        "sweep": "Train runs with settings drawn from ranges; find the best.",
         "eval": "Measure -ELBO, perplexity, mutual information, reconstruction.",
         "corpora": "List the prepared corpora.",
         "presets": "List the presets of settings, or print one.",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +12,7 @@ from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
 from seqvae_cli.cli.options import Json, complete_log, complete_preset, complete_run, one_of
 from seqvae_cli.cli.settings import SettingsCommand, given
+from seqvae_cli.cli.signals import stop_on_signals
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
 
@@ -150,7 +147,7 @@ def train(
     for name in logs:
         display.say(f"log: {loggers.view(run.path, name)}")
     end = None
-    with _stop_on_signals() as stop, TrainingView() as view:
+    with stop_on_signals() as stop, TrainingView() as view:
         options: dict[str, Any] = {"epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
         # The generators have no other holder: where this loop is left, they end, and with them the run.
         for event in logged(
@@ -202,33 +199,3 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         except ValueError as error:
             raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
     return values
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
-    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once.
-
-    A signal that is ignored stays so: under nohup a training survives the terminal.
-    """
-    stop: list[int] = []
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if stop:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-            signal.raise_signal(number)
-            return
-        stop.append(number)
-        with suppress(RuntimeError):  # the signal came in the middle of another line on stderr
-            display.comment("stopping: saving the checkpoint (again to end at once)")
-
-    numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
