@@ -180,7 +180,7 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
             raise UsageError(f"run {name!r} exists already, with the same content", "use it, or give another --name")
         raise UsageError(f"run {name!r} exists already, with different content", "choose another --name")
     has_corpus = any(member.startswith(packed_corpus.PREFIX) for member in expected)
-    place = files.claimed(places.corpora(), "import") if has_corpus else nullcontext(Path())
+    place = files.claimed(places.corpora(), "import") if has_corpus else nullcontext(places.corpora() / "-")
     with files.claimed(places.runs(), "import") as draft, place as corpus_draft:
         with files.machine_errors(draft):
             draft.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +124,15 @@ def test_the_commands_carry_it(seqvae: Seqvae, tmp_path: Path) -> None:
     assert seqvae("eval", "new", "--samples", "2").code == 0
     shutil.rmtree(places.corpora())
     assert seqvae("runs", "export", "new", str(tmp_path / "other.tar.gz"), "--with-corpus").code == 3
+
+
+def test_the_archive_names_no_folder_of_the_machine(tiny_home: Path, packed: bytes) -> None:
+    held = b"".join(member.read() for member in members_of(packed))
+    assert b"tiny.txt" in held
+    assert str(tiny_home.parent).encode() not in held
+
+
+def members_of(packed: bytes) -> list[io.BytesIO]:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archived:
+        opened = [archived.extractfile(member) for member in archived]
+        return [io.BytesIO(one.read()) for one in opened if one is not None]
