@@ -200,7 +200,7 @@ def test_a_text_whose_name_is_not_utf8_is_prepared(split: bool, latin: Path, seq
     assert answer.code == 0, answer.err
     corpus = corpora.find("c")
     corpus.verify()
-    assert str(text) in corpus.info["source"]
+    assert text.name in corpus.info["source"]
     listed = seqvae("corpora", "--json")
     assert listed.code == 0
     assert json.loads(listed.out)["name"] == "c"
