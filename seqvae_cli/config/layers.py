@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +163,16 @@ def scalar(text: str) -> Any:
         raise ValueError(text) from error
 
 
+@lru_cache(32)
+def _loaded(text: str) -> Any:
+    """YAML's loader is pure Python, 10 ms for the settings of a run."""
+    return yaml.load(text, _Loader)
+
+
 def parse(text: str, source: str) -> dict[str, Any]:
     """YAML as a mapping; Python tags are refused. Raises `DataError` that names the line."""
     try:
-        value = yaml.load(text, _Loader)
+        value = deepcopy(_loaded(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
