@@ -98,7 +98,7 @@ def losses(one: Learner, given: list[Batch], *, part: str = "all") -> list[list[
 
 @pytest.mark.parametrize("preset", ALLOWED)
 def test_repeated_steps_give_the_losses_of_plain_ones(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen, given = settings(preset), batches(8) * 3
+    chosen, given = settings(preset), batches(8) * 2
     monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape))  # an inputless decoder drops all words
     plain = losses(made(chosen), given)
     monkeypatch.setattr(learner, "obstacle", lambda *_: "")
