@@ -1,5 +1,6 @@
 """Encodes and decodes sentences with onnxruntime and numpy alone: no seqvae, no torch.
 
+    pip install onnxruntime numpy
     seqvae export latest --format onnx -o model
     python examples/onnx_decode.py model "the cat sees the sea"
     python examples/onnx_decode.py model --beam 5 --between "the cat sees the sea" "a dog likes people"

@@ -62,6 +62,21 @@ def test_the_anchors_of_links_are_headings() -> None:
     assert not wrong
 
 
+def test_what_pages_link_to_is_on_the_site() -> None:
+    """What MkDocs would warn of, which the tests do not need."""
+    places, missing, links = set(SITE["extra"]["places"]), [], 0
+    for page in [*PAGES, *ROOT.glob("docs/*/*.md")]:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            file = link.partition("#")[0]
+            if file and ":" not in file:
+                links += 1
+                target = (page.parent / file).resolve().relative_to(ROOT).as_posix()
+                on_site = target in places or (target.startswith("docs/") and (ROOT / target).is_file())
+                missing += [] if on_site else [f"{page.name}: {link}"]
+    assert links >= 40
+    assert not missing
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lists_and_tables_read_alike_on_github_and_on_the_site(page: Path) -> None:
     """Python-Markdown, which makes the site, takes a list or a table right below a line of prose for more of it."""
