@@ -1,4 +1,5 @@
-# make demo: a first run; make test, make lint: what must pass; make bench: how fast it is; make faults: what it survives.
+# make demo: a first run; make test, make lint: what must pass; make docs: the documents as a site; make bench: how fast it
+# is; make faults: what it survives, and all tests that are slow.
 # Needs Python 3.11 or newer, nothing else.
 
 PYTHON ?= python3
@@ -7,12 +8,13 @@ PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check -c const
 
 BENCH ?=
 
-.PHONY: demo test lint bench faults
+.PHONY: demo test lint docs bench faults
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash examples/quickstart.sh
 
+test faults: export PYTHONDONTWRITEBYTECODE =  # both workers and a hundred processes import the same files
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest -n auto --dist worksteal
 
@@ -21,11 +23,14 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks $(BENCH)
 
 faults: $(VENV)/.installed-test
-	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest tests/faults -n auto --dist worksteal -q
+	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest -n auto --dist worksteal -q
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,3 +46,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.installed-test $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[docs]'
+	touch $@ $(VENV)/.installed

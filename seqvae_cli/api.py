@@ -35,15 +35,19 @@ from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
 from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
+from seqvae_cli.export import exporters
 from seqvae_cli.latent import candidates, code_sets, neighbours, traversal
 from seqvae_cli.latent.arguments import check_counts, check_iterable, check_sentences
 from seqvae_cli.latent.arithmetic import ArithmeticModel
 from seqvae_cli.latent.code_sets import Among, CodeSet
+from seqvae_cli.latent.frames import FrameModel
 from seqvae_cli.latent.neighbours import Neighbour
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.latent.text_model import STEPS, Code
 from seqvae_cli.latent.traversal import Traversal, TraversalOptions
+from seqvae_cli.logs import loggers
+from seqvae_cli.logs.logged import logged
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import projection
 from seqvae_cli.plotting.gathering import POINTS
@@ -62,7 +66,7 @@ from seqvae_cli.training.initial import Initial
 __all__ = ["Model", "Score", "Strategy", "load", "prepare_corpus", "train_model"]
 
 
-class Model(ArithmeticModel):
+class Model(ArithmeticModel, FrameModel):
     """The trained sentence VAE of a run: what `TextModel` does with sentences and codes, scores, and evaluation."""
 
     def __init__(self, run: Run, settings: Settings, tokenizer: Tokenizer, network: SentenceVAE, step: int) -> None:
@@ -79,7 +83,7 @@ class Model(ArithmeticModel):
     def __repr__(self) -> str:
         return f"<seqvae model {self.name}, step {self.step}, {self.latent_size} latent dimensions>"
 
-    def score(self, sentences: Sequence[str], *, samples: int = SCORE_SAMPLES, seed: int = 0) -> list[Score]:
+    def score(self, sentences: Iterable[str], *, samples: int = SCORE_SAMPLES, seed: int = 0) -> list[Score]:
         """-ELBO and importance-weighted bound (K = `samples`) of each sentence, in nats.
 
         Noise comes from the seed and the sentence: it has the same score in any order and company, but for rounding:
@@ -104,9 +108,7 @@ class Model(ArithmeticModel):
 
     def corpus(self) -> Corpus:
         """The corpus that the run was trained on. Raises `NotFoundError`, or `DataError` where it has changed."""
-        corpus = corpora.find(str(self.run.info["corpus"]["folder"]))
-        self.run.check_corpus(corpus.path.name, corpus.hash)
-        return corpus
+        return loading.load_corpus(self.run)
 
     def evaluate(
         self,
@@ -144,12 +146,7 @@ class Model(ArithmeticModel):
         return diagnosis.diagnose(self.network, self.corpus(), split, seed=seed, precision=self.precision, stage=stage)
 
     def sample_quality(
-        self,
-        split: str = "test",
-        *,
-        count: int = SAMPLES,
-        seed: int = 0,
-        stage: Stages = silent,
+        self, split: str = "test", *, count: int = SAMPLES, seed: int = 0, stage: Stages = silent
     ) -> Quality:
         """The figures of `count` samples beside the real sentences of a split."""
         check_counts(count=(count, 2), seed=(seed, 0))
@@ -157,13 +154,7 @@ class Model(ArithmeticModel):
         return quality(self.network, self.corpus(), split, stage=stage, **options)
 
     def path_quality(
-        self,
-        split: str = "test",
-        *,
-        pairs: int = 200,
-        steps: int = STEPS,
-        seed: int = 0,
-        stage: Stages = silent,
+        self, split: str = "test", *, pairs: int = 200, steps: int = STEPS, seed: int = 0, stage: Stages = silent
     ) -> tuple[Paths, Paths]:
         """The figures of `pairs` paths of `steps` sentences between random sentences of a split.
 
@@ -173,6 +164,11 @@ class Model(ArithmeticModel):
         check_counts(pairs=(pairs, 1), steps=(steps, 2), seed=(seed, 0))
         options: dict[str, Any] = {"pairs": pairs, "steps": steps, "seed": seed, "unk": self.unk}
         return path_quality.paths(self.network, self.corpus(), split, precision=self.precision, stage=stage, **options)
+
+    def export(self, folder: str | Path, form: str = "onnx") -> list[Path]:
+        """Writes the model for other programs as the new folder `folder`; returns its files. See `export.exporters`."""
+        about = {"run": self.run.name, "step": self.step}
+        return exporters.export(self.network, self.tokenizer, Path(folder), form, unk=self.unk, about=about)
 
     def candidates(self, among: Among = "train", *, watch: Advance | None = None) -> CodeSet:
         """The codes of the distinct sentences of a split of the corpus, or of others, for `neighbours`.
@@ -185,7 +181,7 @@ class Model(ArithmeticModel):
 
     def neighbours(
         self,
-        queries: Sequence[str] | Code | torch.Tensor,
+        queries: Iterable[str] | Code | torch.Tensor,
         among: Among = "train",
         *,
         n: int = 5,
@@ -193,7 +189,7 @@ class Model(ArithmeticModel):
     ) -> list[list[Neighbour]]:
         """The `n` nearest of the candidates to each sentence, or code [N, L], nearest first; `among` as above."""
         neighbours.check(self.network, n, metric)
-        if isinstance(queries, np.ndarray | torch.Tensor):
+        if isinstance(queries, torch.Tensor) or (isinstance(queries, np.ndarray) and queries.dtype.kind not in "OTU"):
             return neighbours.neighbours_of_codes(self._codes(queries), None, self.candidates(among), n, metric)
         mean, scale = self.posterior(queries)
         return neighbours.neighbours_of_codes(mean, scale, self.candidates(among), n, metric)
@@ -292,17 +288,19 @@ class Model(ArithmeticModel):
         return maps.of_sentences(self.network, self.tokenizer, given, step=self.step, **options)
 
 
-def load(run: str | Run = "latest", *, device: str = "auto") -> Model:
+def load(run: str | Path | Run = "latest", *, device: str = "auto") -> Model:
     """The best checkpoint of a run: its name, a unique prefix of it, `latest` or `best`; verified before it is read.
+
+    A `Path`, or a string with a separator such as `./run`, is the folder of a run anywhere.
 
     Raises `NotFoundError`, `CheckpointError`, `MachineError` for a device that is not there.
     """
-    if not isinstance(run, str | Run):
-        raise UsageError(f"run is {run!r:.40}", "give its name, latest, best, or a Run")
+    if not isinstance(run, str | Path | Run):
+        raise UsageError(f"run is {run!r:.40}", "give its name, latest, best, its folder, or a Run")
     if not isinstance(device, str):
         raise UsageError(f"device is {device!r:.40}", "give its name, such as cpu or cuda:0")
     chosen = runtime.resolve_device(device)
-    found = run if isinstance(run, Run) else registry.find(run, trained=True)
+    found = run if isinstance(run, Run) else registry.find_anywhere(run)
     settings, tokenizer = loading.load_settings_and_tokenizer(found)
     network, step = loading.load_network(found, settings, len(tokenizer), chosen)
     return Model(found, settings, tokenizer, network, step)
@@ -325,20 +323,22 @@ def train_model(
     name: str | None = None,
     init: str | Run | None = None,
     callback: Callable[[Event], object] = lambda _: None,
+    log: Sequence[str] = (),
 ) -> Model:
     """Trains a new run and gives its best model. `settings` have dotted names, such as {"train.epochs": 5}.
 
     `callback` is told each event of the training (`training.events`); what it raises ends the training, saved as of the
     last checkpoint. `data` is a prepared corpus or its name; None: that of the settings, or the last one prepared.
-    `init` is a run whose weights, model and tokenizer the new one begins with.
+    `init` is a run whose weights, model and tokenizer the new one begins with. `log` names loggers: ["tensorboard"].
     """
     check_alone("train_model")
+    names = loggers.check([log] if isinstance(log, str) else log)
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None
     begun = Initial(registry.find(init, trained=True) if isinstance(init, str) else init) if init else None
     resolved, chosen = session.settle(preset, overrides=settings, corpus=given, initial=begun)
     run = session.start(resolved, chosen, preset=preset, name=name, initial=begun)
-    for event in session.fit(run, chosen):
+    for event in logged(session.fit(run, chosen), run, names):
         callback(event)
     return load(run.name, device=resolved.runtime.device)

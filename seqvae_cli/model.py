@@ -85,7 +85,11 @@ class Encoder(RecurrentModule):
         return self.kind.from_unconstrained(self.settings, **parameters)
 
     def summary(self, inputs: Tensor, batch: AnyBatch) -> Tensor:
-        """The top layer's states at the tokens of a sentence, both directions joined, pooled to one vector: [B, S]."""
+        """The states at the tokens of a sentence, pooled to one vector: [B, S]."""
+        return self.pool(inputs, self.states(inputs, batch), batch.mask)
+
+    def states(self, inputs: Tensor, batch: AnyBatch) -> Tensor:
+        """The top layer's states at each token, both directions joined: [B, T, S]."""
         if self.settings.bidirectional and batch.ragged:
             assert isinstance(batch, Batch), "a network that reads backward needs the lengths on the CPU"
             # A backward network would read the padding first; packing leaves it out. It sorts by length: here, on the
@@ -95,12 +99,15 @@ class Encoder(RecurrentModule):
             packed = pack_padded_sequence(inputs[upload(order, inputs.device)], lengths, batch_first=True)
             sorted_states, _ = self.recurrent(packed)
             states, _ = pad_packed_sequence(sorted_states, batch_first=True, total_length=inputs.size(1))
-            states = states[upload(np.argsort(order), inputs.device)]
-        else:
-            states, _ = self.recurrent(inputs)
+            return states[upload(np.argsort(order), inputs.device)]
+        states, _ = self.recurrent(inputs)
+        return states  # type: ignore[no-any-return]
+
+    def pool(self, inputs: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        """The summaries [B, S] of sentences from the states [B, T, S] at `inputs` [B, T, E], where `mask` is True."""
         if self.words is not None:
             states = states + self.words(inputs)
-        return self.pooling.pool(states, batch.mask, self.settings.bidirectional)
+        return self.pooling.pool(states, mask, self.settings.bidirectional)
 
 
 class NoEncoder(nn.Module):
@@ -265,8 +272,8 @@ class RecurrentDecoder(RecurrentModule):
     def start(self, z: Tensor) -> DecoderState:
         """The hidden state from W z + b: of an LSTM, c = W z + b and h = tanh(c). All 0 without `latent_state`."""
         layers, size = self.settings.decoder_layers, self.settings.hidden_size
-        values = z.new_zeros(len(z), layers * size) if self.first_cell is None else self.first_cell(z).float()
-        values = values.view(len(z), layers, size).transpose(0, 1).contiguous()
+        values = z.new_zeros(z.size(0), layers * size) if self.first_cell is None else self.first_cell(z).float()
+        values = values.view(z.size(0), layers, size).transpose(0, 1).contiguous()
         return DecoderState(z, torch.zeros((), dtype=torch.long, device=z.device), self.recurrent.first(values))
 
     def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import os
@@ -19,6 +20,9 @@ from torch import Tensor
 from seqvae_cli.cli import boundary
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.system import runtime
+from tests.preloaded import Preloaded, preloaded
+
+gc.disable()  # until all tests are collected, which leaves a million objects and no garbage
 
 # Tiny tensors: threads would only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -27,6 +31,19 @@ if hasattr(os, "sched_setaffinity") and (worker := os.environ.get("PYTEST_XDIST_
     # A core for each process of the tests and all that it starts, which else take as many threads as there are cores.
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+def use_memory() -> None:
+    """Temporary files lie in memory where there is room: tests make a hundred thousand, and each save waits for its
+    disk."""
+    memory = Path("/dev/shm")
+    if {"PYTEST_DEBUG_TEMPROOT", "TMPDIR"}.isdisjoint(os.environ) and os.access(memory, os.W_OK):
+        disk = os.statvfs(memory)
+        if disk.f_bavail * disk.f_frsize > 4 << 30 and not disk.f_flag & os.ST_NOEXEC:
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = str(memory)
+
+
+use_memory()
 
 TINY = {
     "model.embed_size": 12,
@@ -114,6 +131,15 @@ def tiny_corpus(trained_home: Path) -> Corpus:
     return corpus.find("tiny")
 
 
+@pytest.fixture
+def small_toy(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many sentences of `toy` are held out in this test, twice; else 2,000."""
+    from seqvae_cli.data.toy import build
+
+    monkeypatch.setattr(build, "HELD_OUT", 100)
+    return build.HELD_OUT
+
+
 class Answer:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -140,6 +166,13 @@ class Seqvae:
 @pytest.fixture
 def seqvae(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Seqvae:
     return Seqvae(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Starts the program in processes of their own."""
+    with preloaded(tmp_path_factory.mktemp("p")) as made:
+        yield made
 
 
 class InMemory:
@@ -201,3 +234,10 @@ LONG = ({"test_soak.py"}, {"faults", "test_pipelines.py", "test_examples.py", "t
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [names.isdisjoint(item.path.parts) for names in LONG])
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: no collection looks at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,51 @@ def test_decoding_takes_arrays_lists_tensors_and_single_codes(model: Model) -> N
     bold = Strategy(temperature=0.001)
     for largest in (1e12, -1e12):
         assert len(model.decode(np.full((2, model.latent_size), largest), bold)) == 2
+
+
+@pytest.mark.parametrize("kind", ["strings", "objects", "generator"])
+def test_sentences_come_as_any_iterable(model: Model, kind: str) -> None:
+    kinds = {"strings": np.array(SENTENCES), "objects": np.array(SENTENCES, object)}
+
+    def given() -> object:
+        return kinds.get(kind, (one for one in SENTENCES))
+
+    codes = model.encode(SENTENCES)
+    assert np.array_equal(model.encode(given()), codes)  # type: ignore[arg-type]
+    calls = {
+        "score": lambda texts: model.score(texts, samples=2),
+        "shift": lambda texts: model.shift(texts, np.ones(model.latent_size)),
+        "neighbours": lambda texts: model.neighbours(texts, texts if kind != "generator" else given(), n=1),
+        "map": lambda texts: model.map(texts, method="pca").points.tolist(),
+    }
+    for name, call in calls.items():
+        found, expected = call(given()), call(SENTENCES)  # type: ignore[no-untyped-call]
+        assert found == expected, name
+        assert len(found) >= len(SENTENCES), name
+
+
+def test_a_run_is_opened_from_its_folder_wherever_that_lies(
+    trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load("tiny-run").encode(SENTENCES)
+    away = tmp_path / "away"
+    shutil.move(trained_home, away)
+    monkeypatch.chdir(away / "runs")
+    for path in (away / "runs" / "tiny-run", f"{away}/runs/tiny-run/", "./tiny-run", Path("tiny-run")):
+        found = load(path)
+        assert np.array_equal(found.encode(SENTENCES), expected)
+        assert found.name == "tiny-run"
+        assert found.corpus().path.is_relative_to(away), "that of the home which the run lies in"
+    shutil.move(away / "runs" / "tiny-run", tmp_path / "copied")
+    assert load(tmp_path / "copied").decode(expected) == found.decode(expected)
+    with pytest.raises(NotFoundError, match="no prepared corpus"):
+        load(tmp_path / "copied").corpus()
+    with pytest.raises(NotFoundError, match="no run 'tiny-run'"):
+        load("tiny-run")
+    for wrong, words in ((tmp_path, "no run.json"), ("./nowhere", "does not exist"), ("a/\0b", "no folder")):
+        with pytest.raises(NotFoundError, match=words):
+            load(wrong)
+    assert not trained_home.exists()
 
 
 def test_an_interpolation_begins_and_ends_with_the_reconstructions(model: Model) -> None:
@@ -135,6 +181,7 @@ def test_a_callback_that_raises_ends_the_training() -> None:
     assert not run.locked()
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_built_in_corpus(home: Path) -> None:
     assert prepare_corpus("toy", sentences=200).entropy is not None
     assert home.is_dir()
@@ -174,6 +221,7 @@ def test_the_built_in_corpus(home: Path) -> None:
         (lambda model: model.path_quality(pairs=-1), "pairs is -1"),
         (lambda model: model.path_quality(steps="a"), "steps is 'a'"),
         (lambda model: model.project(most=-1), "most is -1"),
+        (lambda model: model.encode_frame({"text": ["the cat"]}, "text"), "a DataFrame of pandas or Polars"),
         (lambda _: load(3), "run is 3"),
         (lambda _: load("tiny-run", device=None), "device is None"),
         (lambda _: Strategy(temperature="a"), "temperature='a'"),

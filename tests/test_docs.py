@@ -22,10 +22,10 @@ from seqvae_cli.cli import app, display, settings
 from seqvae_cli.config import layers
 from seqvae_cli.data import inspection
 from seqvae_cli.data.tokenizer import KINDS
-from seqvae_cli.data.toy import build as toy_build
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.nn.recurrent import CELLS
+from seqvae_cli.sweeps import plan
 from seqvae_cli.training.schedule import KL_SCHEDULES, LEARNING_RATES
 from tests.conftest import SMALL, Seqvae, tiny_text
 
@@ -207,10 +207,14 @@ def test_every_command_line_is_one_of_the_program() -> None:
     assert not wrong
 
 
-def test_the_settings_files_are_valid() -> None:
+def test_the_settings_files_are_valid(tmp_path: Path) -> None:
     files = [block for page in PAGES for block in blocks(page, "yaml")]
     assert files
     for text in files:
+        if "space:" in text:
+            (tmp_path / "plan.yaml").write_text(text)
+            assert plan.read(tmp_path / "plan.yaml").trials > 1
+            continue
         layers.resolve(overrides=dict(flat(layers.parse(text, "a document"))))
 
 
@@ -222,10 +226,10 @@ def flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, obj
             yield prefix + key, value
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tiny models and other sentences: each command succeeds and prints lines of the shape that is shown."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     (tmp_path / "docs").mkdir()
     rows = [f'"{text}",{text.split()[1]}' for text in tiny_text()]
     (tmp_path / "reviews.csv").write_text("\n".join(["review_text,sentiment", *rows]) + "\n")
@@ -286,6 +290,16 @@ def test_the_page_about_runs_runs(
     for name in ("toy-bowman-0", "toy-mixture-0"):
         assert seqvae("runs", "import", "tiny.tar.gz", "--name", name).code == 0
     assert seqvae("runs", "rm", "tiny-run").code == 0
+    (sizes,) = (block for block in blocks(RUNS, "yaml") if "space:" in block)
+    for shown_size, tiny in (
+        ("toy", "tiny"),
+        ("[8, 16, 32]", "[2, 3]"),
+        ("64", "16"),
+        ("192", "32"),
+        ("trials: 6", "trials: 1"),
+    ):
+        sizes = sizes.replace(shown_size, tiny)
+    (tmp_path / "sizes.yaml").write_text(sizes)
     done = 0
     for line in (line for block in blocks(RUNS, "") for line, _ in shown(block)):
         (words,) = calls(line.replace("--data toy", "--data tiny"))
@@ -319,12 +333,18 @@ def test_what_the_page_about_your_own_text_says_of_prepare_is_so(
     assert set(inspection.KINDS) == {name for name in inspection.KINDS if f"`{name}`" in section}
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_the_page_about_the_library_runs(trained_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trained_home.is_dir()
+    for package in ("pandas", "sklearn"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     code = "".join(blocks(LIBRARY, "python"))
+    tiny = 'settings={"model.hidden_size": 16, "runtime.threads": 1}'
     smaller = {
         "sentences=2000": "sentences=200",
         '"train.epochs": 3': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+        '"train.epochs": 2': '"train.epochs": 1, "model.hidden_size": 16, "model.embed_size": 12, "runtime.threads": 1',
+        "latent_size=8, epochs=3": f"latent_size=8, samples=2, epochs=1, {tiny}",
     }
     for text, replaced in smaller.items():
         assert code.count(text) == 1

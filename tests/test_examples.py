@@ -85,15 +85,11 @@ def test_the_losses_that_the_notebook_shows_approach_the_entropy() -> None:
     assert 3 < found[-1][1] < 9  # 7 nats are free until they fall, towards the end
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_the_notebook_runs_and_its_results_hold(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_figures", "small_toy")
+def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from seqvae_cli import Model
-    from seqvae_cli.data.toy import build as toy_build
     from seqvae_cli.data.toy import language
 
-    monkeypatch.setattr(toy_build, "HELD_OUT", 100)
     own_text = tmp_path / "own.txt"
     own_text.write_text("\n".join(tiny_text()))
     smaller_lines = SMALL | {'OWN_TEXT = ""': f'OWN_TEXT = "{own_text}"'}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.preloaded import preloaded
+from tests.preloaded import Preloaded
 
 PAGE = Path(__file__).parent.parent / "examples" / "pipelines.md"
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -30,12 +30,15 @@ PROMISED: dict[str, Callable[[list[str]], bool]] = {
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="the pipelines are written for bash")
-def test_every_pipeline_runs(trained_home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with preloaded(tmp_path_factory.mktemp("p")) as programs:
-        python = programs / "python3"  # no link: it would not know of the packages of its environment
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-        python.chmod(0o755)
-        run_blocks(trained_home, tmp_path, programs)
+def test_every_pipeline_runs(trained_home: Path, forked: Preloaded, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "seqvae").symlink_to(forked.programs / "seqvae")
+    python = programs / "python3"  # no link: it would not know of the packages of its environment
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "here").mkdir()
+    run_blocks(trained_home, tmp_path / "here", programs)
 
 
 def run_blocks(home: Path, folder: Path, programs: Path) -> None:

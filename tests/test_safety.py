@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from seqvae_cli.runs import registry
 from seqvae_cli.system import files, places
 from tests.cli.test_everywhere import CALLS, call, ready, ready_home
 from tests.conftest import SMALL, Answer, Seqvae, tiny_text
+from tests.preloaded import Preloaded
 
 __all__ = ["ready", "ready_home"]  # fixtures
 
@@ -264,15 +264,13 @@ def test_a_pipe_gets_the_very_bytes(seqvae: Seqvae) -> None:
 
 
 @pytest.mark.usefixtures("hostile")
-def test_a_real_terminal_is_not_steered_either() -> None:
+def test_a_real_terminal_is_not_steered_either(forked: Preloaded) -> None:
     ours, theirs = pty.openpty()
     arguments = ["reconstruct", *QUICK, *SENTENCES[:2], "new\x1b[8mword", "--no-color"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "seqvae_cli", *arguments], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
-    ) as process:
-        os.close(theirs)
-        shown = b"".join(everything(ours)).decode()
-    assert process.returncode == 0, shown
+    process = forked.start(*arguments, streams=[theirs] * 3)
+    os.close(theirs)
+    shown = b"".join(everything(ours)).decode()
+    assert process.wait().code == 0, shown
     assert "\\x1b" in shown
     assert_harmless(shown)
 

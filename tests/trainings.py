@@ -61,8 +61,8 @@ def assert_same_run(one: Run, other: Run) -> None:
         first, second = weights(one, folder), weights(other, folder)
         assert first.keys() == second.keys()
         for name in first:
-            assert torch.equal(first[name], second[name]), f"{folder}: {name}"
-    assert figures(one) == figures(other)
+            assert torch.equal(first[name], second[name]), f"{other.name}, {folder}: {name}"
+    assert figures(one) == figures(other), other.name
     assert len(figures(one)) > 0
 
 

@@ -25,6 +25,7 @@ GROUPS = {
     "Data and training": {
         "prepare": "Turn text into a corpus of token ids.",
         "train": "Train a sentence VAE on a prepared corpus.",
+        "sweep": "Train runs with settings drawn from ranges; find the best.",
         "eval": "Measure -ELBO, perplexity, mutual information, reconstruction.",
         "corpora": "List the prepared corpora.",
         "presets": "List the presets of settings, or print one.",
@@ -45,6 +46,7 @@ GROUPS = {
         "play": "Open the playground: a run's latent space in the browser.",
     },
     "Runs and machine": {
+        "export": "Write a model as ONNX, safetensors or torch.export.",
         "runs": "List, show, compare, watch, tag, plot, move and check runs.",
         "doctor": "Show versions, devices, speed and home: for a report.",
     },

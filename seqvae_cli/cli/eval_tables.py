@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display
 from seqvae_cli.errors import counted
-from seqvae_cli.evaluation.figures import FIGURES, Figure
+from seqvae_cli.evaluation import figures
 
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
@@ -21,22 +21,7 @@ Rows = list[tuple[str, object, str]]
 
 
 def evaluation(model: Model, result: Evaluation) -> None:
-    keys = list(FIGURES)
-
-    def place(figure: Figure) -> tuple[int, bool]:
-        return keys.index(figure.below or figure.key), bool(figure.below)
-
-    rows: Rows = [
-        (
-            ("  " if figure.term else "") + figure.label.format(**result.figures),
-            value,
-            figure.unit.format(latent_size=model.latent_size),
-        )
-        for figure in sorted(FIGURES.values(), key=place)
-        if figure.label
-        and not (figure.of_text and model.tokenizer.has_words)
-        and (value := figure.shown(result.figures)) is not None
-    ]
+    rows: Rows = figures.rows(result.figures, latent_size=model.latent_size, has_words=model.tokenizer.has_words)
     size = f"{counted(result.sentences, 'sentence')}, {counted(result.tokens, 'token')}"
     title = f"{model.run.name} on {result.split}: {size}"
     display.table(title, ["", "value", "unit"], rows)

@@ -41,11 +41,12 @@ def open_model(
     given = next((name for name in (argument, option) if name is not None), "latest")
     with progress.working("loading the model"):
         from seqvae_cli import api
+        from seqvae_cli.runs import registry
         from seqvae_cli.system import runtime
 
         chosen = open_device(device, processes)
         runtime.set_threads(threads, processes.local_size)
-        model = api.load(given, device=str(chosen))
+        model = api.load(registry.find(given, trained=True), device=str(chosen))
     display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
     return model
 

@@ -11,7 +11,7 @@ RUNS = "list show compare best watch tag rm restore path plot export import doct
 
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
-        **{name: f"runs {name}" for name in RUNS.split() if name != "doctor"},  # there is one for the machine, too
+        **{name: f"runs {name}" for name in RUNS.split() if name not in ("doctor", "export")},  # there are others, too
         **dict.fromkeys(("help", "usage"), "--help"),
         **dict.fromkeys(("generate", "generation", "draw"), "sample"),
         **dict.fromkeys(("test", "evaluate", "evaluation", "validate", "metrics", "perplexity"), "eval"),

@@ -50,6 +50,13 @@ def complete_device(incomplete: str) -> list[str]:
     return [name for name in ["auto", "cpu", *here] if name.startswith(incomplete)]
 
 
+def complete_log(incomplete: str) -> list[str]:
+    """For the shell: names of loggers."""
+    from seqvae_cli.logs import loggers
+
+    return [name for name in loggers.LOGGERS if name.startswith(incomplete)]
+
+
 def one_of(*names: str) -> Callable[[str], list[str]]:
     """For the shell: those of these names that begin so."""
 

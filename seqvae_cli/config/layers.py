@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def resolve(
     for key, value in (adapted or {}).items():
         values = _add(values, _nested(key, value), UsageError, "")
     if file is not None:
-        values = _add(values, parse(_read(file), str(file)), DataError, f"{file}: ")
+        values = _add(values, parse(read(file), str(file)), DataError, f"{file}: ")
     for key, value in (overrides or {}).items():
         values = _add(values, _nested(key, value), UsageError, "")
     settings = Settings.model_validate(values)
@@ -52,7 +54,7 @@ def resolve(
 
 def given(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> set[str]:
     """The dotted keys that a YAML file and overrides set. Raises what `resolve` raises for a bad file."""
-    groups = {} if file is None else parse(_read(file), str(file))
+    groups = {} if file is None else parse(read(file), str(file))
     inside = {f"{group}.{key}" for group, keys in groups.items() if isinstance(keys, dict) for key in keys}
     return inside | set(groups) | set(overrides or ())
 
@@ -161,10 +163,16 @@ def scalar(text: str) -> Any:
         raise ValueError(text) from error
 
 
+@lru_cache(32)
+def _loaded(text: str) -> Any:
+    """YAML's loader is pure Python, 10 ms for the settings of a run."""
+    return yaml.load(text, _Loader)
+
+
 def parse(text: str, source: str) -> dict[str, Any]:
     """YAML as a mapping; Python tags are refused. Raises `DataError` that names the line."""
     try:
-        value = yaml.load(text, _Loader)
+        value = deepcopy(_loaded(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -181,10 +189,10 @@ def parse(text: str, source: str) -> dict[str, Any]:
 
 def load(path: Path) -> Settings:
     """The resolved settings of a run: its `config.yaml`. Raises `DataError`."""
-    return Settings.model_validate(_add({}, parse(_read(path), str(path)), DataError, f"{path}: "))
+    return Settings.model_validate(_add({}, parse(read(path), str(path)), DataError, f"{path}: "))
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
     """The text of a settings file. Raises `DataError`, `MachineError`."""
     try:
         with open(path, "rb") as file:

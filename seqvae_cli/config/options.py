@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -61,6 +62,11 @@ def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
             yield from fields(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
+
+
+def values(settings: Settings) -> dict[str, Any]:
+    """The settings by dotted key, in the order of the schema."""
+    return {key: attrgetter(key)(settings) for key, _ in fields()}
 
 
 def heading_of(key: str) -> str:

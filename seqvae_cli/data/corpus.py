@@ -40,7 +40,7 @@ CORPUS_FORMAT = 1
 SPLITS = ("train", "valid", "test")
 NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
+FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
 _DTYPES = ("uint16", "uint32")
 COUNTED = 1 << 20
 """Ids that are counted at once: the count takes 8 bytes of memory for each."""
@@ -276,7 +276,7 @@ def list_prepared() -> list[Path]:
     with files.machine_errors(folder):
         if not folder.is_dir():
             return []
-        return sorted(path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and _has_json(path))
+        return sorted(path for path in folder.iterdir() if FOLDER.fullmatch(path.name) and _has_json(path))
 
 
 def known_names() -> list[str]:
@@ -290,7 +290,7 @@ def find(name: str) -> Corpus:
 
     Raises `UsageError` for an invalid name, `NotFoundError` for an unknown corpus, `DataError` for a damaged one.
     """
-    if not _NAME.fullmatch(name) and not _FOLDER.fullmatch(name):
+    if not _NAME.fullmatch(name) and not FOLDER.fullmatch(name):
         raise UsageError(
             f"invalid corpus name {name[:80]!r}", f"{NAME_RULE}; text is prepared first: seqvae prepare FILE"
         )
@@ -301,7 +301,7 @@ def find(name: str) -> Corpus:
     candidates = [path for path in prepared if path.name[:-13] == name]
     if not candidates:
         hint = nearest(name, known_names()) if prepared else ""
-        source = name[:-13] if _FOLDER.fullmatch(name) else name
+        source = name[:-13] if FOLDER.fullmatch(name) else name
         raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, f"seqvae prepare {source}"])))
     return Corpus.open(max(candidates, key=prepared_at))
 

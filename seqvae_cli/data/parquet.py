@@ -1,10 +1,14 @@
-"""Parquet tables, by pyarrow (the extra `parquet`): read in batches of rows, and only the columns that are needed."""
+"""Parquet tables, by pyarrow (the extra `parquet`): read in batches of rows, and only the columns that are needed.
+
+Written in row groups, as their rows come.
+"""
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -131,6 +135,42 @@ def library() -> Any:
     except ImportError as error:
         raise MachineError("Parquet files need the package pyarrow", 'pip install "seqvae[parquet]"') from error
     return pyarrow
+
+
+class _Sink(io.RawIOBase):
+    """A file whose bytes are taken out as they come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[bytes] = []
+        self.written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.blocks.append(bytes(data))
+        self.written += len(self.blocks[-1])
+        return len(self.blocks[-1])
+
+    def tell(self) -> int:
+        return self.written
+
+    def taken(self) -> list[bytes]:
+        found, self.blocks = self.blocks, []
+        return found
+
+
+def parquet_blocks(schema: Any, tables: Iterable[Any]) -> Iterator[bytes]:
+    """The bytes of a Parquet file of these tables of pyarrow, a row group each, in the memory of one."""
+    from pyarrow import parquet
+
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+            yield from sink.taken()
+    yield from sink.taken()
 
 
 @contextmanager

@@ -75,7 +75,10 @@ def text_source(
                 if _is_folder(file):
                     raise DataError(f"{file} is a folder", "give a text file")
     ordered = {split: tuple(found[split]) for split in SPLITS if split in found}
-    return TextSource(ordered, _listed(list(itertools.chain.from_iterable(ordered.values()))), labels)
+    every = itertools.chain.from_iterable(ordered.values())
+    # Their names alone: a corpus may travel, and folders tell whose it was.
+    named = [Path(one.name) if isinstance(one, Path) else one for one in every]
+    return TextSource(ordered, _listed(named), labels)
 
 
 def _listed(items: Sequence[Path | BinaryIO]) -> str:

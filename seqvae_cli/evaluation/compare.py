@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from seqvae_cli.config import layers, options
@@ -127,7 +126,7 @@ def _settings(run: Run) -> dict[str, Any]:
         raise DataError(f"{run.path / 'run.json'} names no digest of config.yaml")
     files.verify(run.path, {"config.yaml": digests["config.yaml"]})
     loaded = layers.load(run.path / "config.yaml")
-    values = {key: attrgetter(key)(loaded) for key, _ in options.fields()}
+    values = options.values(loaded)
     if run.info.get("epochs"):  # a resumed run may have been given more
         values["train.epochs"] = run.info["epochs"]
     return values

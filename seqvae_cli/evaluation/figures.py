@@ -321,3 +321,27 @@ FIGURES = {
 
 RANKED = {key: figure for key, figure in FIGURES.items() if figure.better != "neither"}
 """What runs can be ranked by."""
+
+
+def rows(values: Mapping[str, Any], *, latent_size: int, has_words: bool) -> list[tuple[str, Any, str]]:
+    """Label, value shown and unit of each figure of an evaluation that has a row in the table of `eval`, in its order.
+
+    has_words: whether tokens are words.
+    """
+    keys = list(FIGURES)
+
+    def place(figure: Figure) -> tuple[int, bool]:
+        return keys.index(figure.below or figure.key), bool(figure.below)
+
+    return [
+        (
+            ("  " if figure.term else "") + figure.label.format(**values),
+            value,
+            figure.unit.format(latent_size=latent_size),
+        )
+        for figure in sorted(FIGURES.values(), key=place)
+        if figure.label
+        and not (figure.of_text and has_words)
+        and (not figure.share_of or values.get(figure.share_of))
+        and (value := figure.shown(values)) is not None
+    ]

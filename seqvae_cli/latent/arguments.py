@@ -29,9 +29,15 @@ def check_sentences(sentences: Iterable[str]) -> Iterator[str]: ...
 @overload
 def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]: ...
 def check_sentences(sentences: Iterable[str | Pause]) -> Iterator[str | Pause]:
-    """The sentences, each checked when it is read; a `PAUSE` stays. Raises `UsageError` for one string or bytes."""
+    """The sentences, each checked when it is read; a `PAUSE` stays.
+
+    Raises `UsageError` for one string or bytes, and for a table, which would be iterated over as the names of its
+    columns.
+    """
     if isinstance(sentences, str):
         raise UsageError("one sentence is given where several are meant", "put it in a list")
+    if hasattr(sentences, "columns") and hasattr(sentences, "shape"):
+        raise UsageError("a table is given where sentences are meant", 'give one column, such as frame["text"]')
     given = check_iterable(sentences, "sentences")
     return (one if isinstance(one, Pause) else check_text(one) for one in given)
 

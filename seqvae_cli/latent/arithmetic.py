@@ -52,14 +52,15 @@ class ArithmeticModel(TextModel):
         return difference
 
     def shift(
-        self, sentences: Sequence[str], offset: ArrayLike, strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
+        self, sentences: Iterable[str], offset: ArrayLike, strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
     ) -> list[str]:
         """The decoding of each sentence's posterior mean plus the offset [L], greedy or by a beam.
 
         Where codes lie on a sphere, the sum is scaled back to its length.
         """
-        found = self.shift_stream(sentences, offset, strategy, max_len=max_len)
-        self._ids(sentences)  # raises where one has no words
+        given = list(check_sentences(sentences))  # read twice
+        found = self.shift_stream(given, offset, strategy, max_len=max_len)
+        self._ids(given)  # raises where one has no words
         return [made.text for _, made in found if made is not None]
 
     def shift_stream(

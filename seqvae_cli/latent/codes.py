@@ -24,6 +24,7 @@ from seqvae_cli.errors import DataError, counted
 from seqvae_cli.system import files
 
 MAGIC = b"\x93NUMPY"
+PARQUET_MAGIC = b"PAR1"
 
 LARGEST = 1e12
 """Largest number in a code: the decoder's float32 overflows on far larger ones, such as 3e38."""
@@ -59,6 +60,8 @@ def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     if start == MAGIC:
         yield from _rows(io.BytesIO(start + file.read()), size, label)
         return
+    if start.startswith(PARQUET_MAGIC):
+        raise DataError(f"{label} is a Parquet table, not a file of codes", "name the output of seqvae encode .jsonl")
     text = cast(BinaryIO, Stream(start, getattr(file, "read1", file.read)))
     dropped: Counter[str] = Counter()
     for number, line in enumerate(_lines(text, label, dropped), 1):

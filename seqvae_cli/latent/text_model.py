@@ -85,11 +85,11 @@ class TextModel:
         check_strategy(strategy)
         return replace(strategy, unk=self.unk) if strategy.unk is None else strategy
 
-    def encode(self, sentences: Sequence[str]) -> Code:
+    def encode(self, sentences: Iterable[str]) -> Code:
         """Posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
         return self.posterior(sentences)[0]
 
-    def posterior(self, sentences: Sequence[str]) -> tuple[Code, Code]:
+    def posterior(self, sentences: Iterable[str]) -> tuple[Code, Code]:
         """Posterior means and standard deviations of N sentences: two of [N, L]."""
         self.require_latent()
         codes = generate.encode(self.network, self._ids(sentences))
@@ -172,7 +172,7 @@ class TextModel:
         )
 
     def reconstruct(
-        self, sentences: Sequence[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
+        self, sentences: Iterable[str], strategy: Strategy = GREEDY, *, max_len: int = MAX_LEN
     ) -> list[str]:
         """The decoding of each sentence's posterior mean, greedy or by a beam."""
         return self.decode(self.encode(sentences), strategy, max_len=max_len)
@@ -330,7 +330,7 @@ class TextModel:
             message = f"run {self.name} is a language model: it has no latent code"
             raise UsageError(message, "name a run with one: seqvae runs list")
 
-    def _ids(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
+    def _ids(self, sentences: Iterable[str]) -> list[NDArray[np.int64]]:
         texts = check_sentences(sentences)
         ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in texts]
         if any(not len(words) for words in ids):

@@ -24,7 +24,7 @@ class Pooling:
 
 def last(states: Tensor, mask: Tensor, bidirectional: bool) -> Tensor:
     """Each direction's state after it has read the whole sentence."""
-    final = states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+    final = states[torch.arange(states.size(0), device=states.device), mask.sum(1) - 1]
     if not bidirectional:
         return final
     half = states.size(-1) // 2

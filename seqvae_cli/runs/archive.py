@@ -16,12 +16,14 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqvae_cli.errors import UPGRADE, DataError, MachineError, UsageError
-from seqvae_cli.runs import checkpoint, evaluations, loading, registry
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.errors import UPGRADE, DataError, MachineError, NotFoundError, UsageError
+from seqvae_cli.runs import checkpoint, evaluations, loading, packed_corpus, registry
 from seqvae_cli.runs.run import NAME, NAME_RULE, Run, in_use_error
 from seqvae_cli.system import files, json_files, places
 from seqvae_cli.system.progress import Advance
@@ -30,16 +32,19 @@ from seqvae_cli.version import __version__
 ARCHIVE_FORMAT = 1
 FOLDER = "seqvae-run/"
 MANIFEST = "manifest.json"
+README = "README.md"
+"""The model card, made anew for each archive."""
 MAX_MANIFEST = 1_000_000
 """Bytes of the manifest, at most."""
 
 _CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
 _LIMITS = {
-    r"config\.yaml": 1 << 16,
+    r"config\.yaml|README\.md": 1 << 16,
     rf"run\.json|tags\.json|{evaluations.FOLDER}/{evaluations.NAME}|{_CHECKPOINT}manifest\.json": 1 << 20,
     r"metrics\.jsonl": 1 << 24,
     rf"tokenizer\.json|{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.json": 1 << 26,
     rf"{_CHECKPOINT}[a-z][a-z0-9_-]{{0,39}}\.safetensors": (1 << 33) - 1,
+    **packed_corpus.LIMITS,
 }
 """Pattern of a file name -> its maximum size in bytes; the first match counts. Parsed files must fit into memory, the
 size of the weights into the size field of a tar header."""
@@ -64,9 +69,14 @@ class Entry:
 
 
 class Pack:
-    """A run, verified and ready to be packed. Raises `CheckpointError`, `DataError`; `MachineError` while it trains."""
+    """A run, verified and ready to be packed.
 
-    def __init__(self, run: Run) -> None:
+    weights_only: of its checkpoints, the newest of the best weights alone. readme: the text of README.md, if any.
+    corpus: packed with it. Raises `CheckpointError`, `DataError`; `NotFoundError` where it has no best weights yet;
+    `MachineError` while it trains.
+    """
+
+    def __init__(self, run: Run, *, weights_only: bool = False, readme: str = "", corpus: Corpus | None = None) -> None:
         if run.locked():
             raise in_use_error(run.path)
         loading.load_settings_and_tokenizer(run)
@@ -74,18 +84,29 @@ class Pack:
         names += [f"{evaluations.FOLDER}/{path.name}" for path in evaluations.paths(run.path)]
         # Read into memory now: another process may change a small file, such as the tags, while weights are packed.
         self._small_files = {name: _read(run.path / name) for name in names}
+        if weights_only:  # a resume would begin anew, and replace the weights
+            self._small_files["run.json"] = json_files.to_bytes({**run.info, "weights_only": True}, sealed=True)
+        if readme:
+            self._small_files[README] = readme.encode()
         self.run = run
         self.files = {
             name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._small_files.items()
         }
-        for folder in ("best", "last"):
-            for path in checkpoint.generations(run.path / folder):
-                checkpoint.verify(path)
-                digests = json_files.read(path / checkpoint.MANIFEST)["files"]
-                digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
-                for name, digest in digests.items():
-                    size = (path / name).stat().st_size
-                    self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
+        packed = [(folder, path) for folder in ("best", "last") for path in checkpoint.generations(run.path / folder)]
+        if weights_only:
+            packed = [(folder, path) for folder, path in packed if folder == "best"][:1]
+            if not packed:
+                raise NotFoundError(f"run {run.name} has no best weights yet", "leave --weights-only out")
+        for folder, path in packed:
+            checkpoint.verify(path)
+            digests = json_files.read(path / checkpoint.MANIFEST)["files"]
+            digests[checkpoint.MANIFEST] = files.sha256(path / checkpoint.MANIFEST)
+            for name, digest in digests.items():
+                size = (path / name).stat().st_size
+                self.files[f"{folder}/{path.name}/{name}"] = Entry(digest, size)
+        self._elsewhere = {} if corpus is None else packed_corpus.sources(corpus)
+        for name, path in self._elsewhere.items():
+            self.files[name] = Entry(files.sha256(path), path.stat().st_size)
         for name, entry in self.files.items():
             if entry.size > _limit(name):
                 raise DataError(
@@ -125,7 +146,7 @@ class Pack:
         if name in self._small_files:
             yield self._small_files[name]
             return
-        path = self.run.path / name
+        path = self._elsewhere.get(name, self.run.path / name)
         with files.machine_errors(path), open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 yield block
@@ -154,10 +175,13 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
     name = original_name if name is None else name
     target = places.runs() / name
     if target.is_symlink() or target.exists():
-        if files.is_whole(target, {member: entry.sha256 for member, entry in expected.items()}):
+        of_run = {member: entry.sha256 for member, entry in expected.items() if not _is_beside(member)}
+        if files.is_whole(target, of_run):
             raise UsageError(f"run {name!r} exists already, with the same content", "use it, or give another --name")
         raise UsageError(f"run {name!r} exists already, with different content", "choose another --name")
-    with files.claimed(places.runs(), "import") as draft:
+    has_corpus = any(member.startswith(packed_corpus.PREFIX) for member in expected)
+    place = files.claimed(places.corpora(), "import") if has_corpus else nullcontext(places.corpora() / "-")
+    with files.claimed(places.runs(), "import") as draft, place as corpus_draft:
         with files.machine_errors(draft):
             draft.mkdir()
             total = sum(entry.size for entry in expected.values())
@@ -174,13 +198,20 @@ def _unpack(stream: gzip.GzipFile, name: str | None, watch: Advance) -> Run:
                 raise DataError(f"{member} has {header.size} bytes in the archive, {entry.size} in its manifest")
             try:
                 content = _watched(_bounded(member, _content(stream, header.size)), watch)
-                files.write(draft / member, content, expected=entry.sha256)
+                of_corpus = member.startswith(packed_corpus.PREFIX)
+                path = corpus_draft / member.removeprefix(packed_corpus.PREFIX) if of_corpus else draft / member
+                files.write(path, content, expected=entry.sha256)
             except DataError as error:
-                raise DataError(_without_draft(draft, error.message)) from error
+                raise DataError(_without_draft(corpus_draft, _without_draft(draft, error.message))) from error
         if missing:
             raise DataError(f"the archive is truncated: {min(missing)} is missing")
         _check_end(stream)
         _check_run(draft)
+        if has_corpus:
+            try:
+                packed_corpus.publish(corpus_draft, Run(draft))
+            except DataError as error:
+                raise DataError(_without_draft(corpus_draft, error.message), error.hint) from error
         return Run(registry.publish(draft, name))
 
 
@@ -271,6 +302,11 @@ def _check_run(path: Path) -> None:
         raise type(error)(_without_draft(path, error.message), error.hint) from error
 
 
+def _is_beside(member: str) -> bool:
+    """Whether a file of an archive is not one of the run as it was packed: the card, the corpus."""
+    return member == README or member.startswith(packed_corpus.PREFIX)
+
+
 def _without_draft(draft: Path, message: str) -> str:
     """`message` without the path of the temporary folder."""
     return message.replace(f"{draft}/", "").replace(str(draft), "this run")
@@ -280,7 +316,7 @@ def _bounded(name: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
     """`blocks` of the file `name`. Raises `DataError` where it is JSON of more than `MAX_VALUES` values."""
     values = 0
     for block in blocks:
-        if name.endswith((".json", ".jsonl")):
+        if name.endswith(".json") or name == "metrics.jsonl":  # parsed as a whole
             values += sum(map(block.count, (b",", b"[", b"{")))
             if values > MAX_VALUES:
                 raise DataError(f"{name} has more than {MAX_VALUES:,} values")

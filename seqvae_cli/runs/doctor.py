@@ -93,7 +93,8 @@ def _checkpoints(run: Run, epochs: int, replace: str) -> Iterator[Finding]:
         resume = f"an older one is intact: seqvae train --resume {run.name}"
         for _, reason in bad:
             yield _finding(run.name, reason, resume if good and folder.name == "last" else replace)
-        if not found and not run.locked():
+        left_out = folder.name == "last" and run.info.get("weights_only")
+        if not found and not run.locked() and not left_out:
             if epochs >= required_from:
                 yield Finding(run.name, "half-copied", f"{folder} holds no checkpoint", replace)
             elif not epochs and folder.name == "last":

@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from seqvae_cli.config import layers
 from seqvae_cli.config.schema import Settings
+from seqvae_cli.data import corpus as corpora
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import CheckpointError, DataError, NotFoundError
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs.checkpoint import generations, newest, read_weights, step_of
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import files
+from seqvae_cli.system import files, places
 
 
 def load_settings_and_tokenizer(run: Run) -> tuple[Settings, Tokenizer]:
@@ -25,6 +27,21 @@ def load_settings_and_tokenizer(run: Run) -> tuple[Settings, Tokenizer]:
         return layers.load(run.path / "config.yaml"), Tokenizer.load(run.path / "tokenizer.json")
     except DataError as error:
         raise CheckpointError(error.message, error.hint) from error
+
+
+def load_corpus(run: Run) -> Corpus:
+    """The corpus that a run was trained on, of the home that its folder lies in, else of the user's.
+
+    Raises `NotFoundError`, or `DataError` where it has changed.
+    """
+    folder = str(run.info["corpus"]["folder"])
+    try:
+        with places.moved(run.path.parent.parent):
+            corpus = corpora.find(folder)
+    except NotFoundError:
+        corpus = corpora.find(folder)
+    run.check_corpus(corpus.path.name, corpus.hash)
+    return corpus
 
 
 def load_network(

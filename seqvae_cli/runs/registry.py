@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import re
 import time
@@ -18,6 +19,7 @@ from seqvae_cli.version import __version__
 ALIASES = ("latest", "best")
 """Names that stand for a run: the one created last, and the one with the lowest validation -ELBO."""
 RESERVED = (*ALIASES, "auto")
+_FOLDER_HINT = "name the folder of a run, such as seqvae runs path prints"
 
 
 def check_name(name: str) -> str:
@@ -33,12 +35,14 @@ def create(
     config: str,
     tokenizer: bytes,
     corpus: dict[str, Any],
+    preset: str | None = None,
     name: str | None = None,
     fill: Callable[[Path], dict[str, Any]] = lambda _: {},
 ) -> Run:
     """A new run folder: `name`, else `prefix-N` with N after the highest. Safe beside other processes.
 
-    fill: writes more into the folder before it gets its name; returns more entries of run.json.
+    preset: what the settings began with. fill: writes more into the folder before it gets its name; returns more
+    entries of run.json.
 
     Raises `UsageError` where `name` is taken or invalid.
     """
@@ -56,6 +60,7 @@ def create(
             "format": RUN_FORMAT,
             "status": "created",
             "created": _next_timestamp(),
+            "preset": preset,
             "corpus": corpus,
             "files": digests,
             "versions": {"seqvae": __version__, "python": platform.python_version(), "platform": platform.platform()},
@@ -156,6 +161,32 @@ def find(name: str = "latest", *, trained: bool = False) -> Run:
             raise NotFoundError("no run has been validated yet", "name one: seqvae runs list")
         return min(scored, key=lambda run: float(run.info["best_neg_elbo"]))
     return Run(locate(name))
+
+
+def find_anywhere(run: str | Path) -> Run:
+    """The trained run that `find` knows by this name; a `Path`, or a string with a separator, is its folder.
+
+    Raises what `find` and `in_folder` raise.
+    """
+    if isinstance(run, Path) or os.sep in run or (os.altsep or os.sep) in run:
+        return in_folder(run)
+    return find(run, trained=True)
+
+
+def in_folder(path: str | Path) -> Run:
+    """The run whose folder is `path`, in this home or anywhere. Raises `NotFoundError`, `DataError` for a damaged one.
+
+    Links and `..` are resolved, so that the run has the name of its folder.
+    """
+    try:
+        folder = Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
+        raise NotFoundError(f"no folder {str(path)!r:.80}", _FOLDER_HINT) from error
+    with files.machine_errors(folder):
+        if not (folder / "run.json").is_file():
+            missing = "is not the folder of a run: it has no run.json" if folder.is_dir() else "does not exist"
+            raise NotFoundError(f"{folder} {missing}", _FOLDER_HINT)
+    return Run(folder)
 
 
 def resumable() -> Run:

@@ -16,13 +16,18 @@ MAX_DIGITS = 300
 
 
 def write(path: Path, value: Any, *, sealed: bool = False) -> str:
-    """`files.write` of indented JSON; raises `ValueError` for NaN. `sealed` adds the digest that `unseal` checks."""
+    """`files.write` of `to_bytes`."""
+    return files.write(path, to_bytes(value, sealed=sealed))
+
+
+def to_bytes(value: Any, *, sealed: bool = False) -> bytes:
+    """Indented JSON; raises `ValueError` for NaN. `sealed` adds the digest that `unseal` checks."""
     if sealed:
         value = {**value, "digest": _seal(value)}
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A sealed file ends with its last brace: the loss of a line end would not be detected.
     # A path that is not UTF-8 has lone surrogates, which JSON can hold as escapes alone.
-    return files.write(path, (text if sealed else f"{text}\n").encode(errors="backslashreplace"))
+    return (text if sealed else f"{text}\n").encode(errors="backslashreplace")
 
 
 def unseal(value: Any, path: Path) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def memory() -> int | None:
 
 
 def extras() -> dict[str, dict[str, str | None]]:
-    """Extra -> package -> its version, or None where it is missing; those of tests and development are left out."""
+    """Extra -> package -> its version, or None where it is missing; those of development are left out."""
     try:
         required = metadata.requires("seqvae") or []
     except metadata.PackageNotFoundError:  # run from a folder, not installed
@@ -97,7 +97,7 @@ def extras() -> dict[str, dict[str, str | None]]:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         package = re.match(r"[\w.-]+", line)
         below = re.search(r"python_version < ['\"](\d+)\.(\d+)['\"]", line)
-        if not extra or not package or extra[1] in ("test", "dev"):
+        if not extra or not package or extra[1] in ("test", "docs", "dev"):
             continue
         if below and sys.version_info >= (int(below[1]), int(below[2])):
             continue

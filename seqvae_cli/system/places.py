@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from seqvae_cli.errors import MachineError
 
+_moved: ContextVar[Path | None] = ContextVar("home", default=None)
+
+
+@contextmanager
+def moved(folder: Path) -> Iterator[None]:
+    """Within, `folder` is the home of this thread, whatever `SEQVAE_HOME` says; other threads keep theirs."""
+    token = _moved.set(folder.absolute())
+    try:
+        yield
+    finally:
+        _moved.reset(token)
+
 
 def home() -> Path:
-    """`SEQVAE_HOME` if set, else the platform's data directory.
+    """That of `moved`, else `SEQVAE_HOME` if set, else the platform's data directory.
 
     Raises `MachineError` for a file, an unknown user, or a name that is not UTF-8, which safetensors cannot open.
     """
-    if moved := os.environ.get("SEQVAE_HOME"):
+    if folder := _moved.get():
+        return _utf8(folder)
+    if named := os.environ.get("SEQVAE_HOME"):
         try:
-            path = Path(moved).expanduser().absolute()
+            path = Path(named).expanduser().absolute()
         except RuntimeError as error:
-            raise MachineError(f"SEQVAE_HOME is {moved}, but no user has that name", "name a folder") from error
+            raise MachineError(f"SEQVAE_HOME is {named}, but no user has that name", "name a folder") from error
         if os.path.isfile(path):  # noqa: PTH113 - os.path.isfile never raises
             raise MachineError(f"SEQVAE_HOME is {path}, which is a file", "name a folder; a missing one is made")
         return _utf8(path)
@@ -43,8 +60,8 @@ def runs() -> Path:
 
 
 def cache() -> Path:
-    """Folder of downloads and spooled input; inside the home if `SEQVAE_HOME` is set."""
-    if os.environ.get("SEQVAE_HOME"):
+    """Folder of downloads and spooled input; inside the home if that is `moved`, or `SEQVAE_HOME` set."""
+    if _moved.get() or os.environ.get("SEQVAE_HOME"):
         return home() / "cache"
     import platformdirs
 

@@ -141,6 +141,14 @@ class CollapseEvent:
 
 
 @dataclass(frozen=True)
+class SavedEvent:
+    """A checkpoint is on disk, at the end of an epoch or within one: no resume repeats the steps until here."""
+
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something the user should know; training goes on."""
 
@@ -176,4 +184,14 @@ class EndEvent:
     seconds: float
 
 
-Event = StartEvent | StepEvent | EvalEvent | PlateauEvent | CollapseEvent | WarningEvent | ScheduleEvent | EndEvent
+Event = (
+    StartEvent
+    | StepEvent
+    | EvalEvent
+    | PlateauEvent
+    | CollapseEvent
+    | SavedEvent
+    | WarningEvent
+    | ScheduleEvent
+    | EndEvent
+)

@@ -1,9 +1,9 @@
 """Training steps as CUDA graphs: a step is recorded once for each shape of a batch, then repeated on other sentences.
 
 A step of a small model is a few hundred short operations; to start them one by one takes the CPU longer than the device
-takes to compute them. A graph starts them all at once. What a step reads lies where it lay when the step was recorded:
-the sentences, and the numbers that depend on the moment of the training. Sentences are padded to a multiple of `WIDTH`
-tokens, so that there are few shapes; padding changes no loss.
+takes to compute them. A graph starts them all at once. It reads its inputs from the same memory each time, so each
+step first copies there the sentences and the numbers that depend on the moment of the training. Sentences are padded to
+a multiple of `WIDTH` tokens, so that there are few shapes; padding changes no loss.
 
 Shapes: B sentences, T tokens of the padded sentences.
 """
@@ -25,6 +25,7 @@ from seqvae_cli.nn.cross_entropy import MOST_LOGITS
 from seqvae_cli.training.objective import Loss
 
 WIDTH = 4
+"""Tokens: padded sentences have a multiple of them."""
 
 MOST_SHAPES = 64
 """Shapes that are recorded; batches of others are computed operation by operation."""
@@ -123,13 +124,16 @@ class StepGraphs:
     def record(self, action: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Records the operations of `action`, without computing them; returns what computes them.
 
-        Raises `MachineError` where they cannot be recorded. CUDA's random stream is of no use after that.
+        Raises `MachineError` where they cannot be recorded, after which CUDA's random stream cannot be used, and
+        `OutOfMemoryError`.
         """
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may use the device meanwhile.
             with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):
                 outputs = action()
+        except torch.OutOfMemoryError:  # a RuntimeError, too, and no fault of graphs
+            raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise MachineError(f"a training step cannot be a CUDA graph here: {reason}", HINT) from error

@@ -32,6 +32,7 @@ from seqvae_cli.training.events import (
     EvalEvent,
     Event,
     PlateauEvent,
+    SavedEvent,
     StartEvent,
     StepEvent,
 )
@@ -135,6 +136,7 @@ class Trainer:
             yield from self.after_epoch(evaluation)
             state.seconds = before + time.perf_counter() - began
             self.save()
+            yield SavedEvent(evaluation.epoch, state.step)
         if reason == "interrupted":
             self.save()
         elif state.done:
@@ -189,6 +191,7 @@ class Trainer:
                 tokens = sentences = steps = 0
             if now - saved > 60 * self.settings.train.save_every:
                 self.save()
+                yield SavedEvent(state.epoch, state.step)
                 saved = time.perf_counter()
         state.epoch_tokens += tokens
         state.epoch_seconds += time.perf_counter() - reported

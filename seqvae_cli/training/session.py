@@ -82,7 +82,13 @@ def start(
         name=name,
         config=layers.dump(settings),
         tokenizer=(corpus.path / "tokenizer.json").read_bytes(),
-        corpus={"name": corpus.name, "folder": corpus.path.name, "hash": corpus.hash},
+        preset=preset,
+        corpus={
+            "name": corpus.name,
+            "folder": corpus.path.name,
+            "hash": corpus.hash,
+            "sentences": {split: corpus.sentences(split) for split in corpus.splits},
+        },
         **({"fill": initial.fill} if initial else {}),
     )
 
@@ -112,8 +118,8 @@ def fit(
     `stop()` turns true, it saves and ends. Where nothing is left to train, it only yields an `EndEvent`.
 
     Raises `DivergedError` when the loss is not finite (the last finite checkpoint stays), `MachineError`,
-    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, or no schedule to keep. A run
-    whose resume is refused stays as it was.
+    `CheckpointError`, `DataError`, and `UsageError` for fewer `epochs` than the run has, no schedule to keep, or a
+    run that was packed without its training state. A run whose resume is refused stays as it was.
 
     With several `processes`, the first of them calls this and the others `follow`.
     """
@@ -121,6 +127,9 @@ def fit(
         options = {"resume": resume, "epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
         if processes.first:
             processes.from_first((run.name, run.info, options))
+        if run.info.get("weights_only"):
+            problem = f"run {run.name} came with its weights alone: it cannot be resumed"
+            raise UsageError(problem, f"begin a new run with them: seqvae train --init {run.name}")
         run.check_corpus(corpus.path.name, corpus.hash)
         if not processes.local_rank:
             corpus.verify()

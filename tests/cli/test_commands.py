@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ def test_prepare_reads_standard_input_and_answers_in_json(seqvae: Seqvae) -> Non
     assert corpus.find("piped").hash == info["hash"]
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
     answer = seqvae("prepare", "toy", "--sentences", "100", "--json")
     assert answer.code == 0
@@ -204,6 +206,7 @@ def test_eval_gives_every_figure_with_its_signature(seqvae: Seqvae) -> None:
     assert seqvae("eval", "tiny-run", "--samples", "20", "--json", "--split", "valid").out == answer.out
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_eval_prints_a_table_and_on_toy_the_entropy(seqvae: Seqvae) -> None:
     assert seqvae("prepare", "toy", "--sentences", "100", "-q").code == 0
     arguments = ["--data", "toy", "--epochs", "1", "--batch-size", "50", "--name", "on-toy", "-q"]
@@ -307,6 +310,38 @@ def test_encode_keeps_order_and_rows_whatever_the_output(seqvae: Seqvae, tmp_pat
     jsonl = tmp_path / "codes.jsonl"
     seqvae("encode", str(path), "-o", str(jsonl))
     assert jsonl.read_text() == answer.out
+
+
+def test_a_parquet_table_has_the_columns_of_tsv(
+    seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    path, table = tmp_path / "rows.csv", tmp_path / "codes.parquet"
+    path.write_text("text,stars,number\nthe cat sees the sea,5,a\n,4,b\na dog likes it,3,c\n")
+    call = ["encode", str(path), "--text", "text", "--label", "stars", "--id", "number"]
+    assert seqvae(*call, "-o", str(table)).code == 0
+    rows = parquet.read_table(table)
+    assert seqvae(*call, "-o", str(tmp_path / "codes.tsv")).code == 0
+    header, *lines = (tmp_path / "codes.tsv").read_text().splitlines()
+    assert rows.column_names == header.split("\t")
+    assert {str(rows.schema.field(name).type) for name in rows.column_names[1:9]} == {"float"}
+    for name, *values in zip(header.split("\t"), *(line.split("\t") for line in lines), strict=True):
+        shown = [
+            "" if value is None else f"{value:.9g}" if name[-1].isdigit() else value for value in rows[name].to_pylist()
+        ]
+        assert shown == values, name
+    monkeypatch.setattr("seqvae_cli.data.windows.WINDOW", 2)
+    assert seqvae(*call, "-o", str(table)).code == 0
+    assert parquet.read_table(table).equals(rows), "in two row groups"
+    answer = seqvae("decode", str(table))
+    assert (answer.code, "is a Parquet table" in answer.err) == (4, True)
+    (tmp_path / "mean.csv").write_text("text,mean_1\nthe cat,5\n")
+    answer = seqvae("encode", str(tmp_path / "mean.csv"), "--text", "text", "--label", "mean_1", "-o", str(table))
+    assert (answer.code, "two columns 'mean_1'" in answer.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = seqvae(*call, "-o", str(table))
+    assert (answer.code, 'pip install "seqvae[parquet]"' in answer.err) == (5, True)
+    assert parquet.read_table(table).equals(rows), "it stays as it was"
 
 
 def test_encode_does_not_write_over_what_it_reads_nor_json_into_an_array(seqvae: Seqvae, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_a_corpus_is_listed_with_its_sizes(seqvae: Seqvae, trained_home: Path) -
     assert found["bytes"] == sum(len(path.read_bytes()) for path in opened.path.iterdir())
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_what_the_first_column_names_is_what_train_takes(seqvae: Seqvae) -> None:
     folders = []
     for sentences in ("100", "200"):
@@ -37,7 +38,7 @@ def test_what_the_first_column_names_is_what_train_takes(seqvae: Seqvae) -> None
     assert [corpus.find(name).path.name for name in named] == folders
 
 
-@pytest.mark.usefixtures("trained_home")
+@pytest.mark.usefixtures("trained_home", "small_toy")
 def test_a_damaged_corpus_is_a_warning_beside_the_others(seqvae: Seqvae) -> None:
     assert seqvae("prepare", "toy", "--sentences", "100", "-q").code == 0
     tokens = corpus.find("toy").path / "train.tokens.bin"

@@ -24,8 +24,8 @@ FAST = ["--samples", "2", "--threads", "1"]
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """300 samples say as much here."""
-    monkeypatch.setattr(api.Model, "sample_quality", partialmethod(api.Model.sample_quality, count=300))
+    """100 samples say as much here."""
+    monkeypatch.setattr(api.Model, "sample_quality", partialmethod(api.Model.sample_quality, count=100))
 
 
 def test_samples_quality_adds_samples_and_paths(seqvae: Seqvae) -> None:
@@ -51,7 +51,7 @@ def test_a_language_model_gets_figures_of_its_samples_alone(seqvae: Seqvae) -> N
     answer = seqvae("eval", "lm", *FAST, "--samples-quality", "--json")
     assert answer.code == 0, answer.err
     result = json.loads(answer.out)
-    assert result["samples_quality"]["sampled"] == 300
+    assert result["samples_quality"]["sampled"] == 100
     assert "paths" not in result
     answer = seqvae("eval", "lm", *FAST, "--samples-quality")
     assert answer.code == 0, answer.err

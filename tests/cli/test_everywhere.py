@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.cli import app, boundary
-from tests.conftest import SMALL, Answer, Seqvae, tiny_text
+from tests.conftest import SMALL, TINY, Answer, Seqvae, tiny_text
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
 CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
@@ -22,6 +22,7 @@ CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
 CALLS: dict[str, tuple[list[str], bytes]] = {
     "prepare": (["-", "--name", "piped"], "\n".join(tiny_text()).encode()),
     "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
+    "sweep": (["small.yaml"], b""),
     "eval": (["tiny-run", "--samples", "2"], b""),
     "corpora": ([], b""),
     "presets": ([], b""),
@@ -36,6 +37,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "play": (["--no-open"], b""),
+    "export": (["tiny-run", "--format", "safetensors", "-o", "weights", "--threads", "1"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
     "runs compare": ([], b""),
@@ -94,6 +96,9 @@ def ready(ready_home: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Monk
     """A home in which every call works, and a folder to work in."""
     shutil.copytree(ready_home, home)
     shutil.copy(ready_home.parent / "carried.tar.gz", tmp_path)
+    settings = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in (TINY | {"model.latent_size": 0}).items())
+    plan = f"data: tiny\nsettings:\n{settings}space:\n  train.lr: [0.001, 0.002]\ntrials: 1\n"
+    (tmp_path / "small.yaml").write_text(plan)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("seqvae_cli.play.server.serve", lambda *_: None)  # it would serve until Ctrl-C
     return seqvae

@@ -29,7 +29,7 @@ def hint(seqvae: Seqvae, *arguments: str) -> str:
         ("help", "--help"),
         ("generate", "sample"),
         ("plot", "runs plot"),
-        ("export", "runs export"),
+        ("import", "runs import"),
         ("list", "runs list"),
         ("ls", "runs list"),
         ("rm", "runs rm"),

@@ -273,6 +273,7 @@ def test_the_star_phases_and_entropy_are_those_of_the_run(trained_home: Path, mo
     assert trained_home.is_dir()
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_runs_of_two_corpora_on_one_axis_get_the_warning_of_compare(
     plot: Plot, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

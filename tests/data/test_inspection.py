@@ -147,6 +147,7 @@ def test_findings_of_a_newer_version_are_left_out() -> None:
     assert inspection.findings(info | {"findings": [entry]}) == []
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_toy_has_no_findings() -> None:
     assert prepare_toy(sentences=1000).corpus.findings == []
 

@@ -279,6 +279,7 @@ from pathlib import Path
 from seqvae_cli.data import prepare, sources
 from seqvae_cli.errors import MachineError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # it would be cut, too
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     prepare.prepare_text(sources.text_source(Path(sys.argv[1])), "given")

@@ -59,6 +59,7 @@ def test_an_option_that_does_not_apply_is_refused_before_anything_is_read(source
         prepare.prepare(source, **{option: GIVEN[option]})  # type: ignore[typeddict-item]
 
 
+@pytest.mark.usefixtures("small_toy")
 def test_options_at_their_defaults_go_with_every_source(home: Path) -> None:
     defaults: Any = dict.fromkeys(GIVEN) | prepare.DEFAULTS
     assert prepare.prepare("toy", **defaults | {"sentences": 200}).corpus.name == "toy"

@@ -253,16 +253,21 @@ def test_repeated_graphs_train_like_the_operations_one_by_one(
 
 
 @pytest.mark.parametrize("preset", [pytest.param(name, marks=CUDA) for name in GRAPHS])
+@pytest.mark.parametrize("graphs", [False, True])
 @pytest.mark.usefixtures("exact_products")
-def test_a_training_with_graphs_resumes(tiny_corpus: Corpus, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_learner, "obstacle", lambda *_: "")
-    whole, parts = (new_run(tiny_corpus, name, preset, "cuda", graphs=True) for name in ("whole", "parts"))
+def test_a_training_with_noise_of_the_device_resumes(
+    tiny_corpus: Corpus, preset: str, graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_learner, "obstacle", lambda *_: "" if graphs else "not asked for")
+    whole, again, parts = (new_run(tiny_corpus, name, preset, "cuda", graphs=graphs) for name in ("a", "b", "c"))
     fit(whole, tiny_corpus)
+    fit(again, tiny_corpus)
     calls = iter(range(1000))
-    fit(parts, tiny_corpus, stop=lambda: next(calls) > STEPS // 2 + 2)
+    fit(parts, tiny_corpus, stop=lambda: next(calls) > STEPS // 2 + 4)
     fit(parts, tiny_corpus, resume=True)
-    for line, like in zip(parts.metrics(), whole.metrics(), strict=True):
-        assert close([line["neg_elbo"], line["rate"]], [like["neg_elbo"], like["rate"]], VERY_CLOSE)
+    figures = [[(line["neg_elbo"], line["rate"]) for line in run.metrics()] for run in (whole, again, parts)]
+    assert close(figures[1], figures[0], VERY_CLOSE), "two trainings of one seed"
+    assert close(figures[2], figures[0], VERY_CLOSE)
 
 
 @contextmanager

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seqvae_cli.runs.run import Run
 from tests.faults.matrix import FULL, ROWS
+from tests.faults.nursery import Nursery, nursery
+from tests.preloaded import Preloaded
+from tests.trainings import undisturbed
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +29,18 @@ def row(request: pytest.FixtureRequest) -> None:
 def count_tries(request: pytest.FixtureRequest) -> Callable[[int], None]:
     """For a test that is more than one try: tells how many it was."""
     return lambda number: request.node.user_properties.append(("tries", number))
+
+
+@pytest.fixture(scope="session")
+def shared_nursery(forked: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with nursery(forked, tmp_path_factory.mktemp("nursery")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`long_run`, never disturbed. Compare with it, do not change it."""
+    return undisturbed(tiny_home, tmp_path_factory.mktemp("quiet"))
 
 
 @dataclass

@@ -21,18 +21,12 @@ from seqvae_cli.runs.run import HOLDER, Run, is_held
 from seqvae_cli.system import files, json_files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, command, snapshot, still_loads, tries, wait_for
-from tests.faults.nursery import Nursery, nursery
-from tests.trainings import assert_same_run, fit, long_run, undisturbed
+from tests.faults.nursery import Nursery
+from tests.trainings import assert_same_run, fit, long_run
 
 AT_ONCE = 8
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-
-
-@pytest.fixture(scope="module")
-def shared_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with nursery(tmp_path_factory.mktemp("nursery")) as made:
-        yield made
 
 
 def leftovers(home: Path) -> list[Path]:
@@ -71,7 +65,6 @@ def test_eight_trainings_at_once_are_eight_whole_runs_and_the_list_never_fails(
     beside = subprocess.Popen(command("runs", "list", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with ThreadPoolExecutor() as pool, watched(pool) as damaged:
         shared_nursery.start(trained_home, *[training] * AT_ONCE)
-        shared_nursery.ask_codes()
         most = 0
         while not shared_nursery.ended(0.01):
             answer = seqvae("runs", "list", "--json")
@@ -84,7 +77,7 @@ def test_eight_trainings_at_once_are_eight_whole_runs_and_the_list_never_fails(
     assert damaged == [], "a run was seen half made"
     assert (beside.returncode, err) == (0, b"")
     assert all(json.loads(line)["run"] for line in out.splitlines())
-    assert shared_nursery.codes() == [0] * AT_ONCE
+    assert shared_nursery.wait() == [0] * AT_ONCE
     for number in range(AT_ONCE):
         assert "error:" not in shared_nursery.stderr(number)
 
@@ -102,11 +95,6 @@ def test_eight_trainings_at_once_are_eight_whole_runs_and_the_list_never_fails(
     assert_nothing_locked(trained_home)
     assert seqvae("runs", "doctor").code == 0
     assert {name: snapshot(trained_home)[name] for name in others} == others
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return undisturbed(tiny_home, tmp_path_factory.mktemp("quiet"))
 
 
 @pytest.mark.row(7)

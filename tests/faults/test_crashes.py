@@ -6,6 +6,7 @@ stopped.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -24,54 +25,41 @@ from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
 from seqvae_cli.training.events import WarningEvent
 from tests.conftest import Seqvae
-from tests.faults.matrix import command, snapshot, tries, wait_for
+from tests.faults.matrix import snapshot, tries, wait_for
+from tests.faults.nursery import Nursery
 from tests.faults.unsafe_disk import PLACES, UnsafeDisk
-from tests.trainings import assert_same_run, fit, long_run, new_run, undisturbed
-
-
-@pytest.fixture(scope="module")
-def quiet(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """`long_run`, never disturbed."""
-    return undisturbed(tiny_home, tmp_path_factory.mktemp("quiet") / "home")
-
+from tests.preloaded import Preloaded
+from tests.trainings import assert_same_run, fit, long_run, new_run
 
 # Row 1
 
 
-def start(*arguments: str, script: str | None = None) -> subprocess.Popen[bytes]:
-    program = command("train") if script is None else [sys.executable, "-c", script]
-    return subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def survived(quiet: Run, others: dict[str, bytes]) -> None:
-    """After a kill: the other run is as it was, and resuming ends with the bits of the quiet run."""
+def survived(forked: Preloaded, uninterrupted: Run, others: dict[str, bytes]) -> None:
+    """After a kill: the other run is as it was, and resuming ends with the bits of a run that nothing disturbed."""
     assert registry.find("killed").status == "interrupted"
     assert snapshot(registry.find("tiny-run").path) == others
-    subprocess.run(command("train", "--resume", "auto", "-q"), check=True, capture_output=True)
+    assert forked.run("train", "--resume", "auto", "-q").code == 0
     run = registry.find("killed")
     assert run.status == "finished"
-    assert_same_run(quiet, run)
+    assert_same_run(uninterrupted, run)
     assert not list(run.path.rglob(f"{files.TEMPORARY}*"))
 
 
 @pytest.mark.row(1)
 @pytest.mark.parametrize("seed", tries(75, 1))
-def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(trained_home: Path, quiet: Run, seed: int) -> None:
-    long_run(corpus.find("tiny"), "killed")
+def test_kill_9_at_a_random_moment_then_resume_gives_the_very_bits(
+    trained_home: Path, uninterrupted: Run, forked: Preloaded, shared_nursery: Nursery, seed: int
+) -> None:
+    run = long_run(corpus.find("tiny"), "killed")
     others = snapshot(trained_home / "runs" / "tiny-run")
     moments = random.Random(seed)
-    process = start("--resume", "killed", "-q")
+    (pid,) = shared_nursery.start(trained_home, ["train", "--resume", "killed", "-q"])
     epochs = moments.randrange(7)
-    wait_for(lambda: killed_in_epoch(process, epochs))
+    wait_for(lambda: registry.find("killed").status == "running" and len(run.metrics()) >= epochs)
     time.sleep(moments.uniform(0, 0.3))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    survived(quiet, others)
-
-
-def killed_in_epoch(process: subprocess.Popen[bytes], epochs: int) -> bool:
-    run = registry.find("killed")
-    return process.poll() is not None or (run.status == "running" and len(run.metrics()) >= epochs)
+    os.kill(pid, signal.SIGKILL)
+    assert shared_nursery.wait() == [-signal.SIGKILL]
+    survived(forked, uninterrupted, others)
 
 
 WITHIN_A_SAVE = """
@@ -115,12 +103,15 @@ sys.exit(boundary.main(["train", "--resume", "killed", "-q"]))
 
 @pytest.mark.row(1)
 @pytest.mark.parametrize("seed", tries(25, 1))
-def test_kill_9_within_a_save_then_resume_gives_the_very_bits(trained_home: Path, quiet: Run, seed: int) -> None:
+def test_kill_9_within_a_save_then_resume_gives_the_very_bits(
+    trained_home: Path, uninterrupted: Run, forked: Preloaded, seed: int
+) -> None:
     long_run(corpus.find("tiny"), "killed")
     others = snapshot(trained_home / "runs" / "tiny-run")
-    process = start(str(random.Random(seed).randint(1, 250)), script=WITHIN_A_SAVE)
-    assert process.wait(120) == -signal.SIGKILL
-    survived(quiet, others)
+    step = random.Random(seed).randint(1, 250)
+    killed = subprocess.run([sys.executable, "-c", WITHIN_A_SAVE, str(step)], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    survived(forked, uninterrupted, others)
 
 
 # Rows 2 and 3: one training, of which every operation on the disk is known

@@ -17,15 +17,14 @@ from seqvae_cli.system import files
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import (
     FULL,
-    as_ordinary_user,
     assert_one_line,
     command,
     files_limited,
     seqvae_process,
     snapshot,
-    some,
     still_loads,
 )
+from tests.preloaded import Preloaded
 from tests.trainings import new_run
 
 TRAIN = ["train", "--data", "tiny", "--name", "new", *SMALL]
@@ -139,19 +138,19 @@ def test_an_answer_that_does_not_fit_is_not_there_in_part(
     still_loads(registry.find("tiny-run"))
 
 
-FULL_STDOUT = [["sample", "-n", "5000"], ["runs", "list"], ["encode", "the cat"], ["runs", "path"]]
+FULL_STDOUT = [["sample", "-n", "500"], ["runs", "list"], ["encode", "the cat"], ["runs", "path"]]
 
 
 @pytest.mark.row(5)
-@pytest.mark.parametrize("arguments", some(FULL_STDOUT, 1))
-def test_a_full_stdout_is_told(trained_home: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", FULL_STDOUT, ids=lambda arguments: arguments[1])
+def test_a_full_stdout_is_told(trained_home: Path, forked: Preloaded, arguments: list[str]) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     before = snapshot(trained_home)
     with open("/dev/full", "w") as full:
-        result = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert result.returncode == 5
-    assert_one_line(result.stderr, "standard output", "No space left")
+        result = forked.run(*arguments, stdout=full.fileno())
+    assert result.code == 5
+    assert_one_line(result.err, "standard output", "No space left")
     assert snapshot(trained_home) == before
 
 
@@ -162,27 +161,27 @@ FORBIDDEN = [TRAIN, ["train", "--resume", "tiny-run", "--epochs", "9"], ["encode
 
 
 @pytest.mark.row(26)
-@pytest.mark.parametrize("arguments", some(FORBIDDEN, 1), ids=lambda arguments: arguments[1])
+@pytest.mark.parametrize("arguments", FORBIDDEN, ids=lambda arguments: arguments[1])
 def test_what_may_not_be_written_is_told_before_the_first_step(
-    trained_home: Path, tmp_path: Path, arguments: list[str]
+    trained_home: Path, forked: Preloaded, tmp_path: Path, arguments: list[str]
 ) -> None:
     before = snapshot(trained_home)
     places = [trained_home / "runs", trained_home / "runs" / "tiny-run", tmp_path / "sealed"]
     places[-1].mkdir()
     for path in places:
         path.chmod(0o500)
-    result = seqvae_process(*arguments, preexec_fn=as_ordinary_user, cwd=tmp_path)
-    reading = seqvae_process("sample", "-n", "1", preexec_fn=as_ordinary_user)
+    result = forked.run(*arguments, ordinary=True, cwd=tmp_path)
+    reading = forked.run("sample", "-n", "1", ordinary=True)
     for path in places:
         path.chmod(0o700)
-    assert result.returncode == 5
-    assert_one_line(result.stderr, "Permission denied", "give yourself permission")
-    assert any(str(path) in result.stderr for path in [*places, "error: sealed/codes.npy"])
-    assert files.TEMPORARY not in result.stderr
-    assert "epoch" not in result.stderr
+    assert result.code == 5
+    assert_one_line(result.err, "Permission denied", "give yourself permission")
+    assert any(str(path) in result.err for path in [*places, "error: sealed/codes.npy"])
+    assert files.TEMPORARY not in result.err
+    assert "epoch" not in result.err
     assert snapshot(trained_home) == before
     assert list(places[-1].iterdir()) == []
-    assert reading.returncode == 0  # a home that may only be read
+    assert reading.code == 0  # a home that may only be read
 
 
 @pytest.mark.row(26)

@@ -9,8 +9,6 @@ import os
 import pickle
 import shutil
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +27,7 @@ from seqvae_cli.runs.run import Run
 from seqvae_cli.system import json_files
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import FULL, assert_one_line, snapshot, still_loads
+from tests.preloaded import Preloaded
 
 WEIGHTS, TRAINING = "best/model.safetensors", "last/training.safetensors"
 
@@ -320,35 +319,17 @@ def test_settings_of_a_giant_cost_nothing_where_the_weights_do_not_bear_them_out
     assert "hurt" in refuse(run, "config.yaml", yaml.safe_dump(settings).encode(), seqvae)
 
 
-MEASURE = """
-import json, sys, time
-from pathlib import Path
-from seqvae_cli.cli import boundary
-
-def memory(key):
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)]
-    return int(line.split()[1]) * 1024
-
-boundary.main(["score", "-r", "tiny-run", "it"])
-for name in sys.argv[1:]:
-    before, began = memory("VmRSS"), time.process_time()
-    code = boundary.main(["score", "-r", name, "it"])
-    print(json.dumps([name, code, time.process_time() - began, memory("VmHWM") - before]), flush=True)
-"""
-
-
 @pytest.mark.row(13)
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-def test_no_lie_costs_a_second_or_200_mb(run: Run, count_tries: Callable[[int], None]) -> None:
-
+def test_no_lie_costs_a_second_or_200_mb(run: Run, forked: Preloaded, count_tries: Callable[[int], None]) -> None:
     lies = {f"lie-{number}": lie for number, lie in enumerate(LIES if FULL else ("overlapping", HUGE[0]))}
+    honest = forked.run("score", "-r", "tiny-run", "it")
+    assert honest.code == 0
+    costs = {}
     for name, lie in lies.items():
         shutil.copytree(run.path, run.path.parent / name)
         forge(registry.find(name), WEIGHTS, LIES[lie]())
-    command = [sys.executable, "-c", MEASURE, *lies]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["lie')]
-    assert [(name, code) for name, code, _, _ in found] == [(name, 4) for name in lies]
-    costs = {lies[name]: (seconds, size >> 20) for name, _, seconds, size in found}
+        cost = forked.run("score", "-r", name, "it")
+        assert cost.code == 4
+        costs[lie] = cost.seconds - honest.seconds, (cost.bytes - honest.bytes) >> 20
     assert {lie: cost for lie, cost in costs.items() if cost[0] >= 1 or cost[1] >= 200} == {}
     count_tries(len(lies))

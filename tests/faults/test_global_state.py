@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,16 @@ pytestmark = pytest.mark.row(32)
 
 SENTENCES = ["the cat sees the sea", "a dog likes it", "my sister paints a red house"]
 
+
+def pandas_frame() -> Any:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    return pandas.DataFrame({"text": SENTENCES})
+
+
 READ: dict[str, Callable[[Model], Any]] = {
     "encode": lambda model: model.encode(SENTENCES),
     "posterior": lambda model: model.posterior(SENTENCES),
+    "encode_frame": lambda model: model.encode_frame(pandas_frame(), "text").to_numpy(),
     "encode_stream": lambda model: model.encode_stream(SENTENCES),
     "decode": lambda model: model.decode(np.ones((2, 4)), Strategy(temperature=0.7, top_k=5, top_p=0.9)),
     "decode_stream": lambda model: model.decode_stream(np.ones((2, 4), np.float32), Strategy(beam=3), max_len=9),
@@ -52,6 +61,9 @@ READ: dict[str, Callable[[Model], Any]] = {
     "diagnose": lambda model: model.diagnose(),
     "sample_quality": lambda model: model.sample_quality(count=8),
     "path_quality": lambda model: model.path_quality(pairs=2, steps=3),
+    "export": lambda model: [
+        path.name for path in model.export(Path(mkdtemp(dir=model.run.path)) / "new", "safetensors")
+    ],
     "candidates": lambda model: model.candidates("valid").rows.tolist(),
     "neighbours": lambda model: model.neighbours(SENTENCES, metric="kl"),
     "neighbours_stream": lambda model: model.neighbours_stream(SENTENCES, SENTENCES, n=2),

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from seqvae_cli.data import batching
 from seqvae_cli.data.batching import Batch
 from seqvae_cli.model import Encoder, RecurrentDecoder
 from tests.conftest import SMALL, Seqvae, tiny_text
-from tests.faults.matrix import FULL, assert_one_line, command
-from tests.faults.nursery import usual_signals
+from tests.faults.matrix import FULL, assert_one_line
 from tests.faults.processes import measured
+from tests.preloaded import Preloaded
 
 # Row 30
 
@@ -256,22 +255,21 @@ def test_a_reader_that_leaves_in_a_pause_ends_the_command_quietly(
 @pytest.mark.row(31)
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.usefixtures("trained_home")
-def test_ctrl_c_in_a_pause_ends_at_once() -> None:
-    with subprocess.Popen(
-        command("reconstruct", "-"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=usual_signals,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        pipes = Pipes(process.stdin.fileno(), process.stdout.fileno())
+def test_ctrl_c_in_a_pause_ends_at_once(forked: Preloaded, tmp_path: Path) -> None:
+    (source, to), (back, sink) = os.pipe(), os.pipe()
+    told = tmp_path / "told"
+    with told.open("wb") as errors:
+        process = forked.start("reconstruct", "-", streams=[source, sink, errors.fileno()])
+    for end in (source, sink):
+        os.close(end)
+    pipes = Pipes(to, back)
+    try:
         pipes.say(b"the zebra sees the sea")
         pipes.hear(1)
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-        assert process.stderr is not None
-        told = b"warning: 1 of 5 words is unknown, read as <unk>: 'zebra'\n"
-        assert process.stderr.read() == told + b"error: interrupted\n"
-    assert process.returncode == 130
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(20).code == 130
+    finally:
+        for end in (to, back):
+            os.close(end)
+    warned = b"warning: 1 of 5 words is unknown, read as <unk>: 'zebra'\n"
+    assert told.read_bytes() == warned + b"error: interrupted\n"

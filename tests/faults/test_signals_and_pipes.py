@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,23 +23,13 @@ from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import Run
 from tests.conftest import SMALL, Seqvae, tiny_text
 from tests.faults.matrix import FULL, command, snapshot, still_loads, tries, wait_for
-from tests.faults.nursery import Nursery, nursery, usual_signals
-from tests.trainings import assert_same_run, long_run, undisturbed
+from tests.faults.nursery import Nursery
+from tests.preloaded import Preloaded, usual_signals
+from tests.trainings import assert_same_run, long_run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes as POSIX has them")
 
 PROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
-
-
-@pytest.fixture(scope="module")
-def shared_nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with nursery(tmp_path_factory.mktemp("nursery")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return undisturbed(tiny_home, tmp_path_factory.mktemp("quiet"))
 
 
 def begin(shared_nursery: Nursery, corpus: Corpus, home: Path, moment: random.Random) -> int:
@@ -184,10 +173,10 @@ def test_under_nohup_a_training_outlives_its_terminal(seqvae: Seqvae) -> None:
 bash = pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 
 
-def piped(tail: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """`seqvae arguments | tail`, its exit code that of the part that failed."""
+def piped(program: list[str], tail: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """`program arguments | tail`, its exit code that of the part that failed."""
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{shlex.join(command(*arguments))} | {tail}"],
+        ["bash", "-o", "pipefail", "-c", f"{shlex.join([*program, *arguments])} | {tail}"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -199,18 +188,30 @@ def piped(tail: str, *arguments: str, home: Path) -> subprocess.CompletedProcess
 @bash
 @pytest.mark.row(25)
 @pytest.mark.parametrize("seed", tries(20, 1))
-def test_sample_ends_quietly_when_head_has_enough(trained_home: Path, seqvae: Seqvae, seed: int) -> None:
-    done = piped("head -1", "sample", "tiny-run", "-n", "100000", "--seed", str(seed), home=trained_home)
+def test_sample_ends_quietly_when_head_has_enough(
+    trained_home: Path, seqvae: Seqvae, forked: Preloaded, seed: int
+) -> None:
+    done = piped(
+        [str(forked.programs / "seqvae")],
+        "head -1",
+        "sample",
+        "tiny-run",
+        "-n",
+        "100000",
+        "--seed",
+        str(seed),
+        home=trained_home,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == seqvae("sample", "tiny-run", "-n", "1", "--seed", str(seed)).out
 
 
 @bash
 @pytest.mark.row(25)
-def test_encode_ends_quietly_when_head_has_enough(trained_home: Path, tmp_path: Path) -> None:
+def test_encode_ends_quietly_when_head_has_enough(trained_home: Path, forked: Preloaded, tmp_path: Path) -> None:
     text = tmp_path / "many.txt"
     text.write_text("\n".join(tiny_text() * 200) + "\n")
-    done = piped("head -1", "encode", str(text), home=trained_home)
+    done = piped([str(forked.programs / "seqvae")], "head -1", "encode", str(text), home=trained_home)
     assert (done.returncode, done.stderr) == (0, "")
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == tiny_text()[:1]
 
@@ -219,6 +220,6 @@ def test_encode_ends_quietly_when_head_has_enough(trained_home: Path, tmp_path: 
 @pytest.mark.row(25)
 @pytest.mark.parametrize(("tail", "lines"), [("head -1", 1), ("true", 0)])
 def test_the_list_of_runs_ends_quietly_whoever_reads_it(trained_home: Path, tail: str, lines: int) -> None:
-    done = piped(tail, "runs", "list", home=trained_home)
+    done = piped(command(), tail, "runs", "list", home=trained_home)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == lines

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.training.loop import Trainer
 from tests.conftest import SMALL, Seqvae
 from tests.faults.matrix import assert_one_line, memory_limit, seqvae_process, snapshot, some, still_loads
+from tests.preloaded import Preloaded
 from tests.trainings import new_run, weights
 
 
@@ -79,19 +78,13 @@ HUNGRY = [
 """For the weights, for the sentences, for the gradients there is no room."""
 
 
-LOADED = """
-import torch._dynamo, seqvae_cli.api
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmPeak")))
-"""
-
-
-@pytest.fixture(scope="module")
-def loaded() -> int:
+@pytest.fixture
+def loaded(forked: Preloaded) -> int:
     """Bytes of address space of a process that has loaded what it needs: a CUDA build of PyTorch takes gigabytes."""
-    if not Path("/proc/self/status").exists():
+    status = Path(f"/proc/{forked.pid}/status")
+    if not status.exists():
         pytest.skip("needs /proc to see the memory of a process")
-    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    return int(done.stdout) << 10
+    return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmPeak"))) << 10
 
 
 @pytest.mark.row(23)

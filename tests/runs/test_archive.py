@@ -13,14 +13,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from seqvae_cli import api
+from seqvae_cli.data import corpus
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
-from seqvae_cli.runs import archive, registry
+from seqvae_cli.runs import archive, checkpoint, doctor, registry
 from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import Advance
+from tests import trainings
 from tests.runs.folders import holder
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -123,6 +126,21 @@ def test_a_run_without_a_checkpoint_can_be_packed(tiny_corpus: Corpus) -> None:
     new = unpack(packed(run))
     assert new.status == "interrupted"
     assert not new.has_checkpoint()
+
+
+def test_the_best_weights_alone_answer_as_the_run_and_are_not_resumed(run: Run) -> None:
+    pack = archive.Pack(run, weights_only=True)
+    weights = [name for name in pack.files if name.endswith(".safetensors")]
+    assert weights == [f"best/{checkpoint.newest(run.path / 'best').name}/model.safetensors"]
+    small = archive.unpack(io.BytesIO(b"".join(pack.blocks())), "small")
+    codes = [api.load(name).encode(["the cat sees the sea"]).tolist() for name in ("tiny-run", "small")]
+    assert codes[0] == codes[1]
+    assert not doctor.examine(small.path)
+    before = trainings.weights(small, "best")
+    with pytest.raises(UsageError, match="weights alone"):
+        trainings.fit(small, corpus.find("tiny"), resume=True, epochs=9)
+    assert all(torch.equal(before[name], value) for name, value in trainings.weights(small, "best").items())
+    assert small.status == "finished"
 
 
 def test_progress_counts_every_byte(run: Run) -> None:

@@ -165,6 +165,7 @@ from seqvae_cli.system import files, json_files
 from seqvae_cli.errors import MachineError
 
 path = Path(sys.argv[1])
+sys.dont_write_bytecode = True  # it would be cut, too
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # Python ignores SIGXFSZ
 for blocks in ([b"x" * 2000], [b"x" * 600, b"x" * 600]):
     try:

@@ -31,6 +31,7 @@ def test_extras_are_those_of_users_with_what_is_missing(monkeypatch: pytest.Monk
         'no-such-package>=1; extra == "plot"',
         'no-such-package; python_version < "3.11" and extra == "old"',
         'pytest>=8; extra == "test"',
+        'mkdocs>=1; extra == "docs"',
         'seqvae[test]; extra == "dev"',
     ]
     monkeypatch.setattr(machine.metadata, "requires", lambda _: required)

@@ -18,7 +18,7 @@ from torch import Tensor
 from seqvae_cli.config import layers, presets
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.batching import Batch, FixedBatch, collate
-from seqvae_cli.errors import DivergedError
+from seqvae_cli.errors import DivergedError, MachineError
 from seqvae_cli.nn.softmax import OutputSoftmax
 from seqvae_cli.training import graphs, learner
 from seqvae_cli.training.graphs import StepGraphs, obstacle
@@ -98,7 +98,7 @@ def losses(one: Learner, given: list[Batch], *, part: str = "all") -> list[list[
 
 @pytest.mark.parametrize("preset", ALLOWED)
 def test_repeated_steps_give_the_losses_of_plain_ones(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen, given = settings(preset), batches(8) * 3
+    chosen, given = settings(preset), batches(8) * 2
     monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape))  # an inputless decoder drops all words
     plain = losses(made(chosen), given)
     monkeypatch.setattr(learner, "obstacle", lambda *_: "")
@@ -160,6 +160,32 @@ def test_the_first_step_that_is_not_finite_is_named_though_it_is_repeated() -> N
         one.step(batch, Clock(1.0, 8.0), number)
     with pytest.raises(DivergedError, match="at step 4"):
         one.check_finite()
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "said"),
+    [
+        (
+            RuntimeError("operation not permitted\nfurther lines"),
+            MachineError,
+            "CUDA graph here: operation not permitted$",
+        ),
+        (torch.OutOfMemoryError("out of memory"), torch.OutOfMemoryError, "^out of memory$"),
+    ],
+)
+def test_a_step_that_cannot_be_recorded_ends_the_training_with_its_reason(
+    raised: Exception, expected: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: contextlib.nullcontext())
+    one = Recordings(lambda *_: None, 1, WORDS, CPU)  # type: ignore[arg-type, return-value]
+    one.pool = one.stream = None
+
+    def action() -> Tensor:
+        raise raised
+
+    with pytest.raises(expected, match=said):
+        StepGraphs.record(one, action)
 
 
 def test_where_steps_are_no_graphs_the_reason_is_said() -> None:

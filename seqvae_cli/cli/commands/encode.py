@@ -46,7 +46,7 @@ def encode(
             "-o",
             "--output",
             metavar="FILE",
-            help=".jsonl, .tsv or .npy; an existing file is replaced [default: stdout].",
+            help=".jsonl, .tsv, .parquet or .npy; an existing file is replaced [default: stdout].",
         ),
     ] = None,
     batch_size: BatchSize = 128,
@@ -65,27 +65,33 @@ def encode(
 
     Arguments that are names of files stand for the lines of these files, names of folders for the files in them: then
     the folder is a label. An empty line keeps its row: null in JSON
-    Lines, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent dimensions. TSV is
-    quoted as Python's csv and pandas read it. The id and the labels of a table are in JSON Lines and the last columns
-    of TSV.
+    Lines and Parquet, empty in TSV, NaN in .npy. A .npy file holds the means alone: float32, sentences x latent
+    dimensions. TSV is quoted as Python's csv and pandas read it. Parquet has the columns of TSV and needs pyarrow
+    (pip install "seqvae[parquet]"). The id and the labels of a table are in JSON Lines and the last columns of TSV and
+    Parquet.
 
     Examples:
 
         seqvae encode "stock prices rose" "the president resigned"
         seqvae encode sentences.txt -o codes.npy
-        seqvae encode reviews.csv --label sentiment -o codes.tsv
+        seqvae encode reviews.csv --label sentiment -o codes.parquet
         cat sentences.txt | seqvae encode - | jq -c .mean
     """
     if output == Path("-"):
         output = None
-    if output is not None and output.suffix not in (".jsonl", ".tsv", ".npy"):
-        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", "name it .jsonl, .tsv or .npy")
+    if output is not None and output.suffix not in (*WRITERS, ".npy"):
+        hint = "name it .jsonl, .tsv, .parquet or .npy"
+        raise UsageError(f"{str(output)!r}: the ending of the output is unknown", hint)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
     if output is not None and json and output.suffix != ".jsonl":
         raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
     if output is not None and output.suffix == ".npy" and (label or id_column):
         raise UsageError("a .npy file holds the means alone, without ids and labels", "name it .jsonl or .tsv")
+    if output is not None and output.suffix == ".parquet":
+        from seqvae_cli.data import parquet
+
+        parquet.library()
     lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding), shard)
     if output is not None and output.exists() and any(map(output.samefile, lines.paths)):
         raise UsageError(f"{str(output)!r} is the input", "name another file")
@@ -124,11 +130,45 @@ def _jsonl(rows: Iterator[Row], lines: Lines, _: int) -> Iterator[bytes]:
 
 
 def _tsv(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
-    names = [f"{kind}_{i}" for kind in ("mean", "scale") for i in range(1, latent + 1)]
-    yield display.tsv_row(["text", *names, *lines.names()]).encode()
+    yield display.tsv_row(_names(lines, latent)).encode()
     for record, mean, scale in rows:
         values = [f"{value:.9g}" for value in [*(mean or []), *(scale or [])]] or [""] * (2 * latent)
         yield display.tsv_row([record.text, *values, *lines.values(record)]).encode()
+
+
+def _names(lines: Lines, latent: int) -> list[str]:
+    """The columns of a table: the text, the mean, the scale, and what is passed through."""
+    from seqvae_cli.latent.frames import code_names
+
+    return ["text", *code_names(latent), *code_names(latent, "scale"), *lines.names()]
+
+
+def _parquet(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
+    """The columns of TSV: codes as float32, null where a sentence is empty; the rest as text."""
+    from itertools import islice
+
+    import numpy as np
+
+    from seqvae_cli.data import parquet
+    from seqvae_cli.data.windows import WINDOW
+
+    arrow, names = parquet.library(), _names(lines, latent)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"the table would have two columns {twice[0]!r}", "name the output .jsonl or .tsv")
+    schema = arrow.schema([(name, arrow.string()) for name in names])
+    for place in range(1, 1 + 2 * latent):
+        schema = schema.set(place, arrow.field(names[place], arrow.float32()))
+
+    def tables() -> Iterator[Any]:
+        while held := list(islice(rows, WINDOW)):
+            codes = np.array([[*(mean or [np.nan] * latent), *(scale or [np.nan] * latent)] for _, mean, scale in held])
+            empty = np.array([mean is None for _, mean, _ in held])
+            columns = [arrow.array(column, arrow.float32(), mask=empty) for column in codes.astype(np.float32).T]
+            texts = [record.text for record, _, _ in held]
+            others = zip(*(lines.values(record) for record, _, _ in held), strict=True)
+            yield arrow.table([texts, *columns, *map(list, others)], schema=schema)
+
+    yield from parquet.parquet_blocks(schema, tables())
 
 
 def _write_npy(output: Path, rows: Iterable[Row], latent: int) -> None:
@@ -157,4 +197,5 @@ def _write_npy(output: Path, rows: Iterable[Row], latent: int) -> None:
 WRITERS: dict[str, Callable[[Iterator[Row], Lines, int], Iterator[bytes]]] = {
     ".jsonl": _jsonl,
     ".tsv": _tsv,
+    ".parquet": _parquet,
 }

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +10,9 @@ import typer
 from seqvae_cli.cli import display, progress
 from seqvae_cli.cli.headings import DATA_AND_RUN
 from seqvae_cli.cli.models import open_device
-from seqvae_cli.cli.options import Json, complete_preset, complete_run, one_of
+from seqvae_cli.cli.options import Json, complete_log, complete_preset, complete_run, one_of
 from seqvae_cli.cli.settings import SettingsCommand, given
+from seqvae_cli.cli.signals import stop_on_signals
 from seqvae_cli.config import presets
 from seqvae_cli.errors import UsageError
 from seqvae_cli.system.processes import Processes, joined, of_environment
@@ -75,6 +72,17 @@ def train(
             rich_help_panel=DATA_AND_RUN,
         ),
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also log to RUN/logs/NAME, several times for several logs: "
+            "tensorboard, wandb, mlflow or trackio, none of which sends anything by itself; a resumed run goes on "
+            "with the logs it has.",
+            autocompletion=complete_log,
+            rich_help_panel=DATA_AND_RUN,
+        ),
+    ] = None,
     keep_schedule: Annotated[
         bool,
         typer.Option(
@@ -95,6 +103,7 @@ def train(
 
         seqvae train --data ptb --epochs 30
         seqvae train --preset seed --batch-size 64 --set objective.kl_warmup=5
+        seqvae train --log tensorboard
         seqvae train --resume auto
     """
     display.settings.quiet |= bool(of_environment().rank)
@@ -103,6 +112,8 @@ def train(
         from seqvae_cli.cli.live import TrainingView
         from seqvae_cli.config import layers
         from seqvae_cli.data import corpus as corpora
+        from seqvae_cli.logs import loggers
+        from seqvae_cli.logs.logged import logged
         from seqvae_cli.runs import registry
         from seqvae_cli.training import session
         from seqvae_cli.training.events import EndEvent
@@ -112,6 +123,7 @@ def train(
         if not processes.first:
             _follow(processes)
             return
+        logs = loggers.check(log or [])
         overrides = _assignments(set_ or []) | given(context)
         epochs = precision = None
         if resume is not None:
@@ -125,6 +137,7 @@ def train(
             if "train.epochs" in overrides:
                 epochs = layers.resolve(overrides=overrides).train.epochs
             corpus = corpora.find(run.info["corpus"]["folder"])
+            logs = list(dict.fromkeys([*loggers.begun(run.path), *logs]))
         else:
             if keep_schedule:
                 raise UsageError("--keep-schedule goes with --resume and other --epochs", "leave it out")
@@ -137,17 +150,18 @@ def train(
             if initial:
                 display.say(f"begins with the weights of {initial.run.name}, step {initial.step}; {_unknown(corpus)}")
         display.detail(f"run folder: {run.path}")
+        for log_name in logs:
+            display.say(f"log: {loggers.view(run.path, log_name)}")
         end = None
-        with _stop_on_signals() as stop, TrainingView() as view:
-            for event in session.fit(
+        with stop_on_signals() as stop, TrainingView() as view:
+            options: dict[str, Any] = {"epochs": epochs, "keep_schedule": keep_schedule, "precision": precision}
+            # The generators have no other holder: where this loop is left, they end, and with them the run.
+            for event in logged(
+                session.fit(
+                    run, corpus, resume=resume is not None, stop=lambda: bool(stop), processes=processes, **options
+                ),
                 run,
-                corpus,
-                resume=resume is not None,
-                epochs=epochs,
-                keep_schedule=keep_schedule,
-                precision=precision,
-                stop=lambda: bool(stop),
-                processes=processes,
+                logs,
             ):
                 view.show(event)
                 end = event
@@ -179,7 +193,7 @@ def _follow(processes: Processes) -> None:
     """What all processes but the first do: they train with it, and show nothing."""
     from seqvae_cli.training import session
 
-    with _stop_on_signals(say=False) as stop:
+    with stop_on_signals(say=False) as stop:
         session.follow(processes, lambda: bool(stop))
     if stop:
         raise typer.Exit(128 + stop[0])
@@ -205,34 +219,3 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         except ValueError as error:
             raise UsageError(f"--set {pair!r}: the value cannot be read", "such as --set train.lr=0.002") from error
     return values
-
-
-@contextmanager
-def _stop_on_signals(*, say: bool = True) -> Iterator[list[int]]:
-    """The first signal asks training to save and stop (its number is put in the list); a second one ends at once.
-
-    A signal that is ignored stays so: under nohup a training survives the terminal.
-    """
-    stop: list[int] = []
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if stop:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-            signal.raise_signal(number)
-            return
-        stop.append(number)
-        with suppress(RuntimeError):  # the signal came in the middle of another line on stderr
-            if say:
-                display.comment("stopping: saving the checkpoint (again to end at once)")
-
-    numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

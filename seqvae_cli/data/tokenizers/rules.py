@@ -11,7 +11,7 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 ASCII_SPACE = " \t\n\r\f\v"
-_PIECE = re.compile(f"[^{ASCII_SPACE}]+")
+PIECE = re.compile(f"[^{ASCII_SPACE}]+")
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Kind:
 
 
 def without_space(piece: str) -> bool:
-    return _PIECE.fullmatch(piece) is not None
+    return PIECE.fullmatch(piece) is not None
 
 
 def split_at_spaces(text: str) -> list[str]:
-    return _PIECE.findall(text)
+    return PIECE.findall(text)
 
 
 def around_unknown(text: str, split: Callable[[str], list[str]]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 # A letter is any character but space and punctuation, so that combining marks, emoji and joiners stay inside words.
 _PUNCTUATION = r"!-/:-@\[-^`{-~¡-©«¬®-±´¶-¸»¿×÷‐-‧‰-⁞₠-⃀−、-〟・！-／：-＠［-＾｀｛-･"
 _LETTER = rf"[^\s{_PUNCTUATION}]"
-_WORD = re.compile(
+WORD = re.compile(
     rf"""
       [a-z\d]+(?!\S)
     | <(?:unk|pad|bos|eos)>
@@ -50,4 +50,4 @@ def join(pieces: list[str]) -> str:
 
 
 def split(text: str) -> list[str]:
-    return _WORD.findall(text)
+    return WORD.findall(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +11,33 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.options import Json, RequiredRun
-from seqvae_cli.errors import DataError, UsageError
+from seqvae_cli.errors import DataError, NotFoundError, UsageError
 
 
 def export(
     run: RequiredRun,
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="The archive, .tar.gz; -: stdout.")],
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Of the checkpoints, pack the best weights alone.")
+    ] = False,
+    with_corpus: Annotated[
+        bool, typer.Option("--with-corpus", help="Pack its corpus, too: the run can be evaluated elsewhere.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Pack a run into one file: settings, tokenizer, metrics, tags, evaluations and checkpoints, all verified.
 
+    Its README.md is a card of the model: data, settings, figures, how to load it.
+
+    It is for another seqvae; for other programs (ONNX, safetensors), use `seqvae export`. With --weights-only the
+    archive has a fraction of the size, and the run can be used but not resumed. With --with-corpus it has the text that
+    the run was trained on: mind its licence.
+
     Examples:
 
         seqvae runs export ptb-default-1 ptb-default-1.tar.gz
+        seqvae runs export ptb-default-1 small.tar.gz --weights-only
+        seqvae runs export toy-default-1 toy.tar.gz --with-corpus
         seqvae runs export latest - | ssh elsewhere seqvae runs import -
     """
     to_stdout = file == Path("-")
@@ -35,10 +50,13 @@ def export(
             raise UsageError(f"{str(file)!r} exists already", "name another FILE, or remove it first")
         if not file.parent.is_dir():
             raise UsageError(f"{str(file)!r} cannot be written", "name a file in an existing folder")
-    from seqvae_cli.runs import archive, registry
+    from seqvae_cli.evaluation.card import card
+    from seqvae_cli.runs import archive, loading, registry
     from seqvae_cli.system import files
 
-    pack = archive.Pack(registry.find(run))
+    found = registry.find(run)
+    corpus = loading.load_corpus(found) if with_corpus else None
+    pack = archive.Pack(found, weights_only=weights_only, readme=card(found), corpus=corpus)
     with display.progress(f"packing {pack.run.name}", pack.size, "bytes") as advance:
         if to_stdout:
             for block in pack.blocks(advance):
@@ -60,7 +78,7 @@ def import_(
     name: Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")] = None,
     json: Json = False,
 ) -> None:
-    """Import a run from an archive; it appears once every file is verified.
+    """Import a run from an archive; it appears once every file is verified. A corpus in the archive is imported, too.
 
     Examples:
 
@@ -69,7 +87,7 @@ def import_(
     """
     if file == Path("-") and sys.stdin.isatty():
         raise UsageError("an archive cannot be read from a terminal", "name a FILE, or pipe one in")
-    from seqvae_cli.runs import archive
+    from seqvae_cli.runs import archive, loading
     from seqvae_cli.system import files
 
     with display.progress("unpacking", None, "bytes") as advance:
@@ -84,4 +102,6 @@ def import_(
         display.out_json({"run": run.name, "path": str(run.path)})
         return
     display.out(run.name)
+    with suppress(NotFoundError, DataError):
+        display.say(f"its corpus is here: {loading.load_corpus(run).path.name}")
     display.say(f"next: seqvae sample {run.name}")
