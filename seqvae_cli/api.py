@@ -100,7 +100,7 @@ class Model(ArithmeticModel, FrameModel):
         def process(ids: Sequence[NDArray[np.int64]]) -> Iterator[Score]:
             return self._scores(ids, samples, seed)
 
-        return map_lines(check_sentences(lines), self.tokenizer, process, SCORE_WINDOW, tally)
+        return map_lines(check_sentences(lines), self.tokenizer, process, SCORE_WINDOW, tally, self.processes)
 
     def _scores(self, ids: Iterable[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
         check_counts(samples=(samples, 1), seed=(seed, 0))

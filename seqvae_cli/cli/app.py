@@ -69,7 +69,7 @@ COMMANDS = {
 }
 """Every command by its name."""
 
-TOGETHER = {"train", "eval"}
+TOGETHER = {"train", "eval", "encode", "score", "reconstruct"}
 """Commands that several processes run together, as `torchrun` starts them."""
 
 

@@ -95,6 +95,9 @@ def _run(arguments: list[str]) -> None:
     with command.make_context("seqvae", arguments) as context:
         try:
             command.invoke(context)
+        except SeqvaeError:
+            leave_to_first()
+            raise
         except typer.TyperException as error:
             leave_to_first()
             within = getattr(error, "ctx", None) or context

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seqvae_cli.cli import display, progress
 from seqvae_cli.errors import UsageError, counted
-from seqvae_cli.system.processes import ALONE, Processes
+from seqvae_cli.system.processes import ALONE, Processes, joined, of_environment
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,25 @@ class Cuts:
         if self.cut:
             sentences = "sentence was" if self.sentences == 1 else "sentences were"
             display.warn(f"{self.cut} of {self.sentences} {sentences} cut at {self.max_len} tokens", "raise --max-len")
+
+
+@contextmanager
+def shared_model(option: str | None, device: str, threads: int) -> Iterator[Model]:
+    """The model of a command whose sentences the processes of `torchrun` share: the first answers, the others follow.
+
+    Raises `UsageError`.
+    """
+    display.settings.quiet |= bool(of_environment().rank)
+    with joined() as processes:
+        model = open_model(None, option, device, threads, processes)
+        model.processes = processes
+        yield model
+
+
+def follow(answers: Iterable[object]) -> None:
+    """What all processes but the first do: they compute their part of the answers, and show none."""
+    for _ in answers:
+        pass
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
     if model.latent_size and measurable and best.mutual_information < LITTLE:
         little = f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}"
         if start.pretrain + start.annealing >= 0.999 * MAX_PHASES_SHARE * start.epochs:  # they had to be shortened
-            few = f"{counted(start.epochs, 'epoch')} are too few for its phases"
+            few = f"{counted(start.epochs, 'epoch')} {'is' if start.epochs == 1 else 'are'} too few for its phases"
             return [*found, f"{little}: {few}, a new run with more --epochs gives them time"]
         unlike = "its sentences may have little in common that a code could say"
         advice = too_few(start.sentences) if start.sentences < FEW else unlike

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from seqvae_cli.cli import display, shards
 from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
 from seqvae_cli.errors import UsageError
+from seqvae_cli.system.processes import of_environment
 
 if TYPE_CHECKING:
     from seqvae_cli.data.readers import Reading
@@ -248,6 +249,8 @@ def _read(
     guessed: str | None = None,
 ) -> Iterator[Record | Pause]:
     pausing = any(map(may_pause, sources))
+    if of_environment().several and (pausing or not all(isinstance(source, Path) for source in sources)):
+        raise UsageError("several processes cannot read from one pipe", "name a file")
     records = _records(sources, reading, folders or {}, pausing, guessed)
     return with_pauses(records) if pausing else records
 

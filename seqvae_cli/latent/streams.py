@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seqvae_cli.data.tokenizer import UNK, Tokenizer
 from seqvae_cli.data.windows import Pause, windows, with_errors_last
+from seqvae_cli.system.processes import ALONE, Processes
 
 T = TypeVar("T")
 
@@ -51,11 +52,13 @@ def map_lines(
     process: Callable[[Sequence[NDArray[np.int64]]], Iterable[T]],
     window: int,
     tally: Tally | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[tuple[str, T | None]]:
     """Every line with its result, in order; None where the line has no words.
 
     `process` maps the sentences of a window that have words, as token ids, to one result a sentence, in order.
     `window`: lines that are read ahead, at most; fewer where `lines` has a `PAUSE`.
+    `processes` share the sentences of a window, and the first gets all results; in the others they are None.
     """
     tally = Tally() if tally is None else tally
 
@@ -72,6 +75,21 @@ def map_lines(
             yield line, np.array(words, dtype=np.int64)
 
     for held in windows(encoded(), window, lambda pair: len(pair[1])):
-        results = iter(process([ids for _, ids in held if len(ids)]))
+        results = _shared(process, [ids for _, ids in held if len(ids)], processes)
         for line, ids in held:
             yield line, next(results) if len(ids) else None
+
+
+def _shared(
+    process: Callable[[Sequence[NDArray[np.int64]]], Iterable[T]],
+    sentences: Sequence[NDArray[np.int64]],
+    processes: Processes,
+) -> Iterator[T | None]:
+    """The results of `process`: each of several processes computes every n-th sentence, and the first gets them all."""
+    if not processes.several:
+        return iter(process(sentences))
+    results: list[T | None] = [None] * len(sentences)
+    own = slice(processes.rank, None, processes.size)
+    for rank, found in enumerate(processes.gathered(list(process(sentences[own])))):
+        results[rank :: processes.size] = found
+    return iter(results)

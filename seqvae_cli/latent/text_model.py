@@ -37,6 +37,7 @@ from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY, Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.system import runtime
+from seqvae_cli.system.processes import ALONE
 
 DECODED_AT_ONCE = 256
 """Codes of one decoding batch, which bounds the memory."""
@@ -76,6 +77,8 @@ class TextModel:
         """Precision of matrix products, but for codes and log p(x|z), which are computed in float32."""
         self.unk = unk
         """Whether the training text has `<unk>`; a `Strategy` that does not say chooses it there alone."""
+        self.processes = ALONE
+        """Those that share the sentences of `encode_stream`, `score_stream` and `reconstruct_stream`."""
 
     @property
     def latent_size(self) -> int:
@@ -111,7 +114,7 @@ class TextModel:
             codes = generate.encode(self.network, ids, batch_size=batch_size)
             return (Encoding(mean.numpy(), scale.numpy()) for mean, scale in codes)
 
-        return map_lines(texts, self.tokenizer, process, WINDOW, tally)
+        return map_lines(texts, self.tokenizer, process, WINDOW, tally, self.processes)
 
     def decode(
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
@@ -195,7 +198,7 @@ class TextModel:
             decoded = generate.reconstruct(self.network, ids, strategy, max_len=max_len, precision=self.precision)
             return (self._sentence(words, max_len) for words in decoded)
 
-        return map_lines(texts, self.tokenizer, process, WINDOW, tally)
+        return map_lines(texts, self.tokenizer, process, WINDOW, tally, self.processes)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that the model reads as `<unk>`, in order."""

@@ -1,4 +1,4 @@
-"""The processes of one training or evaluation, started together by `torchrun`, or by what sets the same variables.
+"""The processes that share a training, an evaluation or a stream of sentences, as `torchrun` starts them.
 
 WORLD_SIZE is their number, RANK the number of this one; LOCAL_WORLD_SIZE and LOCAL_RANK are the same among those of one
 machine. They meet at MASTER_ADDR:MASTER_PORT. The first process, of rank 0, writes files and speaks for all.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ PATIENCE = 10.0
 
 LOST = "another process has ended"
 LOST_HINT = "a training goes on from its last checkpoint, with any number of processes: seqvae train --resume auto"
-ALONE_HINT = "torchrun is for `seqvae train` and `seqvae eval`; elsewhere unset WORLD_SIZE"
+ALONE_HINT = "torchrun is for `train`, `eval`, `encode`, `score` and `reconstruct`; elsewhere unset WORLD_SIZE"
 
 
 @dataclass(frozen=True)
@@ -145,18 +146,19 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
 
 
 def check_alone(what: str) -> None:
-    """Raises `UsageError` where a launcher started several processes of `what`, which is made for one.
-
-    One process of a machine says so: the others wait to be ended by their launcher.
-    """
+    """Raises `UsageError` where a launcher started several processes of `what`, which is made for one."""
     found = of_environment()
     if found.several:
-        leave_to_first()
         raise UsageError(f"{what} runs as one process, and WORLD_SIZE is {found.size}", ALONE_HINT)
 
 
 def leave_to_first() -> None:
-    """Gives the first process of this machine the time to say what is wrong, and the launcher that to end this one."""
+    """Gives the first process of this machine the time to say what is wrong, and the launcher that to end this one.
+
+    For what every process finds by itself, before they meet; afterwards `one_voice` has chosen who speaks.
+    """
+    if "torch" in sys.modules and _distributed().is_available() and _distributed().is_initialized():
+        return
     with suppress(UsageError):
         if of_environment().local_rank:
             with _ends_silently():

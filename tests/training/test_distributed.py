@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import LostProcessError, MachineError, UsageError
 from seqvae_cli.runs import registry
 from seqvae_cli.system import processes, runtime
-from seqvae_cli.system.processes import ALONE, Processes, check_alone, of_environment, one_voice
+from seqvae_cli.system.processes import ALONE, Processes, of_environment, one_voice
 from seqvae_cli.training.batches import Batches
 from tests.conftest import Seqvae
 from tests.faults.matrix import FULL, wait_for
@@ -92,12 +93,54 @@ def test_they_give_the_figures_of_one_process(trained_home: Path, launched: Laun
     alone = json.loads(seqvae(*call).out)
     assert launched.codes() == [0, 0], launched.said(0) + launched.said(1)
     assert launched.said(1) == ""
-    together = json.loads(launched.said(0))
+    together: dict[str, Any] = json.loads(launched.said(0))
     assert together.pop("signature") == alone.pop("signature")
     assert together.pop("split") == alone.pop("split")
     assert together == pytest.approx(alone, rel=1e-9)
     assert alone["bleu"] > 0
     assert len(list((trained_home / "runs" / "tiny-run" / "evaluations").iterdir())) == 1, "one signature"
+
+
+LINES = [
+    "the cat sees the sea",
+    "",
+    "a dog likes people",
+    "my sister paints zebras",
+    "the old man",
+    "",
+    "it",
+    "the cat",
+]
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct --max-len 5 --json", "score --samples 3 --json"])
+def test_they_answer_a_file_as_one_process_does(
+    trained_home: Path, tmp_path: Path, launched: Launcher, seqvae: Seqvae, command: str
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(LINES))
+    call = [*command.split(), str(path), "--threads", "1"]
+    launched.start(2, *call, home=trained_home)
+    whole = seqvae(*call)
+    assert launched.codes() == [0, 0], launched.said(0) + launched.said(1)
+    assert launched.said(1) == ""
+    said = launched.said(0).splitlines()
+    warning = next(line for line in whole.err.splitlines() if line.startswith("warning:"))
+    assert warning in said, "the words of all are counted"
+    answers = [json.loads(line) for line in said if line.startswith("{")]
+    assert [answer["text"] for answer in answers] == LINES
+    for answer, expected in zip(answers, map(json.loads, whole.lines), strict=True):
+        assert answer.keys() == expected.keys()
+        for key, value in expected.items():
+            close = isinstance(value, float | list)
+            assert answer[key] == (pytest.approx(value, rel=1e-4, abs=1e-5) if close else value)
+
+
+def test_they_do_not_share_a_pipe(monkeypatch: pytest.MonkeyPatch, seqvae: Seqvae) -> None:
+    several(monkeypatch)
+    answer = seqvae("encode", "-", stdin=b"the cat\n")
+    assert (answer.code, answer.out) == (2, "")
+    assert "error: several processes cannot read from one pipe\nhint: name a file" in answer.err
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -150,9 +193,9 @@ def test_the_first_process_of_a_machine_says_what_is_wrong(monkeypatch: pytest.M
     assert not waited
     several(monkeypatch, LOCAL_RANK="1")
     assert seqvae("train", "--no-such-option").code == 2
-    with pytest.raises(UsageError):
-        check_alone("this")
-    assert waited == [processes.PATIENCE] * 2
+    assert seqvae("sample").code == 2
+    assert seqvae("score", "no-such-file.txt").code == 2
+    assert waited == [processes.PATIENCE] * 3
 
 
 class Store:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.models import counting, open_model
+from seqvae_cli.cli.models import counting, follow, shared_model
 from seqvae_cli.cli.options import (
     BatchSize,
     Device,
@@ -95,25 +95,27 @@ def encode(
     lines = open_lines(text, reading_of("encode", form, text_column, label, id_column, encoding), shard)
     if output is not None and output.exists() and any(map(output.samefile, lines.paths)):
         raise UsageError(f"{str(output)!r} is the input", "name another file")
-    model = open_model(None, run_option, device, threads)
+    with shared_model(run_option, device, threads) as model:
+        if not model.processes.first:
+            follow(model.encode_stream(lines, batch_size=batch_size))
+            return
+        with counting() as tally, progress.of_lines("encoding", lines, to_file=output is not None) as advance:
 
-    with counting() as tally, progress.of_lines("encoding", lines, to_file=output is not None) as advance:
+            def rows() -> Iterator[Row]:
+                for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally):
+                    means = (None, None) if code is None else (code.mean.tolist(), code.scale.tolist())
+                    yield lines.answered(), *means
+                    advance(line)
 
-        def rows() -> Iterator[Row]:
-            for line, code in model.encode_stream(lines, batch_size=batch_size, tally=tally):
-                means = (None, None) if code is None else (code.mean.tolist(), code.scale.tolist())
-                yield lines.answered(), *means
-                advance(line)
+            if output is None:
+                for row in rows():
+                    display.out_jsonl(_json(row, lines))
+            elif output.suffix == ".npy":
+                _write_npy(output, rows(), model.latent_size)
+            else:
+                from seqvae_cli.system import files
 
-        if output is None:
-            for row in rows():
-                display.out_jsonl(_json(row, lines))
-        elif output.suffix == ".npy":
-            _write_npy(output, rows(), model.latent_size)
-        else:
-            from seqvae_cli.system import files
-
-            files.write(output, WRITERS[output.suffix](rows(), lines, model.latent_size))
+                files.write(output, WRITERS[output.suffix](rows(), lines, model.latent_size))
 
 
 def _json(row: Row, lines: Lines) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from seqvae_cli.cli import decoded, progress
-from seqvae_cli.cli.models import Cuts, counting, open_model
+from seqvae_cli.cli.models import Cuts, counting, follow, shared_model
 from seqvae_cli.cli.options import (
     Beam,
     Device,
@@ -58,11 +58,13 @@ def reconstruct(
     """
     lines = open_lines(text, reading_of("reconstruct", form, text_column, label, id_column, encoding), shard)
     strategy = strategy_from_options(beam is None, beam, unk=unk)
-    model = open_model(None, run_option, device, threads)
-
     cuts = Cuts(max_len)
-    with counting() as tally, progress.of_lines("reconstructing", lines) as advance:
-        made = model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally)
-        decoded.write(lines, made, cuts, advance, key="reconstruction", json=json)
+    with shared_model(run_option, device, threads) as model:
+        if not model.processes.first:
+            follow(model.reconstruct_stream(lines, strategy, max_len=max_len))
+            return
+        with counting() as tally, progress.of_lines("reconstructing", lines) as advance:
+            made = model.reconstruct_stream(lines, strategy, max_len=max_len, tally=tally)
+            decoded.write(lines, made, cuts, advance, key="reconstruction", json=json)
     if not json:
         cuts.warn()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display, progress
-from seqvae_cli.cli.models import counting, open_model
+from seqvae_cli.cli.models import counting, follow, shared_model
 from seqvae_cli.cli.options import (
     Device,
     Encoding,
@@ -65,44 +65,47 @@ def score(
         seqvae score - --json < sentences.txt | jq -r 'select(.unknown == 0).nll'
     """
     lines = open_lines(text, reading_of("score", form, text_column, label, id_column, encoding), shard)
-    model = open_model(None, run_option, device, threads)
-    from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
+    with shared_model(run_option, device, threads) as model:
+        from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
 
-    samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
-    told = json or not model.latent_size
-    with counting() as tally, progress.of_lines("scoring", lines) as advance:
-        for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
-            record = lines.answered()
-            advance(line)
-            if found is None:
+        samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
+        if not model.processes.first:
+            follow(model.score_stream(lines, samples=samples, seed=seed))
+            return
+        told = json or not model.latent_size
+        with counting() as tally, progress.of_lines("scoring", lines) as advance:
+            for line, found in model.score_stream(lines, samples=samples, seed=seed, tally=tally):
+                record = lines.answered()
+                advance(line)
+                if found is None:
+                    if json:
+                        display.out_jsonl({**lines.keys(record), "text": line, "nll": None, "reason": "empty sentence"})
+                    else:
+                        display.out_row(["", "", "", "", line, *lines.values(record)])
+                    continue
+                unknown = len(model.unknown(line))
+                if not told:  # with the first answer: bad input gets its error alone
+                    display.say(f"importance-weighted bounds, K = {samples}")
+                    told = True
                 if json:
-                    display.out_jsonl({**lines.keys(record), "text": line, "nll": None, "reason": "empty sentence"})
+                    answer = {
+                        **lines.keys(record),
+                        "text": line,
+                        "nll": found.iw_nll,
+                        "nats_per_token": found.iw_nll / found.tokens,
+                        **_of_text(found.iw_nll, model.tokenizer.normalized(line)),
+                        "iw_nll": found.iw_nll,
+                        "neg_elbo": found.neg_elbo,
+                        "distortion": found.distortion,
+                        "rate": found.rate,
+                        "tokens": found.tokens,
+                        "unknown": unknown,
+                        "samples": samples,
+                    }
+                    display.out_jsonl(answer)
                 else:
-                    display.out_row(["", "", "", "", line, *lines.values(record)])
-                continue
-            unknown = len(model.unknown(line))
-            if not told:  # with the first answer: bad input gets its error alone
-                display.say(f"importance-weighted bounds, K = {samples}")
-                told = True
-            if json:
-                answer = {
-                    **lines.keys(record),
-                    "text": line,
-                    "nll": found.iw_nll,
-                    "nats_per_token": found.iw_nll / found.tokens,
-                    **_of_text(found.iw_nll, model.tokenizer.normalized(line)),
-                    "iw_nll": found.iw_nll,
-                    "neg_elbo": found.neg_elbo,
-                    "distortion": found.distortion,
-                    "rate": found.rate,
-                    "tokens": found.tokens,
-                    "unknown": unknown,
-                    "samples": samples,
-                }
-                display.out_jsonl(answer)
-            else:
-                numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
-                display.out_row([*numbers, str(unknown), line, *lines.values(record)])
+                    numbers = [f"{value:z.3f}" for value in (found.iw_nll, found.iw_nll / found.tokens, found.rate)]
+                    display.out_row([*numbers, str(unknown), line, *lines.values(record)])
 
 
 def _of_text(nll: float, text: str) -> dict[str, float]:
