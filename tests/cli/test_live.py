@@ -149,7 +149,7 @@ def test_a_training_too_short_for_its_phases_is_no_verdict_on_the_code(epochs: i
     (lesson,) = view.lessons()
     assert told in lesson
     assert ("few for its phases" in lesson) == (epochs < 16)
-    assert ("too few for a code" in lesson) != short
+    assert ("too few for a code" in lesson) == (epochs >= 16)
 
 
 def test_a_resumed_training_names_the_phases_until_they_are_over(capsys: pytest.CaptureFixture[str]) -> None:
