@@ -102,6 +102,16 @@ def _megabytes(maximum: int) -> float:
     return maximum / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+def kind() -> str:
+    """The kind of machine that a speed belongs to: the GPU, else the widest instructions of the CPU and the cores."""
+    import torch
+
+    found = machine()
+    units = torch.cpu.get_capabilities()
+    widest = next((unit for unit in ("amx_bf16", "avx512_bf16") if units.get(unit)), found["instructions"].lower())
+    return found["gpu"] or f"{widest}, {found['cores']} cores"
+
+
 def machine() -> Result:
     """The machine and the versions that a figure belongs to."""
     from seqvae_cli.system.machine import identity
