@@ -52,8 +52,8 @@ class Bench:
     def hardware(self) -> None:
         (found,) = self.pairs(self.measurement("hardware", "ours"))
         for key, subject, unit in (
-            ("float32_gflops", "products of 2,048, float32", "GFLOP/s"),
-            ("bfloat16_gflops", "products of 2,048, bfloat16", "GFLOP/s"),
+            ("float32_gflops", "matrix products, float32", "GFLOP/s"),
+            ("bfloat16_gflops", "matrix products, bfloat16", "GFLOP/s"),
             ("copy_gigabytes_per_second", "memory, read and written by a copy", "GB/s"),
         ):
             value = median(found, key)

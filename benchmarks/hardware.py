@@ -1,4 +1,4 @@
-"""The machine itself: products of 2,048 rows and columns in each precision, and a copy in memory.
+"""The machine itself: large matrix products in each precision, and a copy in memory.
 
 python -m benchmarks.hardware --threads 1
 """
