@@ -32,6 +32,7 @@ from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
 from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run
 from seqvae_cli.nn.rotary import rotate
+from seqvae_cli.nn.shapes import unfilled
 from seqvae_cli.nn.softmax import OutputSoftmax
 
 STEPS_AT_ONCE = 128
@@ -300,6 +301,12 @@ class SentenceVAE(nn.Module):
         self.decoder = DECODERS["recurrent"](settings, embedding, device)
         # Named like the setting: the name is part of checkpoint keys.
         self.add_module(settings.prior, PRIORS[settings.prior](settings, device))
+
+    @classmethod
+    def without_weights(cls, settings: ModelSettings, vocabulary_size: int) -> SentenceVAE:
+        """The names and shapes of a network, on the `meta` device: no memory, and nothing of torch's random stream."""
+        with unfilled():
+            return cls(settings, vocabulary_size, "meta")
 
     def reset_decoder(self) -> None:
         """Gives the decoder new random weights; the word embeddings, which the encoder reads too, stay."""

@@ -41,7 +41,8 @@ class MixturePrior(nn.Module):
         self.settings = settings
         self.kind = POSTERIORS[settings.posterior]
         made: dict[str, Any] = {"device": device, "dtype": torch.float32}
-        self.mean = nn.Parameter(torch.randn(settings.components, settings.latent_size, **made))
+        self.mean = nn.Parameter(torch.empty(settings.components, settings.latent_size, **made))
+        nn.init.normal_(self.mean)
         self.spread = nn.Parameter(torch.zeros(settings.components, self.kind.spread_size(settings), **made))
         self.weight = nn.Parameter(torch.zeros(settings.components, **made))
 
@@ -59,7 +60,8 @@ class VampPrior(nn.Module):
     def __init__(self, settings: ModelSettings, device: torch.device | str = "cpu") -> None:
         super().__init__()
         shape = settings.components, PSEUDO_TOKENS, settings.embed_size
-        self.inputs = nn.Parameter(0.1 * torch.randn(shape, device=device, dtype=torch.float32))
+        self.inputs = nn.Parameter(torch.empty(shape, device=device, dtype=torch.float32))
+        nn.init.normal_(self.inputs, std=0.1)
 
     def forward(self, encode: Encode) -> Mixture:
         count = len(self.inputs)

@@ -54,9 +54,9 @@ def load_network(
     folder = next((run.path / name for name in ("best", "last") if generations(run.path / name)), None)
     if folder is None:
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
-    # On `meta` it takes no memory for the sizes in untrusted settings before the weights confirm them, and no numbers
-    # from torch's global random stream, from which a training in this process may draw.
-    network = SentenceVAE(settings.model, vocabulary_size, "meta")
+    # It takes no memory for the sizes in untrusted settings before the weights confirm them, and no numbers from the
+    # global random stream of torch, from which a training in this process may draw.
+    network = SentenceVAE.without_weights(settings.model, vocabulary_size)
     while True:
         before = generations(folder)
         try:
