@@ -51,7 +51,7 @@ def play(
         seqvae play best --port 9000
         seqvae play --no-open --json | jq -r .url
     """
-    from seqvae_cli.play import server
+    from seqvae_cli.web import server
 
     server.check_installed()
     listener = server.bind(port)
