@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "play": (["--no-open"], b""),
+    "serve": ([], b""),
     "export": (["tiny-run", "--format", "safetensors", "-o", "weights", "--threads", "1"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
