@@ -35,7 +35,6 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Sentence = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS, pattern="[^ \t\r\n]")]
 Sentences = Annotated[list[Sentence], Field(min_length=1, max_length=MOST_SENTENCES)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
-Seed = Annotated[Whole, Field(ge=0, le=SEEDS, description="Seed of all noise.")]
 
 
 class Values(BaseModel):
@@ -59,7 +58,7 @@ class Decoding(Values):
     )
     unk: bool | None = Field(None, description="Whether <unk> may be chosen; null: where the training text has it.")
     max_len: Whole = Field(100, ge=1, le=MOST_TOKENS, description="Tokens after which a sentence is cut.")
-    seed: Seed = 0
+    seed: Whole = Field(0, ge=0, le=SEEDS, description="Seed of all noise.")
 
     def strategy(self, *, greedy: bool) -> Strategy:
         return Strategy(greedy, self.temperature, self.top_k, self.top_p, self.beam, self.unk)
@@ -96,7 +95,7 @@ class Score(Values):
     samples: Whole = Field(
         100, ge=1, le=1000, description="K of the importance-weighted bound, draws of z for each sentence."
     )
-    seed: Seed = 0
+    seed: Whole = Field(0, ge=0, le=SEEDS, description="Seed of all noise.")
 
 
 class Neighbours(Values):
@@ -114,7 +113,7 @@ def requests(model: Model) -> dict[str, type[Values]]:
     metric = Annotated[Literal[metrics], Field(description="Distances of kl are nats.")]  # type: ignore[valid-type]
     return {
         "encode": Encode,
-        "decode": create_model("Decode", __base__=Decode, codes=codes),
+        "decode": create_model("Decode", __base__=Decode, __doc__=Decode.__doc__, codes=codes),
         "sample": Sample,
         "interpolate": Interpolate,
         "score": Score,
@@ -134,4 +133,5 @@ def read(kind: type[Values], values: dict[str, Any]) -> Values:
             raise UnprocessableError(f"unknown value {where!r}", nearest(str(name)[:60], kind.model_fields)) from error
         if first["type"] == "missing":
             raise UnprocessableError(f"{where} is missing", "see /openapi.json") from error
-        raise UnprocessableError(f"{where}: {first['msg']}", "see /openapi.json") from error
+        reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+        raise UnprocessableError(f"{where}: {reason}", "see /openapi.json") from error
