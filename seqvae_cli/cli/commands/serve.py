@@ -13,7 +13,7 @@ from seqvae_cli.cli import display, progress, serving
 from seqvae_cli.cli.headings import RUNTIME
 from seqvae_cli.cli.models import open_model
 from seqvae_cli.cli.options import Device, Json, Port, RunArgument, RunOption, Threads
-from seqvae_cli.errors import MachineError, SeqvaeError, UsageError
+from seqvae_cli.errors import DataError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from seqvae_cli.api import Model
@@ -128,8 +128,6 @@ def _codes(model: Model) -> CodeSet | None:
         total = model.corpus().sentences("train")
         with progress.late_progress("encoding train", total, "sentences", to_file=sys.stdout.isatty()) as advance:
             return model.candidates("train", watch=advance)
-    except SeqvaeError as error:
-        if isinstance(error, MachineError):
-            raise
+    except (NotFoundError, DataError) as error:
         display.warn(f"no /neighbours: {error.message}", error.hint)
         return None
