@@ -25,10 +25,11 @@ from benchmarks import measure
 
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli import api
-    from seqvae_cli.play import pages, server
+    from seqvae_cli.play import pages
     from seqvae_cli.play.application import application
     from seqvae_cli.play.guard import Guard
     from seqvae_cli.play.playground import Playground
+    from seqvae_cli.web import server
 
     measure.use_threads(arguments.threads)
     listener = server.bind(None)

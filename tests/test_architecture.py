@@ -46,9 +46,11 @@ ROOMS: dict[str, set[str]] = {
     "logs": {"config", "system", "data", "nn", "model", "runs", "latent", "training"},
     "export": {"config", "system", "data", "nn", "model", "runs", "latent"},
     "api": BELOW_API,
-    "play": BELOW_API | {"api"},
+    "web": BELOW_API | {"api"},
+    "play": BELOW_API | {"api", "web"},
+    "serve": BELOW_API | {"api", "web"},
     "sklearn": BELOW_API | {"api"},
-    "cli": BELOW_API | {"api", "play"},
+    "cli": BELOW_API | {"api", "play", "serve", "web"},
     "__main__": {"cli"},
 }
 """What each package, or module at the root, may import besides itself, `errors` and `version`."""

@@ -44,6 +44,7 @@ GROUPS = {
         "encode": "Turn sentences into codes: posterior means and scales.",
         "decode": "Turn codes into sentences.",
         "play": "Open the playground: a run's latent space in the browser.",
+        "serve": "Answer over HTTP: encode, decode, sample, score as JSON.",
     },
     "Runs and machine": {
         "export": "Write a model as ONNX, safetensors or torch.export.",

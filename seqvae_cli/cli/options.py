@@ -223,4 +223,13 @@ Threads = Annotated[
     int,
     typer.Option(min=0, max=4096, help="CPU threads; 0: one a core.", show_default=True, rich_help_panel=RUNTIME),
 ]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65535,
+        help="Port of the server [default: 8421, or the next free one].",
+        rich_help_panel=RUNTIME,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.", rich_help_panel=OUTPUT)]

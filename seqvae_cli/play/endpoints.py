@@ -18,10 +18,13 @@ from seqvae_cli.api import Model, Strategy
 from seqvae_cli.data.labels import numbers
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import paths
+from seqvae_cli.latent.answers import Sample
 from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY
 from seqvae_cli.play import heat, record
 from seqvae_cli.play.fields import Fields
 from seqvae_cli.play.playground import KINDS, Check, Opened, Playground
+from seqvae_cli.web import work
+from seqvae_cli.web.work import SEEDS, Codes, on_space
 
 MOST_STEPS = 101
 """Sentences of a path."""
@@ -31,15 +34,8 @@ MOST_SAMPLES = 200
 """Samples of one request."""
 MOST_TOKENS = 200
 """Tokens after which a decoded sentence is cut."""
-MOST_SCORED = 500_000
-"""Tokens of the sentences of a score, each counted once for every sample."""
-AT_ONCE = 32
-"""Codes decoded between two looks at whether the client is still there."""
-SEEDS = 2**53 - 1
-"""The largest seed: whole numbers of a browser end there."""
 
 Answer = dict[str, Any]
-Codes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ def decode(request: Request) -> Answer:
     codes = request.fields.codes("codes", opened.model.latent_size, MOST_SENTENCES)
     if codes is None:
         raise UsageError("codes are missing", "a list of codes")
-    codes = _on_space(opened.model, codes)
+    codes = on_space(opened.model, codes)
     made = _decoded(request, opened.model, codes, _strategy(request.fields, GREEDY))
     return {"sentences": made, "at": _at(request, opened, codes)}
 
@@ -146,23 +142,16 @@ def decode(request: Request) -> Answer:
 def interpolate(request: Request) -> Answer:
     """The path between two sentences, as `Model.interpolation` gives it, with the code of each step on the map."""
     opened, fields = request.open(), request.fields
-    network = opened.model.network
-    ends = [fields.text("first"), fields.text("last")]
+    ends = _with_words(opened.model, [fields.text("first"), fields.text("last")])
     steps, even = fields.whole("steps", 11, 2, MOST_STEPS), bool(fields.flag("even"))
-    kind = fields.choice("path", paths.default_path(network), tuple(paths.PATHS))
-    import torch
-
-    first, last = torch.from_numpy(opened.model.encode(_with_words(opened.model, ends)))
-    count = paths.candidates(steps) if even else steps
-    codes = paths.PATHS[kind](first, last, count).numpy()
-    made = _decoded(request, opened.model, codes, GREEDY)
-    chosen = paths.even_steps([one["tokens"] for one in made], steps) if even else list(range(steps))
+    kind = fields.choice("path", paths.default_path(opened.model.network), tuple(paths.PATHS))
+    found = work.path(opened.model, ends[0], ends[1], steps, request.check, kind=kind, even=even)
     return {
         "path": kind,
-        "positions": [index / (count - 1) for index in chosen],
-        "sentences": [made[index] for index in chosen],
+        "positions": found.positions,
+        "sentences": [_sentence(one) for one in found.sentences],
         "unknown": [opened.model.unknown(sentence) for sentence in ends],
-        "at": _at(request, opened, codes[chosen]),
+        "at": _at(request, opened, np.stack([one.code for one in found.sentences])),
     }
 
 
@@ -171,13 +160,9 @@ def sample(request: Request) -> Answer:
     count = fields.whole("count", 10, 1, MOST_SAMPLES)
     options: dict[str, Any] = {"start": fields.text("start", ""), "seed": fields.whole("seed", 0, 0, SEEDS)}
     strategy, most = _strategy(fields, ANCESTRAL), fields.whole("max_len", 100, 1, MOST_TOKENS)
-    at_once = max(1, AT_ONCE // max(1, strategy.beam))
-    found = []
-    for one in opened.model.samples(count, strategy, max_len=most, batch_size=at_once, **options):
-        request.check()
-        found.append(one)
+    found = work.samples(opened.model, count, strategy, request.check, max_len=most, **options)
     codes = np.stack([one.code for one in found])
-    made = [{"text": one.text, "tokens": one.tokens, "cut": one.cut} for one in found]
+    made = [_sentence(one) for one in found]
     # A draw of the prior is far wider than a posterior mean; among those lies the mean of the sentence it became.
     said = [place for place, one in enumerate(found) if opened.model.tokenizer.encode(one.text)]
     at = _at(request, opened, opened.model.encode([found[place].text for place in said])) if said else None
@@ -190,10 +175,7 @@ def score(request: Request) -> Answer:
     opened, fields = request.open(), request.fields
     sentences = _with_words(opened.model, fields.texts("sentences", 20))
     samples, seed = fields.whole("samples", 100, 1, 2000), fields.whole("seed", 0, 0, SEEDS)
-    tokens = sum(len(opened.model.tokenizer.encode(sentence)) + 1 for sentence in sentences)
-    if tokens * samples > MOST_SCORED:
-        hint = f"at most {MOST_SCORED // tokens:,}, or fewer sentences"
-        raise UsageError(f"samples is {samples:,} for {tokens:,} tokens", hint)
+    work.check_scored(opened.model, sentences, samples)
     found = []
     for sentence in sentences:
         request.check()
@@ -231,7 +213,7 @@ def arithmetic(request: Request) -> Answer:
     sentences = [fields.text(name) for name in ("a", "b", "c")]
     scale = fields.number("scale", 1.0, 0, 10)
     a, b, c = codes = opened.model.encode(_with_words(opened.model, sentences))
-    result = _on_space(opened.model, (c + scale * (a - b))[None])
+    result = on_space(opened.model, (c + scale * (a - b))[None])
     made = _decoded(request, opened.model, result, GREEDY)
     shown = opened.points(fields.text("split", ""), request.check)
     return {
@@ -303,12 +285,14 @@ def _strategy(fields: Fields, default: Strategy) -> Strategy:
 
 
 def _decoded(request: Request, model: Model, codes: Codes, strategy: Strategy) -> list[Answer]:
-    found = []
-    options: dict[str, Any] = {"batch_size": AT_ONCE, "max_len": request.fields.whole("max_len", 100, 1, MOST_TOKENS)}
-    for one in model.samples(strategy=strategy, codes=codes, seed=request.fields.whole("seed", 0, 0, SEEDS), **options):
-        request.check()
-        found.append({"text": one.text, "tokens": one.tokens, "cut": one.cut})
-    return found
+    fields = request.fields
+    options: dict[str, Any] = {"seed": fields.whole("seed", 0, 0, SEEDS), "codes": codes}
+    options["max_len"] = fields.whole("max_len", 100, 1, MOST_TOKENS)
+    return [_sentence(one) for one in work.samples(model, len(codes), strategy, request.check, **options)]
+
+
+def _sentence(one: Sample) -> Answer:
+    return {"text": one.text, "tokens": one.tokens, "cut": one.cut}
 
 
 def _at(request: Request, opened: Opened, codes: Codes) -> list[list[float]] | None:
@@ -325,14 +309,6 @@ def _at(request: Request, opened: Opened, codes: Codes) -> list[list[float]] | N
 def _neighbours(shown: Any, code: NDArray[np.float32], count: int) -> list[Answer]:
     near = shown.nearest(code, count)
     return [{"index": index, "text": shown.texts[index], "distance": round(distance, 4)} for index, distance in near]
-
-
-def _on_space(model: Model, codes: Codes) -> Codes:
-    """Codes moved onto the sphere, where the posterior lives on one."""
-    if model.settings.model.posterior != "vmf":
-        return codes
-    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
-    return (codes / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def _scale(values: tuple[str, ...]) -> list[float | None] | None:

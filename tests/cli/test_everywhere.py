@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "encode": (["-"], TEXT),
     "decode": (["-"], CODES),
     "play": (["--no-open"], b""),
+    "serve": ([], b""),
     "export": (["tiny-run", "--format", "safetensors", "-o", "weights", "--threads", "1"], b""),
     "runs list": ([], b""),
     "runs show": ([], b""),
@@ -100,7 +101,7 @@ def ready(ready_home: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Monk
     plan = f"data: tiny\nsettings:\n{settings}space:\n  train.lr: [0.001, 0.002]\ntrials: 1\n"
     (tmp_path / "small.yaml").write_text(plan)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("seqvae_cli.play.server.serve", lambda *_: None)  # it would serve until Ctrl-C
+    monkeypatch.setattr("seqvae_cli.web.server.serve", lambda *_: None)  # it would serve until Ctrl-C
     return seqvae
 
 

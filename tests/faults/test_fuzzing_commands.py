@@ -121,7 +121,7 @@ def answered(words: list[str], stdin: bytes) -> None:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in with files of every kind that commands read. Nothing is downloaded, parsers are made once."""
-    monkeypatch.setattr("seqvae_cli.play.server.serve", lambda *_: None)  # it would serve until Ctrl-C
+    monkeypatch.setattr("seqvae_cli.web.server.serve", lambda *_: None)  # it would serve until Ctrl-C
     path = tmp_path / "desk"
     fill(
         path,

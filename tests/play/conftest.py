@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from seqvae_cli import api
-from seqvae_cli.play import endpoints, server
+from seqvae_cli.play import endpoints
 from seqvae_cli.play.application import application
 from seqvae_cli.play.guard import Guard
 from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
+from seqvae_cli.web import server
 
 TOKEN = "the-token-of-the-tests"
 

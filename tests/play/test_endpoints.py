@@ -13,7 +13,8 @@ from seqvae_cli.api import load
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.play import endpoints
 from seqvae_cli.play.playground import Playground
-from seqvae_cli.play.worker import ClientGoneError
+from seqvae_cli.web import work
+from seqvae_cli.web.worker import ClientGoneError
 from tests.play.conftest import Ask
 
 FIRST, LAST = "the cat sees the sea", "a dog likes it"
@@ -177,12 +178,12 @@ def test_work_ends_when_the_client_has_left(playground: Playground, in_home: Pat
     def check() -> None:
         nonlocal looks
         looks += 1
-        if looks == endpoints.AT_ONCE + 1:
+        if looks == work.AT_ONCE + 1:
             raise ClientGoneError
 
     with pytest.raises(ClientGoneError):
         endpoints.answer(playground, "sample", {"count": 200}, check)
-    assert looks == endpoints.AT_ONCE + 1
+    assert looks == work.AT_ONCE + 1
 
 
 @pytest.mark.parametrize("name", endpoints.ENDPOINTS)

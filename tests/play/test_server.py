@@ -15,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.play import application, endpoints, pages, server
+from seqvae_cli.play import application, endpoints, pages
 from seqvae_cli.play.guard import HEADERS
-from seqvae_cli.play.worker import BusyError, Worker
+from seqvae_cli.web import exchange, server
+from seqvae_cli.web.worker import BusyError, Worker
 from tests.conftest import Seqvae
 from tests.play.conftest import TOKEN, Client
 from tests.trainings import fit, new_run
@@ -306,7 +307,7 @@ def test_a_body_is_refused_by_its_length_before_it_comes(client: Client) -> None
 
 
 def test_a_slow_client_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "PATIENCE", 0.05)
+    monkeypatch.setattr(exchange, "PATIENCE", 0.05)
     assert talk(client) == b""
     assert talk(client, head(client)[:-2]) == b""
     assert "seconds" in refused(talk(client, head(client, "Content-Length: 20"), b"{"), 408)
@@ -318,7 +319,7 @@ def test_idle_connections_keep_nobody_out_until_there_are_too_many(
     idle = [socket.create_connection(("127.0.0.1", client.guard.port)) for _ in range(70)]
     try:
         assert client.post("runs", {}).status == 200
-        monkeypatch.setattr("seqvae_cli.play.connection.CONNECTIONS", 60)
+        monkeypatch.setattr("seqvae_cli.web.connection.CONNECTIONS", 60)
         found = client.post("runs", {})
         assert (found.status, found.json["error"]) == (503, "too many connections")
     finally:
@@ -341,7 +342,7 @@ def test_it_ends_as_by_ctrl_c_where_the_signal_was_ignored(monkeypatch: pytest.M
     """A shell without job control starts what is in the background with SIGINT ignored; uvicorn ends all the same."""
     monkeypatch.setattr(server, "uvicorn_server", lambda *_: SimpleNamespace(run=lambda **_: None))
     with socket.socket() as listener, pytest.raises(KeyboardInterrupt):
-        server.serve(application.crowded, listener)
+        server.serve(exchange.crowded, listener)
 
 
 def test_a_full_queue_is_said_to_be_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
-from seqvae_cli.cli import display
+from seqvae_cli.cli import display, serving
 from seqvae_cli.cli.headings import RUNTIME
 from seqvae_cli.cli.models import open_model
-from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Threads
+from seqvae_cli.cli.options import Device, Json, Port, RunArgument, RunOption, Threads
 
 app = typer.Typer()
 
@@ -21,15 +20,7 @@ app = typer.Typer()
 def play(
     run: RunArgument = None,
     run_option: RunOption = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=65535,
-            help="Port of the server [default: 8421, or the next free one].",
-            rich_help_panel=RUNTIME,
-        ),
-    ] = None,
+    port: Port = None,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Only print the address; open no browser.", rich_help_panel=RUNTIME)
     ] = False,
@@ -51,7 +42,7 @@ def play(
         seqvae play best --port 9000
         seqvae play --no-open --json | jq -r .url
     """
-    from seqvae_cli.play import server
+    from seqvae_cli.web import server
 
     server.check_installed()
     listener = server.bind(port)
@@ -72,12 +63,8 @@ def play(
         else:
             display.out(guard.address)
         display.say(f"playground of run {model.run.name}; Ctrl-C ends it")
-        try:
-            server.serve(
-                application(Playground(model), guard), listener, lambda: None if no_open else _open(guard.address)
-            )
-        except KeyboardInterrupt as stop:
-            _end(stop)
+        ready = (lambda: None) if no_open else (lambda: _open(guard.address))
+        serving.serve(application(Playground(model), guard), listener, ready)
     finally:
         listener.close()
 
@@ -90,13 +77,3 @@ def _open(address: str) -> None:
     windows = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if windows:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-
-
-def _end(stop: KeyboardInterrupt) -> None:
-    """Ends the process at once: the interpreter's own end takes seconds, and aborts while a thread is inside torch."""
-    from seqvae_cli.cli.boundary import Terminated
-
-    number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
-    display.notice("error", "stopped by SIGTERM" if number == signal.SIGTERM else "interrupted", "red")
-    sys.stdout.flush()
-    os._exit(128 + number)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from seqvae_cli.play.worker import BusyError, ClientGoneError, Job, Worker
+from seqvae_cli.web.worker import BusyError, ClientGoneError, Job, Worker
 
 
 def test_jobs_run_in_order_on_one_thread() -> None:

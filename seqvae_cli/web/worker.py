@@ -63,10 +63,15 @@ class Worker:
                 raise BusyError("too many requests wait for the model", "try again in a moment")
             self._waiting.append(job)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="seqvae-play", daemon=True)
+                self._thread = threading.Thread(target=self._loop, name="seqvae-worker", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return job
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue; one that runs is not."""
+        return len(self._waiting)
 
     def cancel(self, job: Job) -> None:
         """For a client that has left: a job that waits leaves the queue, one that runs ends at its next `check`."""

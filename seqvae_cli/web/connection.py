@@ -12,21 +12,21 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from seqvae_cli.play import application
+from seqvae_cli.web import exchange
 
 CONNECTIONS = 256
 """Connections at once, at most."""
 
 
 class Connection(H11Protocol):
-    """Closes where the head of a request takes more than `application.PATIENCE` seconds."""
+    """Closes where the head of a request takes more than `exchange.PATIENCE` seconds."""
 
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS:
-            self.app = application.crowded
+            self.app = exchange.crowded
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -49,7 +49,7 @@ class Connection(H11Protocol):
         if self.conn.their_state is not h11.IDLE:  # the head is there
             self._forget()
         elif self._late is None:
-            self._late = self.loop.call_later(application.PATIENCE, self.transport.close)
+            self._late = self.loop.call_later(exchange.PATIENCE, self.transport.close)
 
     def _forget(self) -> None:
         if self._late is not None:
