@@ -40,6 +40,9 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.clear()
+
+    def clear(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.agents: set[str] = set()
@@ -50,6 +53,11 @@ class Hub(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which huggingface_hub finds it, with a token of `me`."""
+        return {"HF_ENDPOINT": self.address, "HF_TOKEN": TOKEN}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -138,8 +146,8 @@ class Handler(BaseHTTPRequestHandler):
         match rest[:1]:
             case ["preupload"]:
                 modes = [
-                    {"path": file["path"], "uploadMode": self.mode(file["path"]), "shouldIgnore": False}
-                    for file in json.loads(body)["files"]
+                    {"path": path, "uploadMode": self.mode(path), "shouldIgnore": False, "oid": self.oid(path, files)}
+                    for path in (file["path"] for file in json.loads(body)["files"])
                 ]
                 self.send(200, {"files": modes})
             case ["commit"]:
@@ -166,6 +174,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def mode(self, path: str) -> str:
         return "lfs" if self.server.lfs and path.endswith(".safetensors") else "regular"
+
+    def oid(self, path: str, files: dict[str, bytes]) -> str | None:
+        """The digest of the file that is there: that of git, or of git LFS."""
+        if path not in files:
+            return None
+        data = files[path]
+        if self.mode(path) == "lfs":
+            return hashlib.sha256(data).hexdigest()
+        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
     def committed(self, files: dict[str, bytes], body: bytes) -> dict[str, bytes]:
         files = dict(files)

@@ -36,7 +36,6 @@ def connected(repository: str, *, write: bool = False) -> Iterator[HfApi]:
     write: whether it needs one. Raises `NotFoundError` where the hub has no such repository or revision, `UsageError`
     for what it does not accept, and `MachineError` where it cannot be reached or refuses.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface_hub is imported
     import huggingface_hub
 
     api = huggingface_hub.HfApi(
@@ -55,18 +54,24 @@ def connected(repository: str, *, write: bool = False) -> Iterator[HfApi]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Without bars, warnings and log lines of huggingface_hub."""
-    from huggingface_hub import utils
+    """Without telemetry, bars, warnings and log lines of huggingface_hub."""
+    from huggingface_hub import constants, utils
 
     logger = logging.getLogger("huggingface_hub")
-    level, shown = logger.level, not utils.are_progress_bars_disabled()
+    level, shown, telemetry_off = (
+        logger.level,
+        not utils.are_progress_bars_disabled(),
+        constants.HF_HUB_DISABLE_TELEMETRY,
+    )
     logger.setLevel(logging.CRITICAL)
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # its variable is read once, when another may import huggingface_hub
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             utils.disable_progress_bars()
             yield
     finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = telemetry_off
         if shown:
             utils.enable_progress_bars()
         logger.setLevel(level)

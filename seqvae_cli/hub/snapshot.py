@@ -49,7 +49,7 @@ def _bound(path: str, size: int) -> type[Any]:
     class Bound(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
-            self.come = 0
+            self.come = 0.0
 
         def update(self, n: float | None = 1) -> None:
             self.come += n or 0
