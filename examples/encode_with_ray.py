@@ -40,14 +40,14 @@ def main() -> None:
     parser.add_argument("source", help="Parquet files: a file, a folder, or an address that Ray reads")
     parser.add_argument("target", help="the folder that the files are written into")
     parser.add_argument("--column", default="text", help="the column with a sentence a row")
-    parser.add_argument("--run", default="latest", help="a run of each machine's home, or the folder of one")
-    parser.add_argument("--concurrency", type=int, default=2, help="actors: one a core, or one a GPU")
+    parser.add_argument("--run", default="latest", help="a run of the home on each machine, or the folder of one")
+    parser.add_argument("--concurrency", type=int, default=2, help="actors at most; Ray keeps cores free to read")
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of an actor")
     options = parser.parse_args()
     arguments: dict[str, Any] = {"fn_constructor_args": (options.run, options.column), "num_gpus": options.gpus}
     rows = ray.data.read_parquet(options.source)
     codes = rows.map_batches(
-        Encoder, batch_format="pyarrow", batch_size=2048, concurrency=options.concurrency, **arguments
+        Encoder, batch_format="pyarrow", batch_size=2048, concurrency=(1, options.concurrency), **arguments
     )
     codes.write_parquet(options.target)
 
