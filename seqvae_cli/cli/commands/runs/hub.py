@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Json, RequiredRun
+from seqvae_cli.cli.options import Json, NewName, RequiredRun
 from seqvae_cli.cli.progress import working
 from seqvae_cli.errors import DataError, NotFoundError
 
@@ -65,7 +65,7 @@ def pull(
     revision: Annotated[
         str | None, typer.Option("--revision", metavar="REV", help="A branch, a tag or a commit [default: main].")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")] = None,
+    name: NewName = None,
     json: Json = False,
 ) -> None:
     """Bring a run from a repository of the Hugging Face hub, to which `runs push` sent it.
