@@ -9,7 +9,6 @@ import typer
 
 from seqvae_cli.cli import display
 from seqvae_cli.cli.options import Json, NewName, RequiredRun
-from seqvae_cli.cli.progress import working
 from seqvae_cli.errors import DataError, NotFoundError
 
 Repository = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the hub.")]
@@ -44,6 +43,7 @@ def push(
     from seqvae_cli.hub import client
 
     client.check(repository)
+    from seqvae_cli.cli.progress import working
     from seqvae_cli.hub import push as hub
     from seqvae_cli.runs import loading, registry
 
