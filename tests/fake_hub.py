@@ -62,6 +62,7 @@ class Hub(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: a second one would wait for the first to be acknowledged
     server: Hub
 
     def log_message(self, *_: object) -> None:
