@@ -28,6 +28,7 @@ BELOW_API = {
     "plotting",
     "logs",
     "export",
+    "hub",
 }
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
@@ -45,6 +46,7 @@ ROOMS: dict[str, set[str]] = {
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
     "logs": {"config", "system", "data", "nn", "model", "runs", "latent", "training"},
     "export": {"config", "system", "data", "nn", "model", "runs", "latent"},
+    "hub": {"config", "system", "data", "model", "runs", "evaluation", "export"},
     "api": BELOW_API,
     "web": BELOW_API | {"api"},
     "play": BELOW_API | {"api", "web"},

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.conftest import tiny_text
+from tests.faults.matrix import FULL
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOK = json.loads((EXAMPLES / "play_with_model.ipynb").read_text(encoding="utf-8"))
@@ -141,3 +146,52 @@ def test_the_notebook_runs_and_its_results_hold(capsys: pytest.CaptureFixture[st
 
     exec(clean_up, space)
     assert not home.exists()
+
+
+ROWS: dict[str, list[Any]] = {"id": [7, 8, 9, 10], "text": ["the cat sees the sea", None, "a dog likes it", " "]}
+"""Rows for the example with Ray: a missing value and a sentence without words among them."""
+
+
+def expected_means() -> Any:
+    """The codes of `ROWS`, [4, L]: NaN where there is no sentence."""
+    from seqvae_cli import load
+
+    means = np.full((4, 4), np.nan, np.float32)
+    means[[0, 2]] = load("tiny-run").encode([ROWS["text"][0], ROWS["text"][2]])
+    return means
+
+
+@pytest.mark.usefixtures("trained_home")
+def test_the_actor_of_ray_encodes_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[parquet]'")
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    spec = importlib.util.spec_from_file_location("encode_with_ray", EXAMPLES / "encode_with_ray.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    actor = module.Encoder("tiny-run", "text")
+    table = actor(pyarrow.table(ROWS))
+    assert table.column_names == ["id", "text", "mean"]
+    assert np.array_equal(np.stack(table["mean"].to_pylist()), expected_means(), equal_nan=True)
+    empty = pyarrow.table(ROWS).slice(0, 0)
+    assert actor(empty).schema == table.schema
+
+
+@pytest.mark.skipif(not FULL, reason="Ray takes half a minute to start: make faults")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'ray[data]'")
+def test_ray_encodes_parquet_files(trained_home: Path, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        rows = {name: values[2 * number : 2 * number + 2] for name, values in ROWS.items()}
+        parquet.write_table(pyarrow.table(rows), tmp_path / "in" / f"{number}.parquet")
+    example = [sys.executable, str(EXAMPLES / "encode_with_ray.py"), str(tmp_path / "in"), str(tmp_path / "out")]
+    paths = os.pathsep.join([str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {"SEQVAE_HOME": str(trained_home), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": paths}
+    done = subprocess.run(example, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    table = parquet.read_table(tmp_path / "out").sort_by("id")
+    assert table.select(["id", "text"]).to_pydict() == ROWS
+    assert np.array_equal(np.stack(table["mean"].to_pylist()), expected_means(), equal_nan=True)

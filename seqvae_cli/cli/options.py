@@ -109,6 +109,7 @@ def run_argument(more: str = "") -> Any:
 
 RunArgument = Annotated[str | None, run_argument("[default: latest]")]
 RequiredRun = Annotated[str, run_argument()]
+NewName = Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")]
 RunOption = Annotated[
     str | None,
     typer.Option("--run", "-r", metavar="RUN", help=f"{RUN} [default: latest]", autocompletion=complete_run),

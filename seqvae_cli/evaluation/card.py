@@ -1,4 +1,4 @@
-"""The model card of a run: the README.md of its archive, for those who get it."""
+"""The model card of a run: the README.md of its archive or repository, for those who get it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqvae_cli.runs import loading
 from seqvae_cli.runs.run import Run
 from seqvae_cli.version import __version__
 
-LICENCE = "No licence is named here. Whoever shares this archive adds the one that the text allows."
+LICENCE = "No licence is named here. Whoever shares this model adds the one that the text allows."
 
 TEXT = """\
 # {name}
@@ -22,7 +22,7 @@ TEXT = """\
 ## Use
 
 ```sh
-seqvae runs import {name}.tar.gz
+{fetch}
 seqvae sample {name}
 ```
 
@@ -44,11 +44,13 @@ In Python: `seqvae_cli.load("{name}")`.
 """
 
 
-def card(run: Run) -> str:
+def card(run: Run, *, fetch: str = "", licence: str = "") -> str:
     """The card as Markdown: what the model is, its data, its settings, its figures, how to load it.
 
-    It depends on the run alone, and names nothing of this machine. Raises `CheckpointError` and `DataError` where the
-    run is damaged.
+    fetch: the command that brings the run; by default that for its archive. licence: under which it is shared.
+
+    The card depends on the run alone, and names nothing of this machine. Raises `CheckpointError` and `DataError` where
+    the run is damaged.
     """
     settings, tokenizer = loading.load_settings_and_tokenizer(run)
     size = settings.model.latent_size
@@ -57,14 +59,22 @@ def card(run: Run) -> str:
     known = CORPORA.get(corpus)
     return TEXT.format(
         name=run.name,
+        fetch=fetch or f"seqvae runs import {run.name}.tar.gz",
         kind=f"A sentence VAE: a sentence is a code of {size} numbers" if size else "A language model of sentences",
         version=__version__,
         corpus=corpus,
         data=" ".join(_data(run, len(tokenizer))),
-        licence=known.licence if known else LICENCE,
+        licence="\n\n".join(_licence(known.licence if known else "", licence)),
         settings="\n".join(_settings(run, outcome.settings)),
         figures="\n".join(_figures(run, outcome.evaluations, size, tokenizer.has_words)),
     )
+
+
+def _licence(of_corpus: str, given: str) -> Iterator[str]:
+    if of_corpus or not given:
+        yield of_corpus or LICENCE
+    if given:
+        yield f"Licence of the model: {given}."
 
 
 def _data(run: Run, ids: int) -> Iterator[str]:

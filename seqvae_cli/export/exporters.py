@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from seqvae_cli.data.tokenizers import rules, words
 from seqvae_cli.errors import UsageError, nearest
@@ -57,18 +58,7 @@ def export(
     """
     check(folder, form)
     here = network if network.device.type == "cpu" else copy.deepcopy(network).cpu()
-    config: dict[str, Any] = {
-        "format": EXPORT_FORMAT,
-        "exporter": form,
-        "seqvae": __version__,
-        **about,
-        "vocabulary_size": len(tokenizer),
-        "latent_size": network.settings.latent_size,
-        "ids": {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK},
-        "decoding": {"never": [PAD, BOS] if unk else [PAD, BOS, UNK], "max_len": MAX_LEN},
-        "word_pattern": PATTERNS.get(tokenizer.kind),
-        "model": network.settings.model_dump(),
-    }
+    config = describe(network.settings, tokenizer, form, unk=unk, about=about)
     with files.claimed(folder.parent, "export") as draft, files.machine_errors(folder):
         draft.mkdir()
         config |= EXPORTERS[form](here, draft)
@@ -76,3 +66,21 @@ def export(
         json_files.write(draft / "config.json", config)
         draft.rename(folder)
     return files.entries(folder)
+
+
+def describe(
+    model: ModelSettings, tokenizer: Tokenizer, form: str, *, unk: bool, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`config.json` of a network, but for its graphs; `unk` and `about` as above."""
+    return {
+        "format": EXPORT_FORMAT,
+        "exporter": form,
+        "seqvae": __version__,
+        **about,
+        "vocabulary_size": len(tokenizer),
+        "latent_size": model.latent_size,
+        "ids": {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK},
+        "decoding": {"never": [PAD, BOS] if unk else [PAD, BOS, UNK], "max_len": MAX_LEN},
+        "word_pattern": PATTERNS.get(tokenizer.kind),
+        "model": model.model_dump(),
+    }

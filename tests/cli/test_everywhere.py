@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from seqvae_cli.cli import app, boundary
+from tests import fake_hub
 from tests.conftest import SMALL, TINY, Answer, Seqvae, tiny_text
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
@@ -51,6 +52,8 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs plot": (["-o", "curves.svg"], b""),
     "runs export": (["tiny-run", "run.tar.gz"], b""),
     "runs import": (["carried.tar.gz", "--name", "carried"], b""),
+    "runs push": (["tiny-run", "me/new"], b""),
+    "runs pull": (["me/sentences", "--name", "pulled"], b""),
     "runs doctor": ([], b""),
     "doctor": ([], b""),
 }
@@ -92,9 +95,30 @@ def ready_home(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@pytest.fixture(scope="session")
+def hub(tiny_home: Path) -> Iterator[fake_hub.Hub]:
+    """A local hub with a run; made once."""
+    with fake_hub.serving() as hub:
+        hub.lfs = False
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {"SEQVAE_HOME": str(tiny_home), **hub.environment}.items():
+                patch.setenv(name, value)
+            assert boundary.main(["runs", "push", "tiny-run", "me/sentences", "-q"]) == 0
+        yield hub
+
+
 @pytest.fixture
-def ready(ready_home: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqvae: Seqvae) -> Seqvae:
-    """A home in which every call works, and a folder to work in."""
+def ready(
+    ready_home: Path,
+    hub: fake_hub.Hub,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seqvae: Seqvae,
+) -> Seqvae:
+    """A home in which every call works, a folder to work in, and a local hub."""
+    for name, value in hub.environment.items():
+        monkeypatch.setenv(name, value)
     shutil.copytree(ready_home, home)
     shutil.copy(ready_home.parent / "carried.tar.gz", tmp_path)
     settings = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in (TINY | {"model.latent_size": 0}).items())

@@ -11,7 +11,7 @@ import pytest
 
 from seqvae_cli.config import layers
 from seqvae_cli.errors import DataError
-from seqvae_cli.runs import archive, registry
+from seqvae_cli.runs import archive, arrival, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import json_files
 from tests.conftest import Seqvae
@@ -93,7 +93,7 @@ def test_an_archive_with_more_values_than_a_run_has_is_refused(
     name: str, value: str, run: Run, seqvae: Seqvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """16 MB of empty lists, 50 kB as an archive, are 400 MB in memory; here a hundredth of that."""
-    monkeypatch.setattr(archive, "MAX_VALUES", 10_000)
+    monkeypatch.setattr(arrival, "MAX_VALUES", 10_000)
     data = f"[{value}{f',{value}' * 10_000}]".encode()
     refuse_import(swapped(members(packed(run)), {name: data}), seqvae, tmp_path, f"{name} has more than 10,000 values")
 

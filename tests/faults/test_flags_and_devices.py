@@ -80,11 +80,12 @@ READERS = [
     ["neighbours", "a cat", "-r"],
     *(["runs", command, "--"] for command in ("show", "path", "rm", "restore", "compare", "plot", "doctor")),
     *(["runs", "tag", "--"], ["runs", "export", "--"], ["runs", "import", "run.tar.gz", "--name"]),
+    *(["runs", "push", "--"], ["runs", "pull", "me/sentences", "--name"]),
     *(["train", "--resume"], ["train", "--data", "tiny", *SMALL, "--name"]),
 ]
 """Commands that take the name of a run as their next word."""
 
-AFTER = {"tag": ["kept"], "export": ["out.tar.gz"]}
+AFTER = {"tag": ["kept"], "export": ["out.tar.gz"], "push": ["me/sentences"]}
 
 
 @pytest.mark.row(11)

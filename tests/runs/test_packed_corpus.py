@@ -14,7 +14,7 @@ from seqvae_cli import api
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError
-from seqvae_cli.runs import archive, packed_corpus, registry
+from seqvae_cli.runs import archive, arrival, packed_corpus, registry
 from seqvae_cli.system import files, json_files, places
 from tests.conftest import Seqvae
 
@@ -93,7 +93,7 @@ def test_another_corpus_than_that_of_the_run_never_appears(
 
 @pytest.mark.parametrize("name", ["corpus/../x.json", "corpus/x.tokens.bin", "corpus/train.tokens.py", "corpus/"])
 def test_only_files_of_a_corpus_are_unpacked(name: str) -> None:
-    assert not archive._limit(name)
+    assert not arrival.limit(name)
 
 
 def test_a_corpus_without_its_list_of_files_is_refused(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seqvae_cli.cli import display
-from seqvae_cli.cli.options import Json, RequiredRun
+from seqvae_cli.cli.options import Json, NewName, RequiredRun
 from seqvae_cli.errors import DataError, NotFoundError, UsageError
 
 
@@ -75,7 +75,7 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="An archive of `runs export`; -: stdin.")],
-    name: Annotated[str | None, typer.Option("--name", help="Its name here [default: the one it had].")] = None,
+    name: NewName = None,
     json: Json = False,
 ) -> None:
     """Import a run from an archive; it appears once every file is verified. A corpus in the archive is imported, too.

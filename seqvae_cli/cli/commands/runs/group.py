@@ -11,6 +11,7 @@ from seqvae_cli.cli.commands.runs.archive import export, import_
 from seqvae_cli.cli.commands.runs.compare import BEST_HELP, best, compare
 from seqvae_cli.cli.commands.runs.doctor import doctor
 from seqvae_cli.cli.commands.runs.formatting import setting, table, tags, when
+from seqvae_cli.cli.commands.runs.hub import pull, push
 from seqvae_cli.cli.commands.runs.plot import plot
 from seqvae_cli.cli.commands.runs.trash import restore, rm, show_trash
 from seqvae_cli.cli.commands.runs.watch import watch
@@ -193,4 +194,6 @@ app.command()(path)
 app.command()(plot)
 app.command()(export)
 app.command("import")(import_)
+app.command()(push)
+app.command()(pull)
 app.command()(doctor)
