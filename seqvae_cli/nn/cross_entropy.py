@@ -8,6 +8,7 @@ Shapes: N tokens, H the width of a state, V words.
 
 from __future__ import annotations
 
+import weakref
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -123,21 +124,24 @@ def _sum_type(values: Tensor) -> torch.dtype:
 
 
 class _Lease:
-    """Memory for `count` numbers, reused by the next lease once the autograd graph that holds this one is freed.
+    """Memory for `count` numbers, reused by a later lease once the autograd graph that holds this one is freed.
 
     The system clears every page of fresh memory, which would slow every step.
     """
 
-    spare: ClassVar[list[Tensor]] = []
+    # No `__del__` gives it back: Python drops what a signal raises in one.
+    lent: ClassVar[list[tuple[weakref.ref[_Lease], Tensor]]] = []
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
-        self.whole = torch.empty(0, dtype=dtype, device="cpu")
-        with suppress(IndexError):  # no spare memory is left
-            while len(self.whole) < count or self.whole.dtype != dtype:
-                self.whole = self.spare.pop()
-        if len(self.whole) < count or self.whole.dtype != dtype:
-            self.whole = torch.empty(count, dtype=dtype, device="cpu")
-        self.memory = self.whole[:count]
-
-    def __del__(self) -> None:
-        self.spare.append(self.whole)
+        found: list[tuple[weakref.ref[_Lease], Tensor]] = []
+        with suppress(IndexError):  # until none is left; one at a time, since other threads lend, too
+            while True:
+                found.append(self.lent.pop())
+        free = [memory for lease, memory in found if lease() is None]
+        fitting = [memory for memory in free if memory.dtype == dtype and len(memory) >= count]
+        # Where none fits, the new memory takes the place of the largest.
+        taken = min(fitting, key=len) if fitting else max(free, key=len, default=None)
+        whole = taken if fitting and taken is not None else torch.empty(count, dtype=dtype, device="cpu")
+        self.lent.extend(one for one in found if one[1] is not taken)
+        self.lent.append((weakref.ref(self), whole))
+        self.memory = whole[:count]

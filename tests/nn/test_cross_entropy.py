@@ -136,15 +136,28 @@ def test_two_losses_may_wait_for_their_gradients_together() -> None:
 
 
 def test_memory_is_taken_again_once_the_graph_is_gone() -> None:
-    spare = module._Lease.spare
+    lease = module._Lease
+    lease.lent.clear()
+
+    def places() -> list[int]:
+        return sorted(memory.data_ptr() for _, memory in lease.lent)
+
     loss = cross_entropy(*problem(64)).sum()
     loss.backward()
-    del loss
-    memory = spare[-1].data_ptr()
-    loss = cross_entropy(*problem(32)).sum()
-    assert all(one.data_ptr() != memory for one in spare)
-    del loss
-    assert spare[-1].data_ptr() == memory
+    (first,) = places()
+    other = cross_entropy(*problem(32)).sum()
+    assert first in places(), "the first graph holds it still"
+    assert len(places()) == 2
+    del loss, other
+    before = places()
+    kept = [cross_entropy(*problem(n)).sum() for n in (32, 64)]
+    assert places() == before, "each takes the smallest that it fits in"
+    larger = cross_entropy(*problem(100)).sum()
+    assert len(places()) == 3
+    del kept, larger
+    largest = cross_entropy(*problem(200)).sum()
+    assert len(places()) == 3, "in the place of the largest that is free"
+    assert float(largest.detach()) > 0
 
 
 def test_a_retained_graph_gives_its_gradient_again() -> None:
