@@ -189,6 +189,15 @@ class Inspector:
             self._columns.update(columns)
             self._examples.setdefault("table", text[:EXAMPLE])
 
+    def extend(self, later: Inspector) -> None:
+        """Adds what another inspector saw of the sentences that follow."""
+        for split, prints in later._prints.items():
+            self._prints.setdefault(split, array("Q")).extend(prints)
+        self._shape.extend(later._shape)
+        self._seen.update(later._seen)
+        self._columns.update(later._columns)
+        self._examples = later._examples | self._examples
+
     def _see(self, kind: str, text: str) -> None:
         self._seen[kind] += 1
         self._examples.setdefault(kind, text[:EXAMPLE])

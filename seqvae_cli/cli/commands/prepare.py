@@ -174,6 +174,14 @@ def prepare(
         ),
     ] = 0,
     encoding: Encoding = "utf-8",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Processes that work on a large text [default: one a core, up to 8].",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Prepare a corpus: text to token ids on disk.
@@ -213,6 +221,7 @@ def prepare(
         "max_len": max_len,
         "seed": seed,
         "encoding": encoding,
+        "workers": workers,
         "format": form,
         "text": text,
         "label": label or None,
