@@ -111,7 +111,7 @@ APPLICABLE = {
 
 
 Source = str | Path | BinaryIO
-"""The name of a corpus, a file, a folder or a stream."""
+"""The name of a corpus, a file, a pattern of files (`data/*.txt`), a folder or a stream."""
 
 
 def kind_of_source(source: Source | Sequence[Source]) -> str:
@@ -138,7 +138,7 @@ def refused_options(source: Source | Sequence[Source], given: Iterable[str]) -> 
 
 
 def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]) -> Prepared:
-    """Prepares `toy`, a known corpus such as `ptb`, or text: files, folders or a stream, one or several.
+    """Prepares `toy`, a known corpus such as `ptb`, or text: files, patterns, folders or a stream, one or several.
 
     Raises `UsageError` for options that do not apply to the source or exclude each other, else what `prepare_toy`,
     `prepare_known` and `prepare_text` raise.
@@ -162,7 +162,7 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     for split in ("valid", "test"):
         if split in given and f"{split}_fraction" in given:
             raise UsageError(f"{split} and {split}_fraction exclude each other", "give one of them")
-    texts = [Path(one) if isinstance(one, str) else one for one in several]
+    texts = sources.expanded(several)
     held_out = {split: Path(given.pop(split)) for split in ("valid", "test") if split in given}
     label = given.pop("label", ())
     labels = tuple(dict.fromkeys([label] if isinstance(label, str) else label))

@@ -8,6 +8,7 @@ does not reach it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import queue
@@ -66,15 +67,14 @@ class Workers:
         before; what reading the items raises (a `SeqvaeError`), after all answers; `MachineError` where a worker dies.
         """
         rest = iter(items)
-        while self.count == 1 or self.alone > 0:
-            try:
-                item = next(rest)
-            except StopIteration:
-                return
+        for item in itertools.islice(rest, self.alone if self.count > 1 else None):
             self.alone -= 1
             yield function(item)
-        packed = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
         threads = self._started()
+        if threads is None:
+            yield from map(function, rest)
+            return
+        packed = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
         pending: deque[Future[R]] = deque()
         failure: SeqvaeError | None = None
         while True:
@@ -93,13 +93,15 @@ class Workers:
         if failure is not None:
             raise failure
 
-    def _started(self) -> ThreadPoolExecutor:
-        """A thread for each worker, which waits for its answers."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self.count, "worker")
-            for _ in range(self.count):
-                self._processes.append(_Process())
-                self._idle.put(self._processes[-1])
+    def _started(self) -> ThreadPoolExecutor | None:
+        """A thread for each worker, which waits for its answers; None where this process works alone."""
+        if self._threads is None and self.count > 1:
+            with suppress(OSError):  # no process may be started here, or no more of them
+                while len(self._processes) < self.count:
+                    self._processes.append(_Process())
+                    self._idle.put(self._processes[-1])
+            self.count = max(1, len(self._processes))
+            self._threads = ThreadPoolExecutor(self.count, "worker") if self._processes else None
         return self._threads
 
     def _answer(self, function: bytes, item: Any) -> Any:
@@ -116,10 +118,7 @@ class _Process:
     def __init__(self) -> None:
         self._function: bytes | None = None
         words = [sys.executable, "-P", "-c", _START, *sys.path]
-        try:
-            self._popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **_OWN_GROUP)
-        except OSError as error:
-            raise MachineError(f"no worker process can be started: {error.strerror}", "--workers 1") from error
+        self._popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **_OWN_GROUP)
 
     def answer(self, function: bytes, item: Any) -> Any:
         """The function, pickled, of an item. Raises what it raises."""

@@ -192,7 +192,7 @@ def prepare(
         seqvae prepare toy --sentences 50000
         seqvae prepare reviews.txt --lower --min-count 2
         seqvae prepare reviews.csv --text review_text --label sentiment
-        seqvae prepare part-*.jsonl.gz --name news
+        seqvae prepare "parts/*.jsonl.gz" --name news
         seqvae prepare german.txt --tokenizer bpe --vocab-size 4000
         seqvae prepare molecules.txt --pattern smiles
         seqvae prepare new.txt --tokenizer-of latest
