@@ -93,9 +93,10 @@ with Workers(2) as workers:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (-9, ""), "its output ends when the last worker has ended, too"
     for pid in map(int, done.stdout.split()):
-        assert not Path(f"/proc/{pid}/cmdline").exists() or b"workers.serve" not in Path(
-            f"/proc/{pid}/cmdline"
-        ).read_bytes()
+        assert (
+            not Path(f"/proc/{pid}/cmdline").exists()
+            or b"workers.serve" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
 
 
 @pytest.mark.parametrize(
