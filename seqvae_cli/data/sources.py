@@ -57,7 +57,8 @@ def expanded(items: Sequence[str | Path | BinaryIO]) -> list[Path | BinaryIO]:
         if not isinstance(item, str | Path) or os.path.lexists(item) or not any(sign in str(item) for sign in "*?["):
             found.append(Path(item) if isinstance(item, str) else item)
             continue
-        matching = sorted(path for path in map(Path, glob.glob(str(item), recursive=True)) if not path.is_dir())
+        names = glob.glob(str(item), recursive=True)  # noqa: PTH207  `Path.glob` takes no absolute patterns
+        matching = sorted(path for path in map(Path, names) if not path.is_dir())
         if not matching:
             raise DataError(f"no file matches {item}", "give a file, a folder, or a pattern such as 'data/*.txt'")
         found += matching

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +23,7 @@ from seqvae_cli.data.vocabulary import tokenizer_settings
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system.workers import Workers
 from tests.data.corpora import left_behind, prepared
-from tests.faults.matrix import some
+from tests.faults.matrix import some, tries, wait_for
 
 LINES = [
     f"{who} {what} {number} {where}"
@@ -143,6 +148,37 @@ def test_a_worker_that_is_killed_is_one_error_and_leaves_nothing(
     path.write_text("a b c\n" * 300)
     with pytest.raises(MachineError, match=r"^a worker process was killed by signal 9$"):
         prepared(path, workers=2)
+    assert left_behind() == []
+
+
+STOPPED = """
+import sys
+from seqvae_cli.cli import boundary
+from seqvae_cli.data import blocks
+blocks.ALONE = 0
+sys.exit(boundary.main(["prepare", sys.argv[1], "--workers", "2"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("seed", tries(20, 1))
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *some([(signal.SIGTERM, 143)], 0)])
+def test_a_signal_ends_all_at_once_and_leaves_nothing(
+    number: int, code: int, seed: int, tmp_path: Path, home: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sees the sea\n" * 200_000)
+    words = [sys.executable, "-c", STOPPED, str(path)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(lambda: any((home / "corpora").glob(".tmp-*")) or process.poll() is not None)
+        time.sleep(random.Random(seed).uniform(0.0, 1.0))
+        begun = time.monotonic()
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=60)  # ends when the last worker has ended, too
+    assert time.monotonic() - begun < 5
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == f"error: {'interrupted' if code == 130 else 'stopped by SIGTERM'}"
     assert left_behind() == []
 
 
