@@ -95,8 +95,8 @@ class PrepareOptions(TypedDict, total=False):
 DEFAULTS = {"verify": True, "dedupe": False, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
-MOST_WORKERS = 8
-"""Processes that the one that reads can keep busy."""
+MOST_WORKERS = 4
+"""Processes that the one that reads can keep busy: words cost it a quarter of the time (docs/own-text.md)."""
 
 TOKENS = {"tokenizer", "vocab_size", "pattern", "tokenizer_file", "lower", "min_count"}
 """The options of `tokenizer_settings` that apply to all but toy."""

@@ -179,7 +179,7 @@ def prepare(
         typer.Option(
             min=1,
             max=256,
-            help="Processes that work on a large text [default: one a core, up to 8].",
+            help="Processes that work on a large text [default: one a core, up to 4].",
         ),
     ] = None,
     json: Json = False,
