@@ -19,7 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from seqvae_cli.data import blocks
+from seqvae_cli.data.blocks import Encoding
 from seqvae_cli.data.corpus import (
+    ARRAY_CODES,
     CORPUS_FORMAT,
     SPLITS,
     Corpus,
@@ -32,10 +35,10 @@ from seqvae_cli.data.corpus import (
 )
 from seqvae_cli.data.inspection import Inspector
 from seqvae_cli.data.text_counts import TextCounts
-from seqvae_cli.data.tokenizer import UNK
 from seqvae_cli.data.vocabulary import TokenizerSettings
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, json_files, places
+from seqvae_cli.system.workers import Workers
 from seqvae_cli.version import __version__
 
 Dropped = dict[str, Counter[str]]
@@ -62,11 +65,12 @@ def build(
     sentences: SentenceSource,
     extras: Callable[[Path], tuple[dict[str, str], dict[str, Any]]] | None = None,
     tokens: TokenizerSettings = WHITESPACE,
+    workers: int = 1,
 ) -> Prepared:
     """The corpus of a recipe: the existing one, or a new one.
 
     `extras` writes more files into the folder; it returns their SHA-256 and more entries of corpus.json. What `tokens`
-    says stands in the recipe, too.
+    says stands in the recipe, too. `workers`: processes that work on a large text.
     """
     path = places.corpora() / f"{name}-{hashlib.sha256(canonical(recipe)).hexdigest()[:12]}"
     if (corpus := existing_corpus(path)) is not None:
@@ -74,7 +78,8 @@ def build(
     with files.claimed(places.corpora(), path.name) as folder:
         with files.machine_errors(folder):
             folder.mkdir()
-        digests, info = _encode(folder, tokens, recipe["max_len"], sentences)
+        with Workers(workers, blocks.ALONE) as pool:
+            digests, info = _encode(folder, tokens, recipe["max_len"], sentences, pool)
         if extras is not None:
             more, entries = extras(folder)
             digests, info = digests | more, info | entries
@@ -85,11 +90,11 @@ def build(
 
 
 def _encode(
-    folder: Path, tokens: TokenizerSettings, max_len: int | None, sentences: SentenceSource
+    folder: Path, tokens: TokenizerSettings, max_len: int | None, sentences: SentenceSource, workers: Workers
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Writes the tokenizer and the splits; returns the SHA-256 of each file, and the counts."""
     counted = sentences("count", {name: Counter() for name in SPLITS})
-    tokenizer, types, once = tokens.learn((text for split, text in counted if split == "train"), max_len)
+    tokenizer, types, once = tokens.learn((text for split, text in counted if split == "train"), max_len, workers)
     dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     dropped: Dropped = {name: Counter() for name in SPLITS}
     counts = {name: TextCounts() for name in SPLITS}
@@ -99,18 +104,14 @@ def _encode(
     digests = {"tokenizer.json": tokenizer.save(folder / "tokenizer.json")}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(closing(SplitWriter(folder, split, dtype))) for split in SPLITS}
-        for split, original in sentences("encode", dropped):
-            text = tokenizer.normalized(original)
-            inspector.add(split, original, text)
-            pieces = tokenizer.split_normalized(text)
-            if max_len is not None and len(pieces) > max_len:
-                truncated[split] += 1
-                pieces = pieces[:max_len]
-                text = tokenizer.join(pieces)
-            counts[split].add(text)
-            ids = tokenizer.ids(pieces)
-            unknown[split] += ids.count(UNK)
-            writers[split].add(ids)
+        encoding = Encoding(tokenizer, max_len, ARRAY_CODES[dtype])
+        for block in workers.map(encoding, blocks.of_sentences(sentences("encode", dropped))):
+            inspector.extend(block.inspector)
+            for split, found in block.splits.items():
+                counts[split].extend(found.counts)
+                truncated[split] += found.truncated
+                unknown[split] += found.unknown
+                writers[split].extend(found.ids, found.lengths)
         for writer in writers.values():
             digests |= writer.finish()
     splits = {

@@ -14,12 +14,13 @@ such a folder.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,8 @@ SPLITS = ("train", "valid", "test")
 NAME_RULE = "a corpus name has 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})-[0-9a-f]{12}")
-_DTYPES = ("uint16", "uint32")
+ARRAY_CODES = {"uint16": "H", "uint32": "I"}
+"""The types of ids on disk, and their codes in the module `array`."""
 COUNTED = 1 << 20
 """Ids that are counted at once: the count takes 8 bytes of memory for each."""
 
@@ -92,21 +94,22 @@ class Split:
 
 
 class SplitWriter:
-    """Writes the two files of a split, sentence by sentence, in blocks. Always `close` it, also after an error."""
+    """Writes the two files of a split, in blocks of sentences. Always `close` it, also after an error."""
 
     def __init__(self, folder: Path, name: str, dtype: str) -> None:
         self.name = name
         self.words = 0
         self.lengths: Counter[int] = Counter()
-        self._code = {"uint16": "H", "uint32": "I"}[dtype]
+        self._code = ARRAY_CODES[dtype]
         self._tokens, self._offsets = array(self._code), array("q", [0])
         self._files = [files.DurableFile(folder / f"{name}.{part}.bin") for part in ("tokens", "offsets")]
 
-    def add(self, ids: list[int]) -> None:
+    def extend(self, ids: array[int], lengths: Sequence[int]) -> None:
+        """Adds sentences of these lengths, whose ids follow one another."""
         self._tokens.extend(ids)
+        self._offsets.extend(itertools.accumulate(lengths[1:], initial=self.words + lengths[0]) if lengths else ())
         self.words += len(ids)
-        self.lengths[len(ids)] += 1
-        self._offsets.append(self.words)
+        self.lengths.update(lengths)
         if len(self._tokens) >= 1 << 17 or len(self._offsets) >= 1 << 15:
             self._flush()
 
@@ -324,7 +327,7 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     if isinstance(number, int) and number > CORPUS_FORMAT:
         raise DataError(f"{path} comes from a newer version (format {number})", UPGRADE)
     info = json_files.unseal(sealed, path / "corpus.json")
-    if number != CORPUS_FORMAT or info["dtype"] not in _DTYPES:
+    if number != CORPUS_FORMAT or info["dtype"] not in ARRAY_CODES:
         raise ValueError(f"format {number!r}, {info['dtype']!r}")
     digests = info["files"]
     if content_hash(digests) != info["hash"] or not _NAME.fullmatch(info["name"]):

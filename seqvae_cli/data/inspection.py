@@ -11,14 +11,15 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from seqvae_cli.data import rows
 from seqvae_cli.data.repeats import fingerprint
 from seqvae_cli.data.segments import LOOK, PARAGRAPHS, SEVERAL, UNSPACED, WRAPPED, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FEW_LINES = 5
 """Lines below which nothing is said about what most lines have in common."""
@@ -189,6 +190,15 @@ class Inspector:
             self._columns.update(columns)
             self._examples.setdefault("table", text[:EXAMPLE])
 
+    def extend(self, later: Inspector) -> None:
+        """Adds what another inspector saw of the sentences that follow."""
+        for split, prints in later._prints.items():
+            self._prints.setdefault(split, array("Q")).extend(prints)
+        self._shape.extend(later._shape)
+        self._seen.update(later._seen)
+        self._columns.update(later._columns)
+        self._examples = later._examples | self._examples
+
     def _see(self, kind: str, text: str) -> None:
         self._seen[kind] += 1
         self._examples.setdefault(kind, text[:EXAMPLE])
@@ -209,6 +219,8 @@ class Inspector:
         return [Finding(kind, seen[kind], lines, self._examples.get(kind, "")) for kind in kinds]
 
     def _of_repeats(self, sentence: Callable[[str, int], str]) -> list[Finding]:
+        import numpy as np  # not at the top: worker processes do without
+
         prints = {split: np.frombuffer(values, np.uint64) for split, values in self._prints.items()}
         found = []
         ordered = np.sort(np.concatenate(list(prints.values())))
@@ -228,7 +240,7 @@ class Inspector:
 
 def _first(prints: dict[str, npt.NDArray[np.uint64]], value: np.uint64, sentence: Callable[[str, int], str]) -> str:
     """The text of the first sentence with a fingerprint, shortened."""
-    places = ((split, np.flatnonzero(part == value)) for split, part in prints.items())
+    places = ((split, (part == value).nonzero()[0]) for split, part in prints.items())
     split, rows = next((split, rows) for split, rows in places if len(rows))
     return sentence(split, int(rows[0]))[:EXAMPLE]
 

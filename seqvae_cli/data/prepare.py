@@ -28,6 +28,7 @@ from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.vocabulary import TokenizerOptions, tokenizer_settings
 from seqvae_cli.errors import NotFoundError, UsageError, nearest
 from seqvae_cli.system import places
+from seqvae_cli.system.cores import usable_cores
 from seqvae_cli.system.progress import ProgressReport
 
 
@@ -85,6 +86,8 @@ class PrepareOptions(TypedDict, total=False):
     """Seed of the cut, and of toy (0)."""
     encoding: str
     """Text: its encoding (utf-8)."""
+    workers: int | None
+    """Text: processes that work on a large one; None: one a core, at most `MOST_WORKERS`. The corpus is the same."""
     watch: ProgressReport | None
     """Told (stage, units done, units in all)."""
 
@@ -92,20 +95,23 @@ class PrepareOptions(TypedDict, total=False):
 DEFAULTS = {"verify": True, "dedupe": False, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
+MOST_WORKERS = 4
+"""Processes that the one that reads can keep busy: words cost it a quarter of the time (docs/own-text.md)."""
+
 TOKENS = {"tokenizer", "vocab_size", "pattern", "tokenizer_file", "lower", "min_count"}
 """The options of `tokenizer_settings` that apply to all but toy."""
 
 APPLICABLE = {
     "toy": {"name", "sentences", "seed"},
-    "known": {"from_folder", "verify", "dedupe", *TOKENS, "max_len", "seed"},
+    "known": {"from_folder", "verify", "dedupe", *TOKENS, "max_len", "seed", "workers"},
     "text": {"name", "valid", "test", "valid_fraction", "test_fraction", *TOKENS, "normalize", "max_len"}
-    | {"sentences", "language", "dedupe", "seed", "encoding", "format", "text", "label", "split", "id"},
+    | {"sentences", "language", "dedupe", "seed", "encoding", "format", "text", "label", "split", "id", "workers"},
 }
 """The options that apply to each kind of source; `watch` applies to all."""
 
 
 Source = str | Path | BinaryIO
-"""The name of a corpus, a file, a folder or a stream."""
+"""The name of a corpus, a file, a pattern of files (`data/*.txt`), a folder or a stream."""
 
 
 def kind_of_source(source: Source | Sequence[Source]) -> str:
@@ -132,7 +138,7 @@ def refused_options(source: Source | Sequence[Source], given: Iterable[str]) -> 
 
 
 def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]) -> Prepared:
-    """Prepares `toy`, a known corpus such as `ptb`, or text: files, folders or a stream, one or several.
+    """Prepares `toy`, a known corpus such as `ptb`, or text: files, patterns, folders or a stream, one or several.
 
     Raises `UsageError` for options that do not apply to the source or exclude each other, else what `prepare_toy`,
     `prepare_known` and `prepare_text` raise.
@@ -156,7 +162,7 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     for split in ("valid", "test"):
         if split in given and f"{split}_fraction" in given:
             raise UsageError(f"{split} and {split}_fraction exclude each other", "give one of them")
-    texts = [Path(one) if isinstance(one, str) else one for one in several]
+    texts = sources.expanded(several)
     held_out = {split: Path(given.pop(split)) for split in ("valid", "test") if split in given}
     label = given.pop("label", ())
     labels = tuple(dict.fromkeys([label] if isinstance(label, str) else label))
@@ -183,6 +189,7 @@ def prepare_text(
     seed: int = 0,
     encoding: str = "utf-8",
     reading: Reading | None = None,
+    workers: int | None = None,
     watch: ProgressReport | None = None,
     **tokens: Unpack[TokenizerOptions],
 ) -> Prepared:
@@ -197,6 +204,7 @@ def prepare_text(
     valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
         0 leaves the split empty.
     reading: the format of the files and their columns; None: by the endings of their names, without labels.
+    workers: processes that work on a large text; None: one a core, at most `MOST_WORKERS`.
     watch: called with (stage, bytes done, bytes in all).
     tokens: how text becomes tokens (`tokenizer_settings`): by default words between whitespace. The vocabulary comes
         from the training split.
@@ -205,6 +213,8 @@ def prepare_text(
     `DataError` for unusable text, with file and line; `MachineError` where the disk fails or a permission is missing.
     """
     check_settings(name, max_len, valid_fraction, test_fraction)
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}", "it must be at least 1")
     segments.check(sentences, language)
     encoding = check_encoding(encoding)
     chosen = tokenizer_settings(**tokens)
@@ -243,6 +253,7 @@ def prepare_text(
             flow.sentences,
             flow.extras if "records" in recipe else None,
             tokens=chosen,
+            workers=workers or min(usable_cores(), MOST_WORKERS),
         )
 
 
@@ -260,6 +271,7 @@ def prepare_known(
     dedupe: bool = False,
     max_len: int | None = None,
     timeout: float = 30.0,
+    workers: int | None = None,
     watch: ProgressReport | None = None,
     **tokens: Unpack[TokenizerOptions],
 ) -> Prepared:
@@ -282,7 +294,7 @@ def prepare_known(
         paths = download.local(known, Path(from_folder), verify=verify)
     source = TextSource({split: (paths[split],) for split in SPLITS if split in paths}, known.description)
     options: TokenizerOptions = {**tokens, "code_points": True}
-    return prepare_text(source, name, dedupe=dedupe, max_len=max_len, watch=watch, **options)
+    return prepare_text(source, name, dedupe=dedupe, max_len=max_len, workers=workers, watch=watch, **options)
 
 
 def check_settings(

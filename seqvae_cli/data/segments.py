@@ -39,9 +39,11 @@ UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _OPENING, _CLOSING = r"[\"'“‘«(\[¿¡]", r"[\"'”’»)\]」』）]"
 _END = re.compile(
     rf"""
-      [.!?…](?<=\w\w\w.)[.!?…]*{_CLOSING}*\s+(?={_OPENING}*[^\W\d_])  # of raw text; not after initials, "Mr" or "Dr"
-    | [.!?](?<=\s.)\s+(?=\w)                                          # of text that is tokenized already
-    | [。！？]{_CLOSING}*(?=\s*[^\s。！？])
+    [.!?…。！？](?:  # a set at the beginning is looked for quickly
+      (?<=\w\w\w[.!?…])[.!?…]*{_CLOSING}*\s+(?={_OPENING}*[^\W\d_])  # of raw text; not after initials, "Mr" or "Dr"
+    | (?<=\s[.!?])\s+(?=\w)                                          # of text that is tokenized already
+    | (?<=[。！？]){_CLOSING}*(?=\s*[^\s。！？])
+    )
     """,
     re.VERBOSE,
 )
@@ -86,6 +88,14 @@ class Shape:
         self.unfinished += unfinished
         self._inside += ends > 0
         return paragraph, unfinished
+
+    def extend(self, other: Shape) -> None:
+        """Adds the counts of other lines."""
+        self.lines += other.lines
+        self.paragraphs += other.paragraphs
+        self.unfinished += other.unfinished
+        self._inside += other._inside
+        self._widths.update(other._widths)
 
     @property
     def width(self) -> int:

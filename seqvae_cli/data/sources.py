@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
+import os
 import re
 import shutil
 from collections import Counter
@@ -43,6 +45,24 @@ class TextSource:
     description: str
     folders: Mapping[Path, str] = field(default_factory=dict)
     """The folder that a file lies in, where folders are labels."""
+
+
+def expanded(items: Sequence[str | Path | BinaryIO]) -> list[Path | BinaryIO]:
+    """The items with the files in place of each pattern (`*`, `?`, `[…]`, `**`), sorted.
+
+    A path that exists is no pattern. Raises `DataError` for one that no file matches.
+    """
+    found: list[Path | BinaryIO] = []
+    for item in items:
+        if not isinstance(item, str | Path) or os.path.lexists(item) or not any(sign in str(item) for sign in "*?["):
+            found.append(Path(item) if isinstance(item, str) else item)
+            continue
+        names = glob.glob(str(item), recursive=True)  # noqa: PTH207  `Path.glob` takes no absolute patterns
+        matching = sorted(path for path in map(Path, names) if not path.is_dir())
+        if not matching:
+            raise DataError(f"no file matches {item}", "give a file, a folder, or a pattern such as 'data/*.txt'")
+        found += matching
+    return found
 
 
 def text_source(

@@ -27,6 +27,12 @@ class TextCounts:
         self.characters += len(text)
         self.bytes += len(text) if text.isascii() else len(text.encode())
 
+    def extend(self, other: TextCounts) -> None:
+        """Adds the counts of other sentences."""
+        self.words += other.words
+        self.characters += other.characters
+        self.bytes += other.bytes
+
     def to_json(self) -> dict[str, int]:
         return asdict(self)
 

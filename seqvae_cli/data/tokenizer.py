@@ -85,6 +85,9 @@ class Tokenizer:
         object.__setattr__(self, "_rule", kind.rule(self.details, self.words))
         object.__setattr__(self, "_ids", ids)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokenizer, (self.kind, self.lower, self.words, self.normalize, dict(self.details))
+
     def __len__(self) -> int:
         return len(self.words)
 

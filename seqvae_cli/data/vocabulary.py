@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from seqvae_cli.data import blocks
+from seqvae_cli.data.blocks import Counting
 from seqvae_cli.data.tokenizer import KINDS, SPECIALS, Tokenizer
 from seqvae_cli.data.tokenizers import characters, foreign, patterns, subwords
 from seqvae_cli.data.tokenizers.normalization import NORMALIZATIONS, normalized
 from seqvae_cli.errors import DataError, UsageError, nearest
+from seqvae_cli.system.workers import Workers
 
 LEARNED = {"bpe": subwords.learn_bpe, "unigram": subwords.learn_unigram}
 """Kinds whose vocabulary the `tokenizers` library learns; that of the others is what occurs in the text."""
@@ -59,11 +62,15 @@ class TokenizerSettings:
             found |= characters.GRAPHEMES
         return found
 
-    def learn(self, texts: Iterable[str], max_len: int | None) -> tuple[Tokenizer, int, int | None]:
+    def learn(
+        self, texts: Iterable[str], max_len: int | None, workers: Workers | None = None
+    ) -> tuple[Tokenizer, int, int | None]:
         """The tokenizer, the number of its pieces before rare ones are dropped, and of those counted once, if any are.
 
         texts: the sentences of the training split, read once; not at all where the vocabulary is given. Of each
         sentence, counted pieces are those up to `max_len`. Raises `DataError` where no piece is left.
+
+        workers: they count; None: this process alone. The library that learns subwords uses all cores by itself.
         """
         if self.given is not None:
             return self.given, len(self.given) - len(SPECIALS), None
@@ -72,34 +79,31 @@ class TokenizerSettings:
             found = Tokenizer(self.kind, self.lower, (*SPECIALS, *pieces), self.normalize, details)
             return found, len(pieces), None
         counts: Counter[str] = Counter()
-        details = self._count(texts, max_len, counts)
+        details = self._count(texts, max_len, counts, workers or Workers(1))
         tokenizer = Tokenizer.fit(counts, self.kind, self.lower, self.min_count, self.normalize, details)
         if len(tokenizer) == len(SPECIALS):
             raise _no_pieces(tokenizer.noun, self.min_count)
         return tokenizer, len(counts), sum(count == 1 for count in counts.values())
 
-    def _count(self, texts: Iterable[str], max_len: int | None, counts: Counter[str]) -> dict[str, Any]:
-        """Counts the pieces of the texts; returns the details of the tokenizer."""
-        if self.kind == "regex":
-            return self._count_matches(texts, max_len, counts)
-        details = characters.GRAPHEMES if self.kind == "char" and not self.code_points else {}
-        split = Tokenizer(self.kind, self.lower, SPECIALS, self.normalize, details).split
-        for text in texts:
-            counts.update(split(text)[:max_len])
-        return details
+    def _count(
+        self, texts: Iterable[str], max_len: int | None, counts: Counter[str], workers: Workers
+    ) -> dict[str, Any]:
+        """Counts the pieces of the texts; returns the details of the tokenizer.
 
-    def _count_matches(self, texts: Iterable[str], max_len: int | None, counts: Counter[str]) -> dict[str, Any]:
-        """As `_count`. Tokens are joined by spaces unless those of most sentences cover the spaces themselves."""
-        details = {"pattern": self.pattern, "spaces": True}
+        Pieces of a pattern are joined by spaces unless those of most sentences cover the spaces themselves.
+        """
+        details: dict[str, Any] = {}
+        if self.kind == "char" and not self.code_points:
+            details = dict(characters.GRAPHEMES)
+        if self.kind == "regex":
+            details = {"pattern": self.pattern, "spaces": True}
         tokenizer = Tokenizer(self.kind, self.lower, SPECIALS, self.normalize, details)
         sentences = covered = 0
-        for text in texts:
-            normalized = tokenizer.normalized(text)
-            pieces = tokenizer.split_normalized(normalized)
-            counts.update(pieces[:max_len])
-            sentences += 1
-            covered += "".join(pieces) == normalized.strip()
-        return details | {"spaces": 2 * covered <= sentences}
+        for found in workers.map(Counting(tokenizer, max_len), blocks.of_texts(texts)):
+            counts.update(found.counts)
+            sentences += found.sentences
+            covered += found.covered
+        return details | {"spaces": 2 * covered <= sentences} if self.kind == "regex" else details
 
 
 class TokenizerOptions(TypedDict, total=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqvae_cli.errors import CheckpointError, MachineError, UsageError, counted
+from seqvae_cli.system.cores import usable_cores
 from seqvae_cli.system.processes import ALONE, Processes
 
 
@@ -95,11 +95,6 @@ def set_threads(count: int, processes: int = 1) -> int:
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
     return count
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

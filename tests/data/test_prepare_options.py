@@ -36,6 +36,7 @@ GIVEN: dict[str, Any] = {
     "label": ["stars"],
     "split": "part",
     "id": "number",
+    "workers": 3,
 }
 
 

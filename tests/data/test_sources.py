@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seqvae_cli.data import sources
-from seqvae_cli.data.prepare import prepare_text
+from seqvae_cli.data.prepare import prepare, prepare_text
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import DataError, UsageError
 from tests.data.corpora import left_behind, prepared, sentences, whole
@@ -98,3 +98,27 @@ def test_pipes_are_spooled(text: Path, tmp_path: Path) -> None:
     corpus = prepared(pipe).corpus
     writer.join()
     assert corpus.hash == prepared(text).corpus.hash
+
+
+def test_a_pattern_names_the_files_that_match_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parts" / "more").mkdir(parents=True)
+    for name in ("b.txt", "a.txt", "c.csv", ".hidden.txt", "more/d.txt", "[1].txt"):
+        (tmp_path / "parts" / name).write_text(f"text\nthe file {name} has a line\n")
+    monkeypatch.chdir(tmp_path)
+
+    def names(*patterns: str | Path) -> list[str]:
+        return [path.as_posix() for path in sources.expanded(patterns) if isinstance(path, Path)]
+
+    assert names("parts/*.txt") == ["parts/[1].txt", "parts/a.txt", "parts/b.txt"]
+    assert names("parts/?.*") == ["parts/a.txt", "parts/b.txt", "parts/c.csv"]
+    assert names("parts/**/[cd].*") == ["parts/c.csv", "parts/more/d.txt"]
+    assert names("parts/[1].txt", "parts") == ["parts/[1].txt", "parts"], "what exists is no pattern"
+    assert names(tmp_path / "parts" / "*.csv") == [(tmp_path / "parts" / "c.csv").as_posix()]
+    assert names("missing.txt") == ["missing.txt"]
+    with pytest.raises(DataError, match=r"^no file matches parts/\*\.zip$"):
+        names("parts/*.zip")
+    stream = io.BytesIO(b"")
+    assert sources.expanded([stream]) == [stream]
+    corpus = prepare(["parts/?.txt", "parts/more/*"], valid_fraction=0.0, test_fraction=0.0).corpus
+    assert (corpus.name, corpus.info["source"]) == ("a", "a.txt, b.txt, d.txt")
+    assert sentences(corpus)[1::2] == [f"the file {name} has a line" for name in ("a.txt", "b.txt", "more/d.txt")]

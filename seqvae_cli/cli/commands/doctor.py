@@ -44,10 +44,10 @@ def _report() -> tuple[dict[str, Any], list[Any]]:
     import torch
 
     from seqvae_cli.cli.boundary import ENVIRONMENT
-    from seqvae_cli.system import machine, runtime, speed
+    from seqvae_cli.system import cores, machine, runtime, speed
     from seqvae_cli.version import __version__
 
-    threads = {"default": runtime.set_threads(0), "usable_cores": runtime.usable_cores(), "cores": os.cpu_count()}
+    threads = {"default": runtime.set_threads(0), "usable_cores": cores.usable_cores(), "cores": os.cpu_count()}
     devices = machine.devices()
     for device in devices:
         for precision in (torch.float32, torch.bfloat16):

@@ -174,6 +174,14 @@ def prepare(
         ),
     ] = 0,
     encoding: Encoding = "utf-8",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Processes that work on a large text [default: one a core, up to 4].",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Prepare a corpus: text to token ids on disk.
@@ -184,7 +192,7 @@ def prepare(
         seqvae prepare toy --sentences 50000
         seqvae prepare reviews.txt --lower --min-count 2
         seqvae prepare reviews.csv --text review_text --label sentiment
-        seqvae prepare part-*.jsonl.gz --name news
+        seqvae prepare "parts/*.jsonl.gz" --name news
         seqvae prepare german.txt --tokenizer bpe --vocab-size 4000
         seqvae prepare molecules.txt --pattern smiles
         seqvae prepare new.txt --tokenizer-of latest
@@ -213,6 +221,7 @@ def prepare(
         "max_len": max_len,
         "seed": seed,
         "encoding": encoding,
+        "workers": workers,
         "format": form,
         "text": text,
         "label": label or None,
