@@ -14,7 +14,8 @@ Networks are made in float32 whatever torch's default dtype is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -32,8 +33,8 @@ from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
 from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run
 from seqvae_cli.nn.rotary import rotate
-from seqvae_cli.nn.shapes import unfilled
-from seqvae_cli.nn.softmax import OutputSoftmax
+from seqvae_cli.nn.shapes import filled_where_real
+from seqvae_cli.nn.softmax import OutputSoftmax, Stages
 
 STEPS_AT_ONCE = 128
 """Tokens of a sentence that the decoder reads at once where no gradient is asked for, which bounds the memory."""
@@ -139,10 +140,12 @@ class DecoderState:
     """Words read so far, []."""
     hidden: Hidden
     """The decoder's memory of the words read; its shapes are the decoder's own."""
+    stages: Stages | None = None
+    """The weights of the vocabulary layer in the precision of its products, made by the first step for those after."""
 
 
 class Decoder(Protocol):
-    """z -> p(x|z). Search uses `start`, `step` and `reorder` alone and does not depend on the architecture."""
+    """z -> p(x|z). Search uses its other methods alone, not `log_prob`, and does not depend on the architecture."""
 
     def log_prob(self, inputs: Tensor, batch: AnyBatch, z: Tensor) -> Tensor:
         """log p(x|z) of each sentence of the batch, read as `inputs` [B, T] and summed over its tokens: [B] nats."""
@@ -154,6 +157,10 @@ class Decoder(Protocol):
 
     def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Logits of the next word [B, V] after `token` [B], and the state after it."""
+        ...
+
+    def likeliest(self, token: Tensor, state: DecoderState, banned: Sequence[int]) -> tuple[Tensor, DecoderState]:
+        """The likeliest next word [B] after `token` [B] that is not `banned`, and the state after `token`."""
         ...
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
@@ -278,11 +285,25 @@ class RecurrentDecoder(RecurrentModule):
         return DecoderState(z, torch.zeros((), dtype=torch.long, device=z.device), self.recurrent.first(values))
 
     def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        states, state = self.read(token[:, None], state)
-        return self.logits(states[:, 0]), state
+        output, stages, state = self._output(token, state)
+        logits: Tensor = self.vocabulary(output, stages)
+        return logits, state
+
+    def likeliest(self, token: Tensor, state: DecoderState, banned: Sequence[int]) -> tuple[Tensor, DecoderState]:
+        output, stages, state = self._output(token, state)
+        return self.vocabulary.likeliest(output, banned, stages), state
+
+    def _output(self, token: Tensor, state: DecoderState) -> tuple[Tensor, Stages, DecoderState]:
+        """What the vocabulary layer reads after `token` [B], its weights, and the state after `token`."""
+        states, after = self.read(token[:, None], state)
+        kind = token.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        stages = state.stages or self.vocabulary.stages(dtype)
+        return self.projection(states[:, 0]), stages, replace(after, stages=stages)
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
-        return DecoderState(state.z[index], state.position, tuple(part[:, index] for part in state.hidden))
+        hidden = tuple(part[:, index] for part in state.hidden)
+        return replace(state, z=state.z[index], hidden=hidden)
 
 
 DECODERS = {"recurrent": RecurrentDecoder}
@@ -295,18 +316,13 @@ class SentenceVAE(nn.Module):
     def __init__(self, settings: ModelSettings, vocabulary_size: int, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.settings = settings
-        embedding = nn.Embedding(vocabulary_size, settings.embed_size, device=device, dtype=torch.float32)
-        nn.init.uniform_(embedding.weight, -0.1, 0.1)
-        self.encoder = Encoder(settings, embedding, device) if settings.latent_size else NoEncoder(embedding)
-        self.decoder = DECODERS["recurrent"](settings, embedding, device)
-        # Named like the setting: the name is part of checkpoint keys.
-        self.add_module(settings.prior, PRIORS[settings.prior](settings, device))
-
-    @classmethod
-    def without_weights(cls, settings: ModelSettings, vocabulary_size: int) -> SentenceVAE:
-        """The names and shapes of a network, on the `meta` device: no memory, and nothing of torch's random stream."""
-        with unfilled():
-            return cls(settings, vocabulary_size, "meta")
+        with filled_where_real(device):
+            embedding = nn.Embedding(vocabulary_size, settings.embed_size, device=device, dtype=torch.float32)
+            nn.init.uniform_(embedding.weight, -0.1, 0.1)
+            self.encoder = Encoder(settings, embedding, device) if settings.latent_size else NoEncoder(embedding)
+            self.decoder = DECODERS["recurrent"](settings, embedding, device)
+            # Named like the setting: the name is part of checkpoint keys.
+            self.add_module(settings.prior, PRIORS[settings.prior](settings, device))
 
     def reset_decoder(self) -> None:
         """Gives the decoder new random weights; the word embeddings, which the encoder reads too, stay."""

@@ -90,11 +90,15 @@ def _decode(
         for position in range(max_len):
             if streams is not None and position % DRAWN == 0:
                 uniforms = draw([streams[row] for row in rows.tolist()], DRAWN).to(device)
-            logits, state = decoder.step(tokens, state)
             if position < len(start):
+                _, state = decoder.step(tokens, state)
                 tokens = torch.full_like(tokens, start[position])
                 continue
-            tokens = strategy.choose(strategy.allowed_logits(logits.float()), uniforms[:, position % DRAWN])
+            if strategy.greedy:
+                tokens, state = decoder.likeliest(tokens, state, strategy.banned)
+            else:
+                logits, state = decoder.step(tokens, state)
+                tokens = strategy.draw(strategy.allowed_logits(logits.float()), uniforms[:, position % DRAWN])
             alive = (tokens != EOS).nonzero()[:, 0]
             if len(alive) < len(rows):
                 rows, tokens, uniforms = rows[alive], tokens[alive], uniforms[alive]

@@ -49,15 +49,17 @@ class Strategy:
                 f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
             )
 
-    def allowed_logits(self, logits: Tensor) -> Tensor:
-        """Logits [B, V] with `<pad>` and `<bos>` masked out, and `<unk>` where `unk` is False."""
-        masked = torch.tensor([PAD, BOS, UNK] if self.unk is False else [PAD, BOS], device=logits.device)
-        return logits.index_fill(-1, masked, -torch.inf)
+    @property
+    def banned(self) -> list[int]:
+        """Words that are never chosen: `<pad>` and `<bos>`, and `<unk>` where `unk` is False."""
+        return [PAD, BOS, UNK] if self.unk is False else [PAD, BOS]
 
-    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
+    def allowed_logits(self, logits: Tensor) -> Tensor:
+        """Logits [B, V] with the banned words masked out."""
+        return logits.index_fill(-1, torch.tensor(self.banned, device=logits.device), -torch.inf)
+
+    def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The next word [B] from logits [B, V], by inverting the distribution function at `uniform` [B]."""
-        if self.greedy:
-            return logits.argmax(-1)
         logits = logits / self.temperature
         if not self.top_k and self.top_p >= 1:
             return _invert(logits.softmax(-1), uniform)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -24,11 +24,9 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-@contextmanager
-def unfilled() -> Iterator[None]:
-    """Within, new parameters stay as they are.
+def filled_where_real(device: torch.device | str) -> AbstractContextManager[Any]:
+    """Within, new parameters get their first values, but on `meta`, where there are none.
 
-    On `meta` they have no values, and torch would load its compiler to draw none: seconds of every command.
+    There torch would load its compiler to draw nothing: seconds of every command.
     """
-    with _Unfilled():
-        yield
+    return _Unfilled() if torch.device(device).type == "meta" else nullcontext()

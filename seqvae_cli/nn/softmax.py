@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from seqvae_cli.nn.cross_entropy import cross_entropy
 
+Stages = list[tuple[Tensor, Tensor]]
+"""Weight and bias of each product of a softmax."""
+
 GROWTH = 4
 """Each group of rarer words ends at GROWTH times the id at which it begins."""
 
@@ -41,15 +44,55 @@ class OutputSoftmax(nn.Linear):
         count = len(ends) - 1
         self.groups = nn.Linear(width, count, device=device, dtype=torch.float32) if count else None
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Logits [..., V]: unnormalized from a single softmax, log-probabilities from two stages."""
-        if self.groups is None:
-            return super().forward(states)
-        (weight, bias), *tails = self._stages()
-        first = F.log_softmax(F.linear(states, weight, bias).float(), dim=-1)
-        words, groups = torch.split(first, [self.sizes[0], len(tails)], dim=-1)
+    def forward(self, states: Tensor, stages: Stages | None = None) -> Tensor:
+        """Logits [..., V]: unnormalized from a single softmax, log-probabilities from two stages.
+
+        stages: those of `stages`, made once for many calls.
+        """
+        first, *tails = stages or self.stages()
+        if not tails:
+            return F.linear(states, *first)
+        words, groups = self._first(states, first)
         within = [F.log_softmax(F.linear(states, *tail).float(), dim=-1) for tail in tails]
         return torch.cat([words, *(groups[..., i, None] + tail for i, tail in enumerate(within))], dim=-1)
+
+    @torch.no_grad()
+    def likeliest(self, states: Tensor, banned: Sequence[int], stages: Stages) -> Tensor:
+        """The word of highest logit that is not `banned`, the first of equals, for states [N, H]: [N].
+
+        A word of a group is no likelier than the group. So only the groups that are likelier than the best word found
+        before are looked into.
+        """
+        first, *tails = stages
+        words, groups = self._first(states, first) if tails else (F.linear(states, *first).float(), None)
+        best, found = _without(words, banned, 0).max(-1)
+        start = self.sizes[0]
+        for index, (size, tail) in enumerate(zip(self.sizes[1:], tails, strict=True)):
+            assert groups is not None
+            rows = (groups[:, index] > best).nonzero()[:, 0]
+            if len(rows):
+                within = F.log_softmax(F.linear(states[rows], *tail).float(), dim=-1)
+                inside, place = _without(groups[rows, index, None] + within, banned, start).max(-1)
+                better = inside > best[rows]
+                best[rows[better]], found[rows[better]] = inside[better], place[better] + start
+            start += size
+        return found
+
+    def stages(self, dtype: torch.dtype | None = None) -> Stages:
+        """Weight and bias of the first stage (its words, then the groups), then those of each group."""
+        weights, biases = torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes)
+        if self.groups is None:
+            found: Stages = [(self.weight, self.bias)]
+        else:
+            first = torch.cat([weights[0], self.groups.weight]), torch.cat([biases[0], self.groups.bias])
+            found = [first, *zip(weights[1:], biases[1:], strict=True)]
+        return found if dtype is None else [(weight.to(dtype), bias.to(dtype)) for weight, bias in found]
+
+    def _first(self, states: Tensor, first: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """log p of the words of the first stage [..., S], and of the groups [..., G]."""
+        logs = F.log_softmax(F.linear(states, *first).float(), dim=-1)
+        words, groups = torch.split(logs, [self.sizes[0], len(self.sizes) - 1], dim=-1)
+        return words, groups
 
     def group_rows(self, targets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Rows of the targets [N] in each group of rarer words."""
@@ -68,7 +111,7 @@ class OutputSoftmax(nn.Linear):
             return cross_entropy(states, self.weight, self.bias, targets)
         if group_rows is None:
             group_rows = [torch.from_numpy(rows).to(targets.device) for rows in self.group_rows(targets.cpu().numpy())]
-        (weight, bias), *tails = self._stages()
+        (weight, bias), *tails = self.stages()
         listed = self.sizes[0]
         first = targets
         for index, rows in enumerate(group_rows):
@@ -86,7 +129,7 @@ class OutputSoftmax(nn.Linear):
         """`cross_entropy` whose operations do not depend on the targets: each stage reads every row, [N] nats."""
         if self.groups is None:
             return cross_entropy(states, self.weight, self.bias, targets)
-        (weight, bias), *tails = self._stages()
+        (weight, bias), *tails = self.stages()
         first, start, inside = targets, self.sizes[0], []
         for index, size in enumerate(self.sizes[1:]):
             inside.append((targets >= start) & (targets < start + size))
@@ -100,9 +143,8 @@ class OutputSoftmax(nn.Linear):
             start += size
         return losses
 
-    def _stages(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of the first stage (its words, then the groups), then those of each group."""
-        assert self.groups is not None
-        weights, biases = torch.split(self.weight, self.sizes), torch.split(self.bias, self.sizes)
-        first = torch.cat([weights[0], self.groups.weight]), torch.cat([biases[0], self.groups.bias])
-        return [first, *zip(weights[1:], biases[1:], strict=True)]
+
+def _without(logits: Tensor, banned: Sequence[int], start: int) -> Tensor:
+    """Logits [N, S] of the words from `start` on, -inf for those that are banned."""
+    inside = [word - start for word in banned if start <= word < start + logits.size(-1)]
+    return logits.index_fill(-1, torch.tensor(inside, device=logits.device), -torch.inf) if inside else logits

@@ -56,7 +56,7 @@ def load_network(
         raise NotFoundError(f"run {run.name} has no checkpoint yet", f"its status is {run.status}: seqvae runs list")
     # It takes no memory for the sizes in untrusted settings before the weights confirm them, and no numbers from the
     # global random stream of torch, from which a training in this process may draw.
-    network = SentenceVAE.without_weights(settings.model, vocabulary_size)
+    network = SentenceVAE(settings.model, vocabulary_size, "meta")
     while True:
         before = generations(folder)
         try:

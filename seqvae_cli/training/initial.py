@@ -46,7 +46,7 @@ class Initial:
                 f"corpus {corpus.name} has other words than run {self.run.name}",
                 f"seqvae prepare TEXT --tokenizer-of {self.run.name}",
             )
-        wanted = SentenceVAE.without_weights(settings.model, len(self.tokenizer)).state_dict()
+        wanted = SentenceVAE(settings.model, len(self.tokenizer), "meta").state_dict()
         found = self.network.state_dict()
         if {name: value.shape for name, value in wanted.items()} != {
             name: value.shape for name, value in found.items()

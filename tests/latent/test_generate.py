@@ -112,7 +112,7 @@ def even(count: int) -> Tensor:
 def counts(strategy: Strategy, probabilities: list[float], draws: int = 20_000) -> list[int]:
     """How often each word is chosen from these probabilities."""
     logits = torch.tensor(probabilities).log()[None].expand(draws, -1)
-    return torch.bincount(strategy.choose(logits, even(draws)), minlength=len(probabilities)).tolist()
+    return torch.bincount(strategy.draw(logits, even(draws)), minlength=len(probabilities)).tolist()
 
 
 # --- choosing a word
@@ -121,7 +121,7 @@ def counts(strategy: Strategy, probabilities: list[float], draws: int = 20_000) 
 def test_words_are_chosen_in_proportion_to_their_probabilities() -> None:
     logits = torch.randn(1, 50, generator=torch.Generator().manual_seed(0)) * 2
     draws = 100_000
-    chosen = Strategy().choose(logits.expand(draws, -1), even(draws))
+    chosen = Strategy().draw(logits.expand(draws, -1), even(draws))
     expected = logits[0].double().softmax(0) * draws
     assert float((torch.bincount(chosen, minlength=50) - expected).abs().max()) < 1.1  # even draws: no chance in it
 
@@ -129,7 +129,7 @@ def test_words_are_chosen_in_proportion_to_their_probabilities() -> None:
 def test_random_draws_have_softmax_frequencies() -> None:
     probabilities = [0.4, 0.05, 0.3, 0.0, 0.25]
     uniforms = torch.from_numpy(np.random.default_rng(0).random(20_000, dtype=np.float32))
-    chosen = Strategy().choose(torch.tensor(probabilities).log()[None].expand(20_000, -1), uniforms)
+    chosen = Strategy().draw(torch.tensor(probabilities).log()[None].expand(20_000, -1), uniforms)
     found = torch.bincount(chosen, minlength=5).tolist()
     assert found[3] == 0
     chi_square = sum((n - 20_000 * p) ** 2 / (20_000 * p) for n, p in zip(found, probabilities, strict=True) if p)
@@ -138,19 +138,19 @@ def test_random_draws_have_softmax_frequencies() -> None:
 
 @pytest.mark.parametrize(
     "strategy",
-    [GREEDY, Strategy(top_k=1), Strategy(top_p=1e-6), Strategy(temperature=0.001), Strategy(top_k=1, top_p=0.5)],
+    [Strategy(top_k=1), Strategy(top_p=1e-6), Strategy(temperature=0.001), Strategy(top_k=1, top_p=0.5)],
     ids=str,
 )
 def test_limits_of_every_strategy_are_greedy(strategy: Strategy) -> None:
     logits = torch.randn(200, 40, generator=torch.Generator().manual_seed(0))
     uniforms = torch.rand(200, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(strategy.choose(logits, uniforms), logits.argmax(-1))
+    assert torch.equal(strategy.draw(logits, uniforms), logits.argmax(-1))
 
 
 def test_ties_are_broken_alike_by_greedy_and_top_1() -> None:
     logits = torch.tensor([[1.0, 3.0, 3.0, 3.0, 0.0]] * 3)
     uniforms = torch.tensor([0.0, 0.5, LAST])
-    assert torch.equal(Strategy(top_k=1).choose(logits, uniforms), GREEDY.choose(logits, uniforms))
+    assert torch.equal(Strategy(top_k=1).draw(logits, uniforms), logits.argmax(-1))
 
 
 def test_temperature_flattens_and_sharpens() -> None:
@@ -212,7 +212,7 @@ def test_no_uniform_chooses_an_impossible_word(
     values: list[float], uniform: float, top_k: int, top_p: float, temperature: float
 ) -> None:
     logits, uniforms = torch.tensor([values]), torch.tensor([uniform])
-    chosen = int(Strategy(temperature=temperature, top_k=top_k, top_p=top_p).choose(logits, uniforms))
+    chosen = int(Strategy(temperature=temperature, top_k=top_k, top_p=top_p).draw(logits, uniforms))
     assert 0 <= chosen < len(values)
     assert values[chosen] > -math.inf
 
@@ -220,8 +220,8 @@ def test_no_uniform_chooses_an_impossible_word(
 def test_choosing_leaves_the_logits_alone() -> None:
     logits = torch.randn(3, 5)
     before = logits.clone()
-    for strategy in (GREEDY, Strategy(temperature=0.5), Strategy(top_k=2), Strategy(top_p=0.5)):
-        strategy.choose(logits, torch.rand(3))
+    for strategy in (Strategy(temperature=0.5), Strategy(top_k=2), Strategy(top_p=0.5)):
+        strategy.draw(logits, torch.rand(3))
     assert torch.equal(logits, before)
 
 
@@ -290,7 +290,7 @@ def test_sampling_is_choosing_from_teacher_forcing(
     for i, words in enumerate(generate.decode(model, z, strategy, streams=streams_of(15), max_len=LENGTH)):
         for position, word in enumerate([*words, EOS][:LENGTH]):
             logits = next_logits(model, z[i], words[:position])[None]
-            assert int(strategy.choose(logits, uniforms[i, position : position + 1])) == word
+            assert int(strategy.draw(logits, uniforms[i, position : position + 1])) == word
 
 
 @pytest.mark.parametrize("strategy", [GREEDY, Strategy(temperature=1000.0), Strategy(top_p=0.5)], ids=str)

@@ -20,7 +20,7 @@ from seqvae_cli.config import layers, presets
 from seqvae_cli.model import SentenceVAE
 
 for name in presets.names():
-    SentenceVAE.without_weights(layers.resolve(name).model, 30)
+    SentenceVAE(layers.resolve(name).model, 30, "meta")
 print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
 """
 
@@ -33,7 +33,7 @@ def test_it_has_names_and_shapes_alone(case: dict[str, object]) -> None:
         del overrides["model.latent_size"]
     settings = layers.resolve(name, overrides=overrides).model
     before = torch.get_rng_state()
-    without = SentenceVAE.without_weights(settings, 30)
+    without = SentenceVAE(settings, 30, "meta")
     assert torch.equal(torch.get_rng_state(), before)
     whole = SentenceVAE(settings, 30)
     assert {name: value.shape for name, value in without.state_dict().items()} == {

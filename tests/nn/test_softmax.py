@@ -263,3 +263,21 @@ def test_tied_weights_are_one_tensor_with_a_gradient_from_both_sides(shortlist: 
     assert set(read.any(1).nonzero()[:, 0].tolist()) == {1, 4, 5, 6, 7}  # <bos> and the words
     assert predicted.any()
     assert bool(predicted[[2, 4, 5, 6, 7]].any(1).all())
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shortlist", [0, 1, 3, 5, 10, 47])
+@pytest.mark.parametrize("banned", [[0, 1], [0, 2, 9], [0, 1, 2, 5, 20, 46]], ids=str)
+def test_the_likeliest_word_is_that_of_highest_logit(shortlist: int, banned: list[int], precision: torch.dtype) -> None:
+    torch.manual_seed(0)
+    softmax = OutputSoftmax(6, 47, shortlist).to(precision)
+    states = (3 * torch.randn(300, 6)).to(precision)
+    states[7], states[8] = 0, states[9]  # where words tie, the first counts
+    if softmax.groups is not None:
+        softmax.groups.bias.data += torch.tensor([3.0, 0.0, 1.0])[: len(softmax.sizes) - 1].to(precision)
+    logits = softmax(states).float().index_fill(1, torch.tensor(banned), -torch.inf)
+    found = softmax.likeliest(states, banned, softmax.stages())
+    assert torch.equal(found, logits.argmax(1))
+    groups = {int((torch.tensor(softmax.sizes).cumsum(0) <= word).sum()) for word in found.tolist()}
+    assert len(groups) >= min(2, len(softmax.sizes)), "words of several stages are chosen"
+    assert not {*found.tolist()} & {*banned}
