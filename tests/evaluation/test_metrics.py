@@ -488,6 +488,17 @@ def test_mutual_information_of_needles_is_no_absurdity(log_variance: float) -> N
     assert mutual_information(posterior, StandardNormal(8), z) <= math.log(200)
 
 
+def test_of_many_sentences_the_mutual_information_is_that_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = gaussian(normal(90, 3), 0.5)
+    z = posterior.rsample(normal(90, 3, seed=1))
+    every_third = posterior.apply(lambda parameter: parameter[::3])
+    expected = mutual_information(every_third, StandardNormal(3), z[::3])
+    monkeypatch.setattr(aggregate, "MOST", 30)
+    assert mutual_information(posterior, StandardNormal(3), z) == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(aggregate, "MOST", 90)
+    assert mutual_information(posterior, StandardNormal(3), z) != pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("sphere", [False, True])
 def test_mutual_information_of_equal_posteriors_is_0(sphere: bool) -> None:
     mean = normal(1, 3).expand(2000, 3)
