@@ -16,7 +16,7 @@ from seqvae_cli.system.progress import Advance
 BLOCK = 2**21
 """Pairs of a code and a posterior in one pass of `aggregate_log_prob`."""
 
-MOST = 50_000
+MOST = 10_000
 """Sentences that the mutual information is of, at most: it compares the code of each with each posterior."""
 
 
