@@ -296,10 +296,9 @@ class RecurrentDecoder(RecurrentModule):
     def _output(self, token: Tensor, state: DecoderState) -> tuple[Tensor, Stages, DecoderState]:
         """What the vocabulary layer reads after `token` [B], its weights, and the state after `token`."""
         states, after = self.read(token[:, None], state)
-        kind = token.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        stages = state.stages or self.vocabulary.stages(dtype)
-        return self.projection(states[:, 0]), stages, replace(after, stages=stages)
+        output: Tensor = self.projection(states[:, 0])
+        stages = state.stages or self.vocabulary.stages(output.dtype)
+        return output, stages, replace(after, stages=stages)
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
         hidden = tuple(part[:, index] for part in state.hidden)

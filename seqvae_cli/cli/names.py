@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from seqvae_cli.errors import meant
 
-RUNS = "list show compare best watch tag rm restore path plot export import doctor"
+RUNS = "list show compare best watch tag rm restore path plot export import push pull doctor"
 """The commands of `runs`, which are often typed without it."""
 
 COMMANDS: dict[str, dict[str, str]] = {

@@ -164,14 +164,14 @@ def test_one_long_sentence_does_not_let_the_others_run_on(model: Model) -> None:
         model.network.decoder.vocabulary.bias[EOS] = -1000
     sentences = [np.array([4, 5, 6])] * 60 + [np.array([7] * 150)] + [np.array([5, 4])] * 60
     split = InMemory(sentences)
-    steps, step = 0, model.network.decoder.step
+    steps, step = 0, model.network.decoder.likeliest
 
     def counted(*arguments: Any) -> Any:
         nonlocal steps
         steps += 1
         return step(*arguments)
 
-    model.network.decoder.step = counted
+    model.network.decoder.likeliest = counted
     heard: list[int] = []
     found = reconstructions(model.network, split, watch=heard.append)
     assert [len(words) for words in found] == [200] * 60 + [300] + [200] * 60

@@ -35,7 +35,7 @@ def serve(
     no_token: Annotated[bool, typer.Option("--no-token", help="Ask for no token; on the loopback alone.")] = False,
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on: 127.0.0.1, ::1, 0.0.0.0, ...", rich_help_panel=RUNTIME),
+        typer.Option(help="Address to listen on: 127.0.0.1, ::1, 0.0.0.0", rich_help_panel=RUNTIME),
     ] = "127.0.0.1",
     port: Port = None,
     device: Device = "auto",

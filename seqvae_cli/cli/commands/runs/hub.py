@@ -18,9 +18,7 @@ def push(
     run: RequiredRun,
     repository: Repository,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    licence: Annotated[
-        str, typer.Option("--license", metavar="ID", help="As the hub names it: mit, cc-by-4.0, other …")
-    ] = "",
+    licence: Annotated[str, typer.Option("--license", metavar="ID", help="As the hub names it: mit, cc-by-4.0")] = "",
     with_corpus: Annotated[
         bool, typer.Option("--with-corpus", help="Send its corpus, too: the run can be evaluated elsewhere.")
     ] = False,
