@@ -40,6 +40,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in pre
     "no shortlist": ("default", {"model.shortlist": 0}),
 }
 
+ALIKE = {"bowman", "pretrain", "beta", "seed", "free-bits", "lagging"}
+"""Presets whose parts are those of other models."""
+
 
 def settings(name: str) -> Settings:
     preset, changes = CASES[name]
@@ -56,7 +59,7 @@ class Split(InMemory):
         super().__init__(draw.integers(4, WORDS, size=length) for length in lengths)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if FULL or name not in ALIKE])
 def test_a_training_step_waits_for_nothing(name: str) -> None:
     chosen = settings(name)
     batch = collate(Split(chosen).sentences)
@@ -81,9 +84,6 @@ def test_an_aggressive_phase_waits_once_a_comparison(monkeypatch: pytest.MonkeyP
 
 MODELS = {settings(name).model.model_copy(update={"dropout": 0.0, "weight_drop": 0.0}): name for name in CASES}
 """Reading does not depend on the objective and training of a preset: one for each model."""
-
-ALIKE = {"bowman", "pretrain", "beta", "seed", "free-bits", "lagging"}
-"""Presets whose parts are those of other models."""
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS.values() if FULL or name not in ALIKE])

@@ -22,7 +22,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import Run
 from tests.conftest import SMALL, Seqvae, tiny_text
-from tests.faults.matrix import FULL, command, snapshot, still_loads, tries, wait_for
+from tests.faults.matrix import FULL, command, snapshot, some, still_loads, tries, wait_for
 from tests.faults.nursery import Nursery
 from tests.preloaded import Preloaded, usual_signals
 from tests.trainings import assert_same_run, long_run
@@ -52,7 +52,9 @@ def assert_resumes_to(uninterrupted: Run, seqvae: Seqvae) -> None:
 
 @pytest.mark.row(24)
 @pytest.mark.parametrize("seed", tries(20, 1))
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), some([(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], 2)
+)
 def test_a_signal_saves_within_5_seconds_says_how_to_go_on_and_the_resume_is_exact(
     trained_home: Path,
     tiny_corpus: Corpus,
