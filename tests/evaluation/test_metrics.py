@@ -30,6 +30,7 @@ from seqvae_cli.nn.distributions import (
     kl,
 )
 from tests.conftest import InMemory, normal_noise
+from tests.faults.matrix import some
 
 WORDS = 9
 """Ids of the tiny vocabulary, the four special ones counted."""
@@ -196,7 +197,7 @@ def test_iw_bound_of_a_very_long_sentence_is_finite() -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("tokens", [16, 70, 100_000])
+@pytest.mark.parametrize("tokens", some([70, 16, 100_000], 1))
 def test_no_figure_depends_on_the_batches(kind: str, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, split = tiny_model(3, **KINDS[kind]), tiny_split(30)
     bound, value = iw_nll(model, split, samples=9), elbo(model, split, samples=3)

@@ -25,7 +25,7 @@ from tests.faults.matrix import FULL
 from tests.trainings import figures
 
 NO_NOISE = {"model.dropout": 0.0, "model.weight_drop": 0.0, "model.word_dropout": 0.0}
-PRESETS = ["default", "large", "lagging", "mdr"]
+PRESETS = ["default", "lagging", "mdr"]
 """Those whose losses, or steps, bend at the mean of a batch in a way of their own; the others under `make faults`."""
 if FULL:
     PRESETS = [name for name in presets.names() if layers.resolve(name).model.word_dropout < 1]
