@@ -21,7 +21,7 @@ WITH_OUTPUT: dict[Any, Any] = {
     ATEN.bmm.default: ATEN.bmm.out,
     ATEN.mv.default: ATEN.mv.out,
 }
-"""Products, and how each writes into memory that is there already: to get some is no arithmetic."""
+"""Products, and the form of each that writes into given memory, so that allocation is not measured."""
 PRODUCTS = {*WITH_OUTPUT, *WITH_OUTPUT.values()}
 LAYERS = {ATEN.mkldnn_rnn_layer.default, ATEN.mkldnn_rnn_layer_backward.default}
 

@@ -50,7 +50,7 @@ class TextSource:
 def expanded(items: Sequence[str | Path | BinaryIO]) -> list[Path | BinaryIO]:
     """The items with the files in place of each pattern (`*`, `?`, `[…]`, `**`), sorted.
 
-    A path that exists is no pattern. Raises `DataError` for one that no file matches.
+    An existing path is not read as a pattern. Raises `DataError` for a pattern that no file matches.
     """
     found: list[Path | BinaryIO] = []
     for item in items:

@@ -60,8 +60,8 @@ class OutputSoftmax(nn.Linear):
     def likeliest(self, states: Tensor, banned: Sequence[int], stages: Stages) -> Tensor:
         """The word of highest logit that is not `banned`, the first of equals, for states [N, H]: [N].
 
-        A word of a group is no likelier than the group. So only the groups that are likelier than the best word found
-        before are looked into.
+        log p of a word is at most that of its group. So a group is computed only in rows where it exceeds log p of the
+        best word so far.
         """
         first, *tails = stages
         words, groups = self._first(states, first) if tails else (F.linear(states, *first).float(), None)

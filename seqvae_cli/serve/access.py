@@ -23,7 +23,7 @@ LOCAL = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNOR
 
 
 def check_token(token: str, where: str) -> str:
-    """Raises `UsageError` for what is no token; it is not part of the message."""
+    """Raises `UsageError` for an invalid token; the message does not contain it."""
     if not TOKEN.fullmatch(token):
         raise UsageError(f"{where} holds no token", "16 to 512 letters, digits or any of . _ ~ + / -")
     return token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import threading
@@ -20,6 +19,7 @@ from seqvae_cli.play.guard import Guard
 from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
 from seqvae_cli.web import server
+from tests.web.asking import Reply, requested
 
 TOKEN = "the-token-of-the-tests"
 
@@ -62,17 +62,6 @@ def ask(playground: Playground, in_home: Path) -> Ask:
 
 
 @dataclass
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
 class Client:
     """Asks a server over its socket, with the cookie of its page unless told otherwise."""
 
@@ -81,15 +70,9 @@ class Client:
     def __call__(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.guard.port, timeout=30)
-        given = {"Cookie": f"{self.guard.cookie}={self.guard.token}", "Content-Type": "application/json"}
-        sent = {name: value for name, value in {**given, **(headers or {})}.items() if value}
-        try:
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
+        return requested(
+            self.guard.port, {"Cookie": f"{self.guard.cookie}={self.guard.token}"}, method, path, body, headers
+        )
 
     def post(self, name: str, values: Any, headers: dict[str, str] | None = None) -> Reply:
         return self("POST", f"/api/{name}", json.dumps(values).encode(), headers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import threading
@@ -18,19 +17,9 @@ from seqvae_cli.serve.access import Access
 from seqvae_cli.serve.application import application
 from seqvae_cli.serve.endpoints import Service
 from seqvae_cli.web import server
+from tests.web.asking import Reply, requested
 
 TOKEN = "the-token-of-the-tests"
-
-
-@dataclass
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -42,15 +31,7 @@ class Client:
     def __call__(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        given = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        sent = {name: value for name, value in {**given, **(headers or {})}.items() if value}
-        try:
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
+        return requested(self.port, {"Authorization": f"Bearer {TOKEN}"}, method, path, body, headers)
 
     def post(self, name: str, **values: Any) -> Reply:
         return self("POST", f"/{name}", json.dumps(values).encode())
