@@ -153,7 +153,7 @@ ROWS: dict[str, list[Any]] = {"id": [7, 8, 9, 10], "text": ["the cat sees the se
 
 
 def expected_means() -> Any:
-    """The codes of `ROWS`, [4, L]: NaN where there is no sentence."""
+    """The codes of `ROWS`, [4, L]; a row is NaN where the sentence is empty."""
     from seqvae_cli import load
 
     means = np.full((4, 4), np.nan, np.float32)

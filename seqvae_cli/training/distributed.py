@@ -1,7 +1,7 @@
 """One training step in several processes: each computes its rows of a batch, and all take the same step.
 
-The loss is that of the whole batch. It is no mean of losses of its parts, as the one that DistributedDataParallel
-would lower: free bits, target rates and the Lagrange multiplier bend at the mean KL of all rows. So the means over the
+The loss is that of the whole batch. DistributedDataParallel would lower the mean of the losses of its parts, which
+differs: free bits, target rates and the Lagrange multiplier depend on the mean KL of all rows. So the means over the
 rows are summed over processes before the loss is taken of them, and the gradients after the backward pass, by one
 all-reduce of all of them. That the decoder is reset, or the encoder trained alone, then needs no further care.
 """

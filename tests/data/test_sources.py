@@ -112,7 +112,7 @@ def test_a_pattern_names_the_files_that_match_in_order(tmp_path: Path, monkeypat
     assert names("parts/*.txt") == ["parts/[1].txt", "parts/a.txt", "parts/b.txt"]
     assert names("parts/?.*") == ["parts/a.txt", "parts/b.txt", "parts/c.csv"]
     assert names("parts/**/[cd].*") == ["parts/c.csv", "parts/more/d.txt"]
-    assert names("parts/[1].txt", "parts") == ["parts/[1].txt", "parts"], "what exists is no pattern"
+    assert names("parts/[1].txt", "parts") == ["parts/[1].txt", "parts"], "an existing path is not read as a pattern"
     assert names(tmp_path / "parts" / "*.csv") == [(tmp_path / "parts" / "c.csv").as_posix()]
     assert names("missing.txt") == ["missing.txt"]
     with pytest.raises(DataError, match=r"^no file matches parts/\*\.zip$"):
