@@ -31,7 +31,7 @@ from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior,
 from seqvae_cli.nn.dropout import LockedDropout
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
-from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run
+from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run, run_shared
 from seqvae_cli.nn.rotary import rotate
 from seqvae_cli.nn.shapes import filled_where_real
 from seqvae_cli.nn.softmax import OutputSoftmax, Stages
@@ -237,12 +237,17 @@ class RecurrentDecoder(RecurrentModule):
     def read(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """The states [B, T, H] that predict the word after each of `inputs` [B, T], and the decoder's state after all.
 
-        z enters them past the recurrent network with `latent_output` and `latent_rotary`.
+        Inputs [1, T] are read by all rows. z enters the states past the recurrent network with `latent_output` and
+        `latent_rotary`.
         """
         z, count = state.z, inputs.size(1)
-        recalled = self.recall(z, state.position, count)
-        weight_drop = self.settings.weight_drop if self.training else 0.0
-        states, hidden = run(self.recurrent, self.embed(inputs, z, recalled), state.hidden, weight_drop)
+        words, recalled = self.embed(inputs), self.recall(z, state.position, count)
+        of_z = self.embed_code(z, count, recalled).to(words.dtype)
+        if len(words) < len(z):
+            states, hidden = run_shared(self.recurrent, words[0], of_z, state.hidden)
+        else:
+            weight_drop = self.settings.weight_drop if self.training else 0.0
+            states, hidden = run(self.recurrent, torch.cat([words, of_z], dim=-1), state.hidden, weight_drop)
         if self.latent_output is not None:
             states = states + self.latent_output(z)[:, None]
         if self.memory_output is not None:
@@ -258,20 +263,20 @@ class RecurrentDecoder(RecurrentModule):
             return None
         return rotate(self.memory(z)[:, None], -(position + torch.arange(count, device=z.device)))
 
-    def embed(self, inputs: Tensor, z: Tensor, recalled: Tensor | None = None) -> Tensor:
-        """The recurrent network's inputs: each word's embedding, z, and what z holds about the word, [B, T, E + L + S].
+    def embed(self, inputs: Tensor) -> Tensor:
+        """The words' part of the recurrent network's inputs, [B, T, E].
 
         An inputless decoder reads `<unk>` for every word, in generation as in training.
         """
         if self.settings.word_dropout == 1:
             inputs = inputs.masked_fill(inputs != BOS, UNK)
         embedded: Tensor = self.dropout(self.embedding(inputs))
-        parts = [embedded]
-        if self.latent_input:
-            parts.append(z[:, None].expand(-1, inputs.size(1), -1).to(embedded.dtype))
-        if recalled is not None:
-            parts.append(recalled.to(embedded.dtype))
-        return torch.cat(parts, dim=-1)
+        return embedded
+
+    def embed_code(self, z: Tensor, count: int, recalled: Tensor | None) -> Tensor:
+        """z's part of the recurrent network's inputs, [B, count, R]: z, and what z holds about each word."""
+        of_z = z[:, None].expand(-1, count, -1) if self.latent_input else z.new_zeros(len(z), count, 0)
+        return of_z if recalled is None else torch.cat([of_z, recalled.to(of_z.dtype)], dim=-1)
 
     def logits(self, states: Tensor) -> Tensor:
         logits: Tensor = self.vocabulary(self.projection(states))

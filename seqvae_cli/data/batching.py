@@ -92,6 +92,11 @@ class Batch:
         """Each sentence `count` times in a row: [B * count, T]."""
         return self if count == 1 else Batch(self.ids.repeat(count, 0), self.lengths.repeat(count), self.device)
 
+    def apart(self) -> list[Batch]:
+        """Each sentence as a batch of its own, without padding."""
+        rows = zip(self.ids, self.lengths, strict=True)
+        return [Batch(ids[None, :length], np.array([length]), self.device) for ids, length in rows]
+
 
 @dataclass(frozen=True)
 class FixedBatch:

@@ -36,6 +36,9 @@ TOKENS_AT_ONCE = 2048
 DEVICE_TOKENS_AT_ONCE = 2**15
 """The same on another device, which computes a smaller pass in less time than the CPU takes to start it."""
 
+SAMPLES_APART = 16
+"""Samples from which on a CPU reads each sentence by itself."""
+
 SCORE_SAMPLES = 2000
 """K of a score: on `toy` at the default preset, the bound's deviation between seeds is below 0.1 nats a sentence."""
 
@@ -328,18 +331,32 @@ def _decoded(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
 
-    k is chosen so that a pass holds at most `tokens_at_once`, `STEPS_AT_ONCE` of a long sentence.
+    k is chosen so that a pass holds at most `tokens_at_once`, `STEPS_AT_ONCE` of a long sentence. Where k is no small
+    number, a pass of a CPU reads one sentence, so that its words are multiplied with weights once and not k times.
     """
-    chunk = max(1, tokens_at_once(network.device) // (len(batch) * min(batch.ids.shape[1], STEPS_AT_ONCE)))
+    steps = tokens_at_once(network.device) // min(batch.ids.shape[1], STEPS_AT_ONCE)
+    apart = network.device.type == "cpu" and samples >= SAMPLES_APART
+    chunk = max(1, steps if apart else steps // len(batch))
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
         shape = (count, network.settings.latent_size)
         noise = np.stack([random.standard_normal(shape, dtype=np.float32) for random in streams])
-        z = posterior.expand(count).rsample(upload(noise, network.device).flatten(0, 1))
-        repeated = batch.repeat(count)
+        z = posterior.expand(count).rsample(upload(noise, network.device).flatten(0, 1)).view(len(batch), count, -1)
         with autocast(network.device, precision):
-            log_p = network.decoder.log_prob(network.inputs(repeated), repeated, z)
-        yield start, z.view(len(batch), count, -1), log_p.view(len(batch), count)
+            if apart:
+                log_p = torch.stack(
+                    [_log_prob(network, one, codes) for one, codes in zip(batch.apart(), z, strict=True)]
+                )
+            else:
+                log_p = _log_prob(network, batch, z.flatten(0, 1)).view(len(batch), count)
+        yield start, z, log_p
+
+
+def _log_prob(network: SentenceVAE, batch: Batch, z: Tensor) -> Tensor:
+    """log p(x|z) of each sentence of a batch at its k codes, which stand together in z [B k, L]: [B k] nats."""
+    repeated = batch.repeat(len(z) // len(batch))
+    inputs = network.inputs(batch if len(batch) == 1 else repeated)
+    return network.decoder.log_prob(inputs, repeated, z)
 
 
 def bleu(outputs: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:

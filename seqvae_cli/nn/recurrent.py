@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seqvae_cli.nn.shapes import filled_where_real
+
 Hidden = tuple[Tensor, ...]
 
 
@@ -79,3 +81,22 @@ def run(network: Recurrent, inputs: Tensor, hidden: Hidden, weight_drop: float =
         if name.startswith("weight_hh")
     }
     return functional_call(network, dropped, (inputs, hidden))  # type: ignore[no-any-return]
+
+
+def run_shared(network: Recurrent, shared: Tensor, own: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+    """`run` for B rows that read the same words: inputs are `shared` [T, S] and then, of each row, `own` [B, T, R].
+
+    The product of `shared` with the input weights is taken once and not for each row: it becomes T columns of input
+    weights, and step t reads the t-th of them. With as many steps as dimensions that would save nothing.
+    """
+    steps, rows = len(shared), len(own)
+    if steps >= shared.size(1):
+        return run(network, torch.cat([shared.expand(rows, -1, -1), own], dim=2), hidden)
+    weights: dict[str, Tensor] = dict(network.named_parameters())
+    of_shared, of_own = torch.split(weights["weight_ih_l0"], [shared.size(1), own.size(2)], dim=1)
+    weights["weight_ih_l0"] = torch.cat([of_shared @ shared.t().to(of_shared.dtype), of_own], dim=1)
+    step = torch.eye(steps, dtype=own.dtype, device=own.device).expand(rows, steps, steps)
+    cell, inputs = type(network), torch.cat([step, own], dim=2)
+    with filled_where_real("meta"):
+        narrow = cell(inputs.size(2), network.hidden_size, network.num_layers, batch_first=True, device="meta")
+    return functional_call(narrow, weights, (inputs, hidden))  # type: ignore[no-any-return]

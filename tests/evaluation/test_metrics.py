@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.config.schema import ModelSettings
-from seqvae_cli.data.batching import collate
+from seqvae_cli.data.batching import Batch, collate
 from seqvae_cli.evaluation import aggregate, metrics
 from seqvae_cli.evaluation.aggregate import active_units, aggregate_log_prob, mutual_information
 from seqvae_cli.evaluation.metrics import bleu, elbo, iw_nll, perplexity
@@ -210,6 +210,16 @@ def test_no_figure_depends_on_the_batches(kind: str, tokens: int, monkeypatch: p
 
 
 @every_kind
+def test_the_bound_of_sentences_read_apart_is_that_of_sentences_read_together(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, split = tiny_model(3, **KINDS[kind]), InMemory([[4, 5, 6] * 9, [7], [], [8, 4, 5] * 4])
+    apart = iw_nll(model, split, samples=20)
+    monkeypatch.setattr(metrics, "SAMPLES_APART", 21)
+    np.testing.assert_allclose(iw_nll(model, split, samples=20), apart, rtol=1e-6)
+
+
+@every_kind
 def test_a_sentence_is_worth_the_same_wherever_it_stands_and_whatever_stands_around_it(kind: str) -> None:
     model, split, other = tiny_model(3, **KINDS[kind]), tiny_split(20), tiny_split(20, seed=1)
     bound = iw_nll(model, split, samples=9)
@@ -258,9 +268,9 @@ def test_no_pass_of_the_elbo_is_larger_than_allowed(monkeypatch: pytest.MonkeyPa
     sizes: list[int] = []
     log_prob: Callable[..., Tensor] = model.decoder.log_prob
 
-    def watched(inputs: Tensor, *rest: object) -> Tensor:
-        sizes.append(inputs.numel())
-        return log_prob(inputs, *rest)
+    def watched(inputs: Tensor, batch: Batch, z: Tensor) -> Tensor:
+        sizes.append(inputs.size(1) * len(z))
+        return log_prob(inputs, batch, z)
 
     monkeypatch.setattr(model.decoder, "log_prob", watched)
     monkeypatch.setattr(metrics, "TOKENS_AT_ONCE", 64)
@@ -278,7 +288,7 @@ def test_no_pass_over_a_long_sentence_is_larger_than_allowed(monkeypatch: pytest
     read = model.decoder.read
 
     def watched(inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        sizes.append(inputs.numel())
+        sizes.append(inputs.size(1) * len(state.z))
         return read(inputs, state)
 
     monkeypatch.setattr(model.decoder, "read", watched)

@@ -14,12 +14,12 @@ def test_dropout_works_before_and_after_the_lstm_in_training_alone(locked: bool)
     model = build(dropout=0.5, locked_dropout=locked, latent_output=True)
     batch = words(*[[4, 5, 6, 7]] * 40)
     decoder, inputs, z = model.decoder.train(), decoder_inputs(batch), noise_for(40)
-    embedded = decoder.embed(inputs, z)
-    assert 0.4 < float((embedded[..., :5] == 0).float().mean()) < 0.6
-    assert torch.equal(embedded[..., 5:], z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
+    embedded, of_z = decoder.embed(inputs), decoder.embed_code(z, inputs.size(1), None)
+    assert 0.4 < float((embedded == 0).float().mean()) < 0.6
+    assert torch.equal(of_z, z[:, None].expand(-1, inputs.size(1), -1))  # the code is never dropped
     states = decoder.states(inputs, z)
     assert 0.4 < float((states == 0).float().mean()) < 0.6
-    for values in (embedded[..., :5], states):  # one mask a sentence, or one a token
+    for values in (embedded, states):  # one mask a sentence, or one a token
         assert bool((values == 0).eq(values[:, :1] == 0).all()) is locked
         assert not bool((values == 0).eq(values[:1] == 0).all())
     torch.manual_seed(0)

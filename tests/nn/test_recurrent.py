@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from seqvae_cli.nn.recurrent import CELLS, run, run_shared
 from tests.test_model import build, decoder_inputs, noise_for, ragged, variant
 
 
@@ -73,3 +74,12 @@ def test_weight_drop_cannot_reach_the_first_word() -> None:
     first, second = decoder(inputs, z), decoder(inputs, z)
     assert torch.equal(first[:, 0], second[:, 0])
     assert bool((first[:, 1:] - second[:, 1:]).abs().amax((0, 2)).gt(1e-4).all())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("steps", [7, 40])
+def test_words_that_all_rows_read_need_be_multiplied_once(cell: str, steps: int) -> None:
+    network = CELLS[cell](32 + 3, 6, 2, batch_first=True)
+    shared, own, hidden = torch.randn(steps, 32), torch.randn(5, steps, 3), network.first(torch.randn(2, 5, 6))
+    expected = run(network, torch.cat([shared.expand(5, -1, -1), own], dim=2), hidden)
+    torch.testing.assert_close(run_shared(network, shared, own, hidden), expected)
