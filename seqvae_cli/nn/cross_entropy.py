@@ -1,7 +1,7 @@
 """-log p of words given the states that predict them: a linear layer over the vocabulary and its cross entropy, fused.
 
-The layer is most of a training step on a CPU. The fused function keeps one N x V matrix, softmax(logits) - onehot;
-separate operations write and read four. `reference` is its specification.
+The layer is most of a training step on a CPU. The fused function keeps one N x V matrix, exp(logits) less their sum at
+the targets; separate operations write and read four. `reference` is its specification.
 
 Shapes: N tokens, H the width of a state, V words.
 """
@@ -24,8 +24,8 @@ CACHED_ROWS = 256
 MOST_LOGITS = 2**29
 """Logits that are kept for the gradient, at most; those of a very long sentence are computed a second time instead."""
 
-SMALL = 1e-30
-"""Smallest probability that is read from the softmax; log p of a smaller one is computed from its logits."""
+IN_RANGE = 1e-20, 1e30
+"""Sums of exp(logits) that are exact. Elsewhere, each token's highest logit is taken from its logits first."""
 
 
 def reference(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
         return losses
     # No gradient needs the logits later, so that they can stay in the cache.
     parts = _parts(states, targets, CACHED_ROWS)
-    return torch.cat([_neg_log_prob(*_logits(h, weight, bias), words) for h, words in parts])
+    return torch.cat([_exponentials(h, weight, bias, words)[2] for h, words in parts])
 
 
 def _parts(states: Tensor, targets: Tensor, rows: int) -> list[tuple[Tensor, Tensor]]:
@@ -68,55 +68,64 @@ def _computed_again(states: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """E = softmax(logits) - onehot and the gradient g of each loss give dh = g E W, dW = Eᵀ (g h), db = Eᵀ g."""
+    """E = exp(logits) - s onehot, s = Σ exp(logits), and r = g / s with the gradient g of each loss, give the gradients
+    dh = r E W, dW = Eᵀ (r h), db = Eᵀ r."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         ctx.lease = _Lease(len(states) * len(weight), states.dtype)
-        logits, dim = _logits(states, weight, bias, ctx.lease.memory)
-        errors = torch.softmax(logits, dim, out=logits)
-        index = targets.unsqueeze(dim)
-        picked = errors.gather(dim, index)
-        losses = -picked.squeeze(dim).to(_sum_type(picked)).log()
-        small = (picked.squeeze(dim) < SMALL).nonzero()[:, 0]
-        if len(small):
-            losses[small] = _neg_log_prob(*_logits(states[small], weight, bias), targets[small])
-        errors.scatter_(dim, index, picked - 1)
-        ctx.save_for_backward(states, weight, errors if dim else errors.t())
+        errors, sums, losses = _exponentials(states, weight, bias, targets, ctx.lease.memory)
+        dim = _dim_of_words(states)
+        errors.scatter_add_(dim, targets.unsqueeze(dim), -sums.to(errors.dtype).unsqueeze(dim))
+        ctx.save_for_backward(states, weight, errors if dim else errors.t(), sums)
         return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        states, weight, errors = ctx.saved_tensors
-        gradient = gradient.to(errors.dtype)
+        states, weight, errors, sums = ctx.saved_tensors
+        gradient = (gradient / sums).to(errors.dtype)
         grad_states = torch.mm(errors, weight).mul_(gradient[:, None])
         grad_weight = torch.mm(errors.t(), states * gradient[:, None])
         return grad_states, grad_weight, torch.mv(errors.t(), gradient), None
 
 
-def _logits(states: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> tuple[Tensor, int]:
-    """Logits and their dimension of words: ([V, N], 0) in float32, ([N, V], 1) in bfloat16. `out`: memory to write to.
+def _exponentials(
+    states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, out: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(logits) as `_logits` lays them out, their sums [N], and -log p of the targets [N]. `out`: memory to write to.
 
-    In float32 the product with words as rows takes two thirds of the time (docs/performance.md). The bfloat16 softmax
-    works on words as columns.
+    Where the sums leave the range of numbers, exp(logits - the highest of each token), and their sums.
     """
-    if states.dtype == torch.bfloat16:
+    logits, dim = _logits(states, weight, bias, out), _dim_of_words(states)
+    picked = logits.gather(dim, targets.unsqueeze(dim)).squeeze(dim).to(_sum_type(logits))
+    exponentials = logits.exp_()
+    sums = exponentials.sum(dim, dtype=picked.dtype)
+    least, most = IN_RANGE
+    if not bool(((sums > least) & (sums < most)).all()):
+        logits = _logits(states, weight, bias, out)
+        top = logits.amax(dim, keepdim=True)
+        picked = picked - top.squeeze(dim)
+        exponentials = logits.sub_(top).exp_()
+        sums = exponentials.sum(dim, dtype=picked.dtype)
+    return exponentials, sums, sums.log() - picked
+
+
+def _dim_of_words(states: Tensor) -> int:
+    """The dimension of words in the logits: 0 in float32, 1 in bfloat16.
+
+    In float32 the product with words as rows takes two thirds of the time (docs/performance.md).
+    """
+    return int(states.dtype == torch.bfloat16)
+
+
+def _logits(states: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    """Logits, with the words in dimension `_dim_of_words`. `out`: memory to write to."""
+    if _dim_of_words(states):
         out = None if out is None else out.view(len(states), len(weight))
-        return torch.mm(states, weight.t(), out=out).add_(bias), 1
+        return torch.mm(states, weight.t(), out=out).add_(bias)
     out = None if out is None else out.view(len(weight), len(states))
-    return torch.mm(weight, states.t(), out=out).add_(bias[:, None]), 0
-
-
-def _neg_log_prob(logits: Tensor, dim: int, targets: Tensor) -> Tensor:
-    """log Σ exp(logits) - logit of each target, finite also where the probability itself rounds to 0.
-
-    Overwrites the logits.
-    """
-    logits = logits.to(_sum_type(logits))
-    picked = logits.gather(dim, targets.unsqueeze(dim)).squeeze(dim)
-    top = logits.amax(dim, keepdim=True)
-    return logits.sub_(top).exp_().sum(dim).log_() + top.squeeze(dim) - picked
+    return torch.mm(weight, states.t(), out=out).add_(bias[:, None])
 
 
 def _sum_type(values: Tensor) -> torch.dtype:
