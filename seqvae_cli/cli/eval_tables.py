@@ -29,11 +29,13 @@ def evaluation(model: Model, result: Evaluation) -> None:
 
 def diagnosis(found: Diagnosis, gap: float) -> None:
     """`gap`: nats a sentence between -ELBO and the importance-weighted bound."""
+    at_most = " at most" if found.at_ceiling else ""
     rows: Rows = [
         ("reconstruction with the sentence's own code", found.own, "nats a sentence"),
         ("  with the code of another sentence", found.shuffled, "nats a sentence"),
         ("  with a draw from the prior", found.prior, "nats a sentence"),
         ("gap between -ELBO and the importance-weighted bound", gap, "nats a sentence"),
+        ("from all codes together to the prior, KL(q(z) ‖ p(z))", found.aggregate_kl, "nats" + at_most),
     ]
     for label, probe in found.probes.items():
         rows.append((f"{label}, named by a linear probe", 100 * probe.accuracy, f"% (chance {100 * probe.chance:.0f})"))

@@ -82,6 +82,17 @@ class Diagnosis:
         return self.shuffled - self.own
 
     @property
+    def aggregate_kl(self) -> float:
+        """KL(q(z) ‖ p(z)), rate - mutual information (Hoffman & Johnson 2016): the nats by which the codes of the split
+        differ, all together, from what samples decode. With `at_ceiling` it is at most that."""
+        return max(0.0, self.rate - self.mutual_information)
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether more sentences might show more mutual information: the estimate is near its ceiling, ln N."""
+        return self.mutual_information > math.log(self.sentences) - CEILING_MARGIN
+
+    @property
     def verdict(self) -> str:
         """One line: no code, collapsed, mostly unused, used at a high price, or used; with the figures that show it."""
         units = f"{self.active_units} of {self.latent_size} units are active"
@@ -90,7 +101,7 @@ class Diagnosis:
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
             return f"collapsed: a code of {self.rate:z.1f} nats is worth {self.worth:z.1f} to the decoder; {units}"
         said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats say something"
-        if self.mutual_information > math.log(self.sentences) - CEILING_MARGIN:
+        if self.at_ceiling:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > MOSTLY_UNUSED * self.mutual_information:
             return f"mostly unused: {said}; {units}"
@@ -99,7 +110,12 @@ class Diagnosis:
         return f"used: {said}, the code of another sentence costs {self.worth:z.1f}; {units}"
 
     def to_json(self) -> dict[str, object]:
-        found = {**asdict(self), "worth": self.worth, "verdict": self.verdict}
+        found = {
+            **asdict(self),
+            "worth": self.worth,
+            "aggregate_kl": self.aggregate_kl,
+            "verdict": self.verdict,
+        }
         return {name: value for name, value in found.items() if name != "steering" or value is not None}
 
 

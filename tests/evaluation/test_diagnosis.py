@@ -53,6 +53,14 @@ def test_the_verdict(changes: dict[str, float], start: str, said: str) -> None:
     assert said in verdict
 
 
+def test_the_rate_is_mutual_information_and_the_way_of_all_codes_to_the_prior() -> None:
+    assert FOUND.aggregate_kl == 1.0
+    assert not FOUND.at_ceiling
+    capped = dataclasses.replace(FOUND, rate=30.0, mutual_information=math.log(3761) - 0.05)
+    assert capped.at_ceiling  # of more sentences, the codes may say more, and lie nearer to the prior
+    assert capped.aggregate_kl == pytest.approx(30 - math.log(3761) + 0.05)
+
+
 def test_what_rounds_to_zero_has_no_sign() -> None:
     found = dataclasses.replace(FOUND, rate=-1e-9, shuffled=94.99)
     assert found.verdict.startswith("collapsed: a code of 0.0 nats is worth 0.0 to the decoder")
