@@ -33,14 +33,14 @@ class _EveryNth:
 def ours(arguments: argparse.Namespace) -> measure.Result:
     from seqvae_cli import api
     from seqvae_cli.data import corpus
-    from seqvae_cli.evaluation import metrics
+    from seqvae_cli.evaluation import bounds
     from seqvae_cli.runs import registry
 
     measure.use_threads(arguments.threads)
     model = api.load(registry.find(arguments.run)).network
     part = _EveryNth(corpus.find(arguments.corpus).split("test"), arguments.every)
-    metrics.iw_nll(model, part, samples=2)
-    took = measure.seconds(lambda: metrics.iw_nll(model, part, samples=arguments.samples))
+    bounds.iw_nll(model, part, samples=2)
+    took = measure.seconds(lambda: bounds.iw_nll(model, part, samples=arguments.samples))
     tokens = (int(part.lengths.sum()) + len(part)) * arguments.samples
     return {"samples": arguments.samples, "tokens": tokens, "tokens_per_second": tokens / took, "seconds": took}
 

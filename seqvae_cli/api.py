@@ -29,10 +29,10 @@ from seqvae_cli.data.prepare import PrepareOptions, Source
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.data.windows import Pause
 from seqvae_cli.errors import UsageError
-from seqvae_cli.evaluation import diagnosis, dimensions, metrics, path_quality
+from seqvae_cli.evaluation import bounds, diagnosis, dimensions, path_quality
+from seqvae_cli.evaluation.bounds import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.diagnosis import Diagnosis
 from seqvae_cli.evaluation.evaluate import Evaluation, evaluate
-from seqvae_cli.evaluation.metrics import SCORE_SAMPLES, SCORE_WINDOW, Score
 from seqvae_cli.evaluation.path_quality import Paths
 from seqvae_cli.evaluation.samples import SAMPLES, Quality, quality
 from seqvae_cli.export import exporters
@@ -104,7 +104,7 @@ class Model(ArithmeticModel, FrameModel):
 
     def _scores(self, ids: Iterable[NDArray[np.int64]], samples: int, seed: int) -> Iterator[Score]:
         check_counts(samples=(samples, 1), seed=(seed, 0))
-        return metrics.score(self.network, ids, samples=samples, seed=seed, precision=self.precision)
+        return bounds.score(self.network, ids, samples=samples, seed=seed, precision=self.precision)
 
     def corpus(self) -> Corpus:
         """The corpus that the run was trained on. Raises `NotFoundError`, or `DataError` where it has changed."""

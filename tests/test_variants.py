@@ -22,7 +22,7 @@ from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import BOS
 from seqvae_cli.errors import UsageError
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import bounds, metrics
 from seqvae_cli.model import DECODERS, Decoder, Encoder, SentenceVAE
 from seqvae_cli.nn import distributions, priors
 from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
@@ -233,7 +233,7 @@ def test_the_importance_weighted_bound_falls_from_the_elbo(posterior: str, prior
     model, split = evaluated(posterior, prior, 2, **changed), Split(6)
     neg_elbo = metrics.elbo(model, split, samples=100, seed=99).neg_elbo
     found = {
-        k: np.array([metrics.iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(16)])
+        k: np.array([bounds.iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(16)])
         for k in (1, 5, 40)
     }
     error = {k: float(values.std(ddof=1)) / math.sqrt(len(values)) for k, values in found.items()}
@@ -272,7 +272,7 @@ def test_the_importance_weighted_bound_ends_at_the_exact_likelihood(posterior: s
     """exp(-bound) is an unbiased estimate of p(x), with an error that is known here."""
     model, split = evaluated(posterior, prior, 2), Split(4, seed=1)
     nll, variance = np.array([exact(model, ids) for ids in split.sentences]).T
-    off = np.exp(nll - metrics.iw_nll(model, split, samples=4000)) - 1
+    off = np.exp(nll - bounds.iw_nll(model, split, samples=4000)) - 1
     error = np.sqrt(variance / 4000)
     assert (np.abs(off) < 4 * error).all()
     assert error.max() < 0.1  # sharp enough to tell
@@ -284,7 +284,7 @@ def test_the_bound_of_a_language_model_is_exact(shortlist: int) -> None:
     model, split = build(latent_size=0, shortlist=shortlist).eval(), Split(8)
     value = metrics.elbo(model, split)
     for samples in (1, 6):
-        bound = metrics.iw_nll(model, split, samples=samples)
+        bound = bounds.iw_nll(model, split, samples=samples)
         assert float(bound.mean()) == pytest.approx(value.neg_elbo, abs=1e-4)
     assert (value.rate, value.mutual_information, value.active_units, value.rate_by_dimension) == (0, 0, 0, ())
 
@@ -333,7 +333,7 @@ def test_a_language_model_has_no_code_and_an_exact_bound(tiny_corpus: Corpus, se
     assert figures.iw_samples == 1
     assert figures.iw_nll == pytest.approx(figures.neg_elbo, abs=1e-5)
     assert (figures.rate, figures.mutual_information, figures.active_units) == (0, 0, 0)
-    many = metrics.iw_nll(model.network, tiny_corpus.split("test"), samples=7)
+    many = bounds.iw_nll(model.network, tiny_corpus.split("test"), samples=7)
     assert float(many.mean()) == pytest.approx(figures.iw_nll, abs=1e-5)
     assert math.isfinite(figures.iw_ppl)
     assert len(seqvae("sample", "words", "-n", "3").lines) == 3

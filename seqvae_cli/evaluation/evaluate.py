@@ -11,7 +11,7 @@ import torch
 from seqvae_cli.data import text_counts
 from seqvae_cli.data.batching import by_length
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import bounds, metrics
 from seqvae_cli.evaluation.figures import FIGURES, Measurements
 from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
@@ -113,7 +113,7 @@ def evaluate(
     elbo = metrics.elbo(network, data, seed=seed, samples=elbo_samples, watch=stage("ELBO", own), **shared)
     outputs = reconstructions(network, data, unk=unk, watch=stage("reconstruction", own), **shared)
     bound = stage("importance-weighted bound", own * samples)
-    bounds = metrics.iw_nll(network, data, samples=samples, seed=seed, watch=bound, **shared)
+    nlls = bounds.iw_nll(network, data, samples=samples, seed=seed, watch=bound, **shared)
     tokenizer = corpus.tokenizer
 
     def figures() -> dict[str, float | None]:
@@ -121,7 +121,7 @@ def evaluate(
         pairs = zip(inputs, outputs, strict=True)
         measured = Measurements(
             elbo=elbo,
-            bounds=bounds,
+            bounds=nlls,
             samples=samples,
             inputs=inputs,
             outputs=outputs,

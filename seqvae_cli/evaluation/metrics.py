@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, Indices, by_length, collate, upload
-from seqvae_cli.data.windows import WINDOW, windows
 from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.latent.generate import MAX_LEN
 from seqvae_cli.model import STEPS_AT_ONCE, SentenceVAE
@@ -38,12 +37,6 @@ DEVICE_TOKENS_AT_ONCE = 2**15
 
 SAMPLES_APART = 16
 """Samples from which on a CPU reads each sentence by itself."""
-
-SCORE_SAMPLES = 2000
-"""K of a score: on `toy` at the default preset, the bound's deviation between seeds is below 0.1 nats a sentence."""
-
-SCORE_WINDOW = 256
-"""Sentences of a stream that are read ahead, to be scored in batches of like length."""
 
 COLLAPSED = 0.5
 """A posterior with less rate or mutual information than this, in nats, is called collapsed."""
@@ -131,15 +124,15 @@ def elbo(
     z = torch.zeros(len(split), network.settings.latent_size, dtype=torch.float32, device="cpu")
     distortion, rates = torch.zeros(2, dtype=torch.float64, device=exact_device(network.device))
     found: list[tuple[Indices, Posterior]] = []
-    for rows, batch in _batches(split, max(1, tokens_at_once(network.device) // samples), processes):
-        tokens, streams = int(batch.lengths.sum()), _streams(seed, batch)
+    for rows, batch in batches(split, max(1, tokens_at_once(network.device) // samples), processes):
+        tokens, streams = int(batch.lengths.sum()), sentence_streams(seed, batch)
         batch = batch.to(network.device)
         with autocast(network.device, precision):
             posterior = network.encoder(batch)
         found.append((rows, posterior.apply(Tensor.cpu)))
-        for start, drawn, log_p in _decoded(network, batch, posterior, streams, samples, precision):
-            distortion = distortion - _doubles(log_p).sum() / samples
-            rates = rates + _rates(posterior, prior, drawn).sum((0, 1)) / samples
+        for start, drawn, log_p in decoded(network, batch, posterior, streams, samples, precision):
+            distortion = distortion - doubles(log_p).sum() / samples
+            rates = rates + rates_at(posterior, prior, drawn).sum((0, 1)) / samples
             if not start:
                 z[torch.from_numpy(rows)] = drawn[:, 0].cpu()
         if watch:
@@ -172,14 +165,14 @@ def _in_order(collected: Iterable[tuple[Indices, Posterior]]) -> Posterior:
     return join(parts).apply(lambda parameter: parameter[place])
 
 
-def _rates(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
+def rates_at(posterior: Posterior, prior: Prior, z: Tensor) -> Tensor:
     """KL(q ‖ p) of each row of the posterior at each of its samples z [B, k, L]: [B, k, G] nats, in float64."""
     count = z.size(1)
-    exact = posterior.apply(_doubles).expand(count)
-    return kl(exact, prior, _doubles(z).flatten(0, 1)).view(len(z), count, -1)
+    exact = posterior.apply(doubles).expand(count)
+    return kl(exact, prior, doubles(z).flatten(0, 1)).view(len(z), count, -1)
 
 
-def _doubles(values: Tensor) -> Tensor:
+def doubles(values: Tensor) -> Tensor:
     return values.to(exact_device(values.device)).double()
 
 
@@ -189,7 +182,7 @@ def posteriors(
 ) -> Posterior:
     """q(z|x) of every sentence of a split, on the CPU: [N, L]. watch: told tokens."""
     collected = []
-    for rows, batch in _batches(split, tokens_at_once(network.device)):
+    for rows, batch in batches(split, tokens_at_once(network.device)):
         with autocast(network.device, precision):
             collected.append((rows, network.encoder(batch.to(network.device)).apply(Tensor.cpu)))
         if watch:
@@ -208,120 +201,18 @@ def distortion(
 ) -> float:
     """Mean of -log p(x|z), in nats a sentence, with row n of z [N, L] as the code of sentence n. watch: told tokens."""
     total = 0.0
-    for rows, batch in _batches(split, tokens_at_once(network.device)):
+    for rows, batch in batches(split, tokens_at_once(network.device)):
         tokens = int(batch.lengths.sum())
         batch = batch.to(network.device)
         with autocast(network.device, precision):
             log_p = network.decoder.log_prob(network.inputs(batch), batch, z[torch.from_numpy(rows)].to(network.device))
-        total -= float(_doubles(log_p).sum())
+        total -= float(doubles(log_p).sum())
         if watch:
             watch(tokens)
     return total / len(split)
 
 
-@torch.inference_mode()
-def iw_nll(
-    network: SentenceVAE,
-    split: SplitLike,
-    *,
-    samples: int = 500,
-    seed: int = 0,
-    precision: torch.dtype = torch.float32,
-    watch: Advance | None = None,
-    processes: Processes = ALONE,
-) -> NDArray[np.float64]:
-    """The importance-weighted bound on -log p(x) of each sentence, K = `samples` (Burda et al. 2016, equation 8): [N].
-
-    -log (1/K) Σ_k p(x, z_k) / q(z_k|x). A pass holds at most `tokens_at_once`, so that memory does not grow with
-    K. watch: told tokens, K times those of the split.
-
-    The batches are shared out to `processes`, and all get the same result.
-    """
-    result, prior = np.zeros(len(split)), network.prior()
-    for rows, batch in _batches(split, _tokens_of_bounds(samples, network.device), processes):
-        _, _, result[rows] = _bounds(network, prior, batch, seed, samples, precision, watch)
-    return processes.sum(torch.from_numpy(result)).numpy()
-
-
-def _tokens_of_bounds(samples: int, device: torch.device) -> int:
-    """Padded tokens of a batch whose bounds take `samples` z a sentence, so that some samples share a pass."""
-    return tokens_at_once(device) // min(samples, 16)
-
-
-@dataclass(frozen=True)
-class Score:
-    """The bounds on -log p(x) of one sentence, in nats."""
-
-    tokens: int
-    """Predicted tokens, `<eos>` counted."""
-    distortion: float
-    rate: float
-    iw_nll: float
-    """The importance-weighted bound on -log p(x)."""
-
-    @property
-    def neg_elbo(self) -> float:
-        return self.distortion + self.rate
-
-
-@torch.inference_mode()
-def score(
-    network: SentenceVAE,
-    sentences: Iterable[NDArray[np.int64]],
-    *,
-    samples: int = SCORE_SAMPLES,
-    seed: int = 0,
-    window: int = WINDOW,
-    precision: torch.dtype = torch.float32,
-) -> Iterator[Score]:
-    """Both bounds of each sentence (token ids) from the same `samples` z, in the order of the input.
-
-    A sentence has the same score wherever it stands, but for rounding: 1e-6 of it in float32, 1e-3 in bfloat16.
-    Sentences are read `window` at a time, and batched by length within a window: those of a split that fits into one
-    as in `iw_nll`, so that its scores add up to that figure to the last digits.
-    """
-    samples = samples if network.settings.latent_size else 1  # without a latent code the bound is exact
-    prior = network.prior()
-    for held in windows(sentences, window, len):
-        found: list[Score | None] = [None] * len(held)
-        lengths = np.array([len(ids) for ids in held], dtype=np.int64)
-        for rows in by_length(lengths, 0, batch_tokens=_tokens_of_bounds(samples, network.device)):
-            bounds = _bounds(network, prior, collate([held[i] for i in rows]), seed, samples, precision, None)
-            for i, values in zip(rows.tolist(), zip(*bounds, strict=True), strict=True):
-                found[i] = Score(int(lengths[i]) + 1, *map(float, values))
-        yield from (one for one in found if one is not None)
-
-
-def _bounds(
-    network: SentenceVAE,
-    prior: Prior,
-    batch: Batch,
-    seed: int,
-    samples: int,
-    precision: torch.dtype,
-    watch: Advance | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Distortion, rate and importance-weighted bound of each sentence of a batch, from the same z: three of [B]."""
-    tokens, streams = int(batch.lengths.sum()), _streams(seed, batch)
-    batch = batch.to(network.device)
-    with autocast(network.device, precision):
-        posterior = network.encoder(batch)
-    # In float64: where posteriors are narrow, log densities are differences of large numbers.
-    q = posterior.apply(lambda parameter: _doubles(parameter)[:, None])
-    total = q.code.new_full((len(batch),), -torch.inf)
-    distortion, rate = q.code.new_zeros(2, len(batch))
-    for _, z, log_p in _decoded(network, batch, posterior, streams, samples, precision):
-        exact, log_p = _doubles(z), _doubles(log_p)
-        weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
-        total = torch.logaddexp(total, weights.logsumexp(1))
-        distortion = distortion - log_p.sum(1) / samples
-        rate = rate + _rates(posterior, prior, z).sum((1, 2)) / samples
-        if watch:
-            watch(tokens * log_p.size(1))
-    return tuple(values.cpu().numpy() for values in (distortion, rate, math.log(samples) - total))
-
-
-def _decoded(
+def decoded(
     network: SentenceVAE,
     batch: Batch,
     posterior: Posterior,
@@ -370,13 +261,13 @@ def bleu(outputs: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) 
     return float(sacrebleu.corpus_bleu(hypotheses, [texts], tokenize="none", force=True).score)
 
 
-def _batches(split: SplitLike, tokens: int, processes: Processes = ALONE) -> Iterator[tuple[Indices, Batch]]:
+def batches(split: SplitLike, tokens: int, processes: Processes = ALONE) -> Iterator[tuple[Indices, Batch]]:
     """Batches of about as many tokens, of several processes every n-th: the same batches as in one process."""
     for rows in by_length(split.lengths, 0, batch_tokens=tokens)[processes.rank :: processes.size]:
         yield rows, collate([split[int(i)] for i in rows])
 
 
-def _streams(seed: int, batch: Batch) -> list[np.random.Generator]:
+def sentence_streams(seed: int, batch: Batch) -> list[np.random.Generator]:
     """The random stream of each sentence of a batch."""
     words = zip(batch.ids, batch.lengths.tolist(), strict=True)
     return [sentence_stream(seed, ids[: length - 1]) for ids, length in words]

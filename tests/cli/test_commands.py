@@ -17,7 +17,7 @@ from seqvae_cli.cli import app
 from seqvae_cli.cli.corpus_report import about
 from seqvae_cli.config import presets
 from seqvae_cli.data import corpus
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import bounds
 from seqvae_cli.runs import registry
 from tests.conftest import SMALL, Seqvae, tiny_text
 
@@ -511,12 +511,12 @@ def test_scores_are_the_bounds_in_columns_and_in_json(seqvae: Seqvae) -> None:
     for row in plain:
         assert row["nll"] == row["iw_nll"]
         assert row["neg_elbo"] == pytest.approx(row["distortion"] + row["rate"])
-        assert row["samples"] == metrics.SCORE_SAMPLES
-    assert f"K = {metrics.SCORE_SAMPLES}\n" in seqvae("score", *SENTENCES).err
+        assert row["samples"] == bounds.SCORE_SAMPLES
+    assert f"K = {bounds.SCORE_SAMPLES}\n" in seqvae("score", *SENTENCES).err
 
 
 def test_the_help_of_score_names_its_default_number_of_samples(seqvae: Seqvae) -> None:
-    assert f"default {metrics.SCORE_SAMPLES}]" in " ".join(seqvae("score", "--help").out.split())
+    assert f"default {bounds.SCORE_SAMPLES}]" in " ".join(seqvae("score", "--help").out.split())
 
 
 def test_score_counts_unknown_words(seqvae: Seqvae) -> None:

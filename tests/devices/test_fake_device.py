@@ -13,7 +13,7 @@ import torch
 from seqvae_cli.config import layers, presets
 from seqvae_cli.config.schema import Settings
 from seqvae_cli.data.batching import collate
-from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation import bounds, metrics
 from seqvae_cli.latent import generate, paths
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
@@ -94,8 +94,8 @@ def test_nothing_that_reads_a_model_mixes_devices(name: str) -> None:
         network = SentenceVAE(chosen.model, WORDS, ACCELERATOR).eval()
         z = torch.randn(2, latent)
         metrics.elbo(network, split)
-        metrics.iw_nll(network, split, samples=2)
-        assert len(list(metrics.score(network, split.sentences, samples=2))) == len(split)
+        bounds.iw_nll(network, split, samples=2)
+        assert len(list(bounds.score(network, split.sentences, samples=2))) == len(split)
         assert len(list(generate.encode(network, split.sentences))) == len(split)
         generate.decode(network, z, start=[7], max_len=3)
         drawn = Strategy(temperature=0.7, top_k=5, top_p=0.9, unk=False)

@@ -24,7 +24,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.data.tokenizer import EOS, UNK
 from seqvae_cli.errors import DataError, UsageError
-from seqvae_cli.evaluation import metrics, path_quality
+from seqvae_cli.evaluation import bounds, metrics, path_quality
 from seqvae_cli.evaluation.evaluate import Evaluation, reconstructions
 from seqvae_cli.evaluation.figures import FIGURES
 from seqvae_cli.latent import generate
@@ -131,7 +131,7 @@ def test_figures_are_those_of_metrics_and_free_decoding(model: Model, tiny_corpu
     split, tokenizer = tiny_corpus.split("valid"), model.tokenizer
     assert "float32" in result.signature
     assert result.neg_elbo == metrics.elbo(model.network, split, seed=2, samples=3).neg_elbo
-    assert result.iw_nll == metrics.iw_nll(model.network, split, seed=2, samples=5).mean()
+    assert result.iw_nll == bounds.iw_nll(model.network, split, seed=2, samples=5).mean()
     longest = int(split.lengths.max())
     outputs = list(generate.reconstruct(model.network, split, max_len=2 * longest))
     exact = [words == ids.tolist() for words, ids in zip(outputs, split, strict=True)]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import Batch, collate
-from seqvae_cli.evaluation import aggregate, metrics
+from seqvae_cli.evaluation import aggregate, bounds, metrics
 from seqvae_cli.evaluation.aggregate import active_units, aggregate_log_prob, mutual_information
-from seqvae_cli.evaluation.metrics import bleu, elbo, iw_nll, perplexity
+from seqvae_cli.evaluation.bounds import iw_nll
+from seqvae_cli.evaluation.metrics import bleu, elbo, perplexity
 from seqvae_cli.model import DecoderState, Encoder, SentenceVAE
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
@@ -238,11 +239,11 @@ def test_a_sentence_is_worth_the_same_wherever_it_stands_and_whatever_stands_aro
 def test_copies_of_a_sentence_have_one_score() -> None:
     model, name = tiny_model(2), np.array([4, 5, 6])
     rest = tiny_split(49).sentences
-    scores = list(metrics.score(model, [each for other in rest for each in (name, other)], samples=3, window=16))
+    scores = list(bounds.score(model, [each for other in rest for each in (name, other)], samples=3, window=16))
     assert np.ptp([one.iw_nll for one in scores[::2]]) < 1e-5 * scores[0].iw_nll
     assert np.ptp([one.neg_elbo for one in scores[::2]]) < 1e-5 * scores[0].neg_elbo
     assert np.ptp([one.iw_nll for one in scores[1::2]]) > 1  # sentences differ
-    other_seed = next(iter(metrics.score(model, [name], samples=3, seed=1)))
+    other_seed = next(iter(bounds.score(model, [name], samples=3, seed=1)))
     assert abs(other_seed.iw_nll - scores[0].iw_nll) > 1e-3  # and so do seeds
 
 
@@ -631,10 +632,10 @@ def test_bleu_of_characters_counts_spaces_as_tokens() -> None:
 def test_scores_are_the_bounds_of_the_split_in_its_order(kind: str) -> None:
     """The same noise, so the very figures that the evaluation averages."""
     model, split = tiny_model(2, **KINDS[kind]), tiny_split(25)
-    scores = list(metrics.score(model, iter(split.sentences), samples=7, seed=3))
-    bounds = iw_nll(model, split, samples=7, seed=3)
-    np.testing.assert_allclose([one.iw_nll for one in scores], bounds, rtol=2e-6)
-    assert sum(one.iw_nll for one in scores) == pytest.approx(len(split) * bounds.mean(), rel=1e-10)
+    scores = list(bounds.score(model, iter(split.sentences), samples=7, seed=3))
+    split_bounds = iw_nll(model, split, samples=7, seed=3)
+    np.testing.assert_allclose([one.iw_nll for one in scores], split_bounds, rtol=2e-6)
+    assert sum(one.iw_nll for one in scores) == pytest.approx(len(split) * split_bounds.mean(), rel=1e-10)
     whole = elbo(model, split, samples=7, seed=3)
     assert np.mean([one.distortion for one in scores]) == pytest.approx(whole.distortion, rel=1e-6)
     assert np.mean([one.rate for one in scores]) == pytest.approx(whole.rate, rel=1e-6, abs=1e-6)
@@ -645,7 +646,7 @@ def test_scores_are_the_bounds_of_the_split_in_its_order(kind: str) -> None:
 def test_scores_do_not_depend_on_the_window() -> None:
     model, split = tiny_model(2), tiny_split(25)
     made = [
-        [one.iw_nll for one in metrics.score(model, split.sentences, samples=3, window=window)] for window in (1, 4, 99)
+        [one.iw_nll for one in bounds.score(model, split.sentences, samples=3, window=window)] for window in (1, 4, 99)
     ]
     np.testing.assert_allclose(made[0], made[1], rtol=1e-6)
     np.testing.assert_allclose(made[0], made[2], rtol=1e-6)
@@ -655,10 +656,10 @@ def test_scores_do_not_depend_on_the_window() -> None:
 def test_the_importance_weighted_score_of_one_sample_is_the_elbo_on_average(kind: str) -> None:
     model = tiny_model(2, **KINDS[kind])
     random = np.random.default_rng(0)
-    scores = list(metrics.score(model, [random.integers(4, WORDS, 7) for _ in range(2000)], samples=1))
+    scores = list(bounds.score(model, [random.integers(4, WORDS, 7) for _ in range(2000)], samples=1))
     gap = np.array([one.iw_nll - one.neg_elbo for one in scores])
     assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(len(gap)) + 1e-6  # nothing but rounding where both are sampled
 
 
 def test_nothing_is_scored_as_nothing() -> None:
-    assert list(metrics.score(tiny_model(), [])) == []
+    assert list(bounds.score(tiny_model(), [])) == []

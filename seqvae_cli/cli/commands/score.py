@@ -66,7 +66,7 @@ def score(
     """
     lines = open_lines(text, reading_of("score", form, text_column, label, id_column, encoding), shard)
     with shared_model(run_option, device, threads) as model:
-        from seqvae_cli.evaluation.metrics import SCORE_SAMPLES
+        from seqvae_cli.evaluation.bounds import SCORE_SAMPLES
 
         samples = 1 if not model.latent_size else SCORE_SAMPLES if samples is None else samples
         if not model.processes.first:
