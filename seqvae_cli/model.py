@@ -29,6 +29,7 @@ from seqvae_cli.data.batching import AnyBatch, Batch, FixedBatch, upload
 from seqvae_cli.data.tokenizer import BOS, UNK
 from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior, Prior, kl
 from seqvae_cli.nn.dropout import LockedDropout
+from seqvae_cli.nn.likeliest import Likeliest
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
 from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run, run_shared
@@ -137,11 +138,13 @@ class DecoderState:
     z: Tensor
     """[B, L]."""
     position: Tensor
-    """Words read so far, []."""
+    """Words read so far: [], or [B, 1] where rows differ."""
     hidden: Hidden
     """The decoder's memory of the words read; its shapes are the decoder's own."""
     stages: Stages | None = None
     """The weights of the vocabulary layer in the precision of its products, made by the first step for those after."""
+    search: Likeliest | None = None
+    """The search for likeliest words, made in the same way."""
 
 
 class Decoder(Protocol):
@@ -165,6 +168,10 @@ class Decoder(Protocol):
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
         """The state of the rows `index` [N]: of the hypotheses that a beam keeps, or the sentences not yet ended."""
+        ...
+
+    def join(self, state: DecoderState, other: DecoderState) -> DecoderState:
+        """The rows of `state`, then those of `other`."""
         ...
 
 
@@ -252,7 +259,7 @@ class RecurrentDecoder(RecurrentModule):
             states = states + self.latent_output(z)[:, None]
         if self.memory_output is not None:
             states = states + self.memory_output(recalled)
-        return self.dropout(states), DecoderState(z, state.position + count, hidden)
+        return self.dropout(states), replace(state, position=state.position + count, hidden=hidden)
 
     def recall(self, z: Tensor, position: Tensor, count: int) -> Tensor | None:
         """What z holds about the next `count` words, [B, count, S], for an encoder that pools by `nn.pooling.rotary`.
@@ -290,24 +297,27 @@ class RecurrentDecoder(RecurrentModule):
         return DecoderState(z, torch.zeros((), dtype=torch.long, device=z.device), self.recurrent.first(values))
 
     def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        output, stages, state = self._output(token, state)
+        states, state = self.read(token[:, None], state)
+        output = self.projection(states[:, 0])
+        stages = state.stages or self.vocabulary.stages(output.dtype)
         logits: Tensor = self.vocabulary(output, stages)
-        return logits, state
+        return logits, replace(state, stages=stages)
 
     def likeliest(self, token: Tensor, state: DecoderState, banned: Sequence[int]) -> tuple[Tensor, DecoderState]:
-        output, stages, state = self._output(token, state)
-        return self.vocabulary.likeliest(output, banned, stages), state
-
-    def _output(self, token: Tensor, state: DecoderState) -> tuple[Tensor, Stages, DecoderState]:
-        """What the vocabulary layer reads after `token` [B], its weights, and the state after `token`."""
-        states, after = self.read(token[:, None], state)
-        output: Tensor = self.projection(states[:, 0])
-        stages = state.stages or self.vocabulary.stages(output.dtype)
-        return output, stages, replace(after, stages=stages)
+        states, state = self.read(token[:, None], state)
+        output = self.projection(states[:, 0])
+        search = state.search or Likeliest(self.vocabulary, output.dtype)
+        return search(output, banned), replace(state, search=search)
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
+        position = state.position[index] if state.position.dim() else state.position
         hidden = tuple(part[:, index] for part in state.hidden)
-        return replace(state, z=state.z[index], hidden=hidden)
+        return replace(state, z=state.z[index], position=position, hidden=hidden)
+
+    def join(self, state: DecoderState, other: DecoderState) -> DecoderState:
+        position = torch.cat([one.position.expand(len(one.z), 1) for one in (state, other)])
+        hidden = tuple(torch.cat(parts, 1) for parts in zip(state.hidden, other.hidden, strict=True))
+        return replace(state, z=torch.cat([state.z, other.z]), position=position, hidden=hidden)
 
 
 DECODERS = {"recurrent": RecurrentDecoder}

@@ -20,13 +20,13 @@ from torch import Tensor
 
 
 def rotate(values: Tensor, positions: Tensor) -> Tensor:
-    """`values` [..., T or 1, W] rotated by `positions` [T]: [..., T, W]. An odd last dimension stays as it is.
+    """`values` [..., T or 1, W] rotated by `positions` [T] or [..., T]: [..., T, W]. An odd last dimension stays.
 
     Rotations add up, rotate(rotate(v, a), b) = rotate(v, a + b), and keep the length of a vector.
     """
     pairs = values.size(-1) // 2
     angles = math.pi * (torch.arange(pairs, device=values.device, dtype=torch.float32) + 0.5) / max(pairs, 1)
-    rotation = positions[:, None].to(angles) * angles
+    rotation = positions[..., None].to(angles) * angles
     cosine, sine = rotation.cos().to(values), rotation.sin().to(values)
     first, second, rest = torch.split(values, [pairs, pairs, values.size(-1) - 2 * pairs], dim=-1)
     both = first * cosine - second * sine, first * sine + second * cosine
