@@ -7,6 +7,7 @@ Shapes: N or B sentences, L latent dimensions, V words.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -17,35 +18,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.data.batching import Batch, by_length, collate, length_sorted
-from seqvae_cli.data.tokenizer import BOS, EOS
 from seqvae_cli.data.windows import WINDOW
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.beam import beam_search
+from seqvae_cli.latent.stepwise import Streams, write_batches
 from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY, Strategy
-from seqvae_cli.model import Decoder, SentenceVAE
-from seqvae_cli.system.runtime import autocast, stream
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.system.runtime import stream
 
 MAX_LEN = 100
 """Words at which a sentence without `<eos>` is cut."""
 
 MOST_ROWS = 4096
-"""Codes that are decoded at once, however many are given."""
-
-DRAWN = 32
-"""Random numbers that a sentence draws at once: many are never needed."""
+"""Sentences that `decode` writes at once, however many codes are given."""
 
 TOKENS_AT_ONCE = 2**14
 """Padded tokens of one pass of `log_probs`."""
 
 
-@torch.inference_mode()
 def decode(
     network: SentenceVAE,
     z: Tensor,
     strategy: Strategy = GREEDY,
     *,
     start: Sequence[int] = (),
-    streams: Sequence[np.random.Generator] | None = None,
+    streams: Streams | None = None,
     max_len: int = MAX_LEN,
     precision: torch.dtype = torch.float32,
 ) -> list[list[int]]:
@@ -56,61 +53,31 @@ def decode(
 
     Raises `UsageError` where a strategy that draws words lacks streams, and for more start words than `max_len`.
     """
-    if len(start) > max_len:
-        raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
-    if strategy.beam:
-        return beam_search(network, z, strategy, start=start, max_len=max_len, precision=precision)
-    if streams is None and not strategy.greedy:
-        raise UsageError("drawing words takes random numbers", "greedy, or a beam")
-    found: list[list[int]] = []
-    for first in range(0, len(z), MOST_ROWS):
-        rows = slice(first, first + MOST_ROWS)
-        drawn = None if streams is None or strategy.greedy else streams[rows]
-        found += _decode(network, z[rows], strategy, list(start), drawn, max_len, precision)
+    options: dict[str, Any] = {"start": start, "max_len": max_len, "precision": precision}
+    (found,) = decode_batches(network, [(z, streams)], strategy, rows=MOST_ROWS, **options)
     return found
 
 
-def _decode(
+def decode_batches(
     network: SentenceVAE,
-    z: Tensor,
-    strategy: Strategy,
-    start: list[int],
-    streams: Sequence[np.random.Generator] | None,
-    max_len: int,
-    precision: torch.dtype,
-) -> list[list[int]]:
-    """`decode` of one batch, word by word; without `streams` greedily."""
-    decoder: Decoder = network.decoder
-    device, count = network.device, len(z)
-    rows, uniforms = torch.arange(count, device=device), torch.zeros(count, DRAWN, dtype=torch.float32, device=device)
-    chosen: list[tuple[Tensor, Tensor]] = []  # by step: the rows that have not ended, and their words
-    with autocast(device, precision):
-        state = decoder.start(z.to(device))
-        tokens = torch.full((count,), BOS, dtype=torch.long, device=device)
-        for position in range(max_len):
-            if streams is not None and position % DRAWN == 0:
-                uniforms = draw([streams[row] for row in rows.tolist()], DRAWN).to(device)
-            if position < len(start):
-                _, state = decoder.step(tokens, state)
-                tokens = torch.full_like(tokens, start[position])
-                continue
-            if strategy.greedy:
-                tokens, state = decoder.likeliest(tokens, state, strategy.banned)
-            else:
-                logits, state = decoder.step(tokens, state)
-                tokens = strategy.draw(strategy.allowed_logits(logits.float()), uniforms[:, position % DRAWN])
-            alive = (tokens != EOS).nonzero()[:, 0]
-            if len(alive) < len(rows):
-                rows, tokens, uniforms = rows[alive], tokens[alive], uniforms[alive]
-                state = decoder.reorder(state, alive)
-                if not len(rows):
-                    break
-            chosen.append((rows, tokens))
-    sentences = [list(start) for _ in range(count)]
-    for ended_later, words in chosen:
-        for row, word in zip(ended_later.tolist(), words.tolist(), strict=True):
-            sentences[row].append(word)
-    return sentences
+    batches: Iterable[tuple[Tensor, Streams | None]],
+    strategy: Strategy = GREEDY,
+    *,
+    rows: int,
+    start: Sequence[int] = (),
+    max_len: int = MAX_LEN,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[list[list[int]]]:
+    """The sentences of `decode` for each batch of codes z [N, L] and their streams, `rows` of them written at once.
+
+    A batch is read as soon as there are rows for it, before the sentences of the last are complete.
+    """
+    if len(start) > max_len:
+        raise UsageError(f"{len(start)} start words are more than {max_len}", "give a higher max_len")
+    options: dict[str, Any] = {"start": start, "max_len": max_len, "precision": precision}
+    if strategy.beam:
+        return (beam_search(network, z, strategy, **options) for z, _ in batches)
+    return write_batches(network, batches, strategy, rows=rows, **options)
 
 
 def is_cut(words: Sequence[int], max_len: int) -> bool:
@@ -169,15 +136,17 @@ def sample_batches(
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Tensor, list[list[int]]]]:
     """The sentences of `sample` in batches, each with its draws z [B, L]."""
-    for first in range(0, count, batch_size):
-        streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
-        z = prior_codes(network, streams)
-        yield z, decode(network, z, strategy, start=start, streams=streams, max_len=max_len, precision=precision)
+    batches: deque[Tensor] = deque()
 
+    def drawn() -> Iterator[tuple[Tensor, Streams]]:
+        for first in range(0, count, batch_size):
+            streams = [stream(seed, i) for i in range(first, min(first + batch_size, count))]
+            batches.append(prior_codes(network, streams))
+            yield batches[-1], streams
 
-def draw(streams: Sequence[np.random.Generator], count: int) -> Tensor:
-    """The next `count` random numbers in [0, 1) of each stream: [B, count]."""
-    return torch.from_numpy(np.stack([random.random(count, dtype=np.float32) for random in streams]))
+    options: dict[str, Any] = {"start": start, "max_len": max_len, "precision": precision}
+    for sentences in decode_batches(network, drawn(), strategy, rows=batch_size, **options):
+        yield batches.popleft(), sentences
 
 
 @torch.inference_mode()
@@ -225,5 +194,8 @@ def reconstruct(
     Raises `UsageError` for a strategy that draws words.
     """
     codes = (code for code, _ in encode(network, sentences, batch_size=batch_size))
-    while held := list(islice(codes, batch_size)):
-        yield from decode(network, torch.stack(held), strategy, max_len=max_len, precision=precision)
+    held = iter(lambda: list(islice(codes, batch_size)), [])
+    batches = ((torch.stack(one), None) for one in held)
+    options: dict[str, Any] = {"max_len": max_len, "precision": precision}
+    for decoded in decode_batches(network, batches, strategy, rows=batch_size, **options):
+        yield from decoded

@@ -19,10 +19,10 @@ from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
 from seqvae_cli.errors import UsageError
-from seqvae_cli.latent import beam, generate
+from seqvae_cli.latent import beam, generate, stepwise
 from seqvae_cli.latent.beam import beam_search
 from seqvae_cli.latent.strategy import GREEDY, Strategy
-from seqvae_cli.model import SentenceVAE
+from seqvae_cli.model import DecoderState, SentenceVAE
 from seqvae_cli.system.runtime import stream
 from tests.faults.matrix import some
 
@@ -238,22 +238,25 @@ def test_greedy_is_the_argmax_of_teacher_forcing(changed: dict[str, Any], start:
 
 
 @pytest.mark.parametrize("strategy", [GREEDY, Strategy()], ids=str)
-def test_many_codes_are_decoded_some_at_a_time(
+def test_a_sentence_that_ends_gives_its_row_to_the_next_code(
     model: SentenceVAE, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    z = codes(20)
-    together = generate.decode(model, z, strategy, start=(5,), streams=streams_of(20), max_len=LENGTH)
-    sizes: list[int] = []
-    start = model.decoder.start
+    z, start, read = codes(40), (5,), model.decoder.read
+    together = generate.decode(model, z, strategy, start=start, streams=streams_of(40), max_len=LENGTH)
+    rows: list[int] = []
 
-    def watched(z: Tensor) -> Any:
-        sizes.append(len(z))
-        return start(z)
+    def watched(inputs: Tensor, state: DecoderState) -> Any:
+        rows.append(len(inputs))
+        return read(inputs, state)
 
-    monkeypatch.setattr(model.decoder, "start", watched)
+    monkeypatch.setattr(model.decoder, "read", watched)
     monkeypatch.setattr(generate, "MOST_ROWS", 6)
-    assert generate.decode(model, z, strategy, start=(5,), streams=streams_of(20), max_len=LENGTH) == together
-    assert sizes == [6, 6, 6, 2]
+    assert generate.decode(model, z, strategy, start=start, streams=streams_of(40), max_len=LENGTH) == together
+    steps = [min(len(words) + 1, LENGTH) for words in together]
+    assert sum(rows) == sum(steps), "a step for each word and each <eos>"
+    assert max(rows) == 6
+    assert rows[: sum(steps) // 6 - LENGTH] == [6] * (sum(steps) // 6 - LENGTH), "full until no code waits"
+    assert len(rows) < sum(max(steps[first : first + 6]) for first in range(0, 40, 6))
 
 
 @pytest.mark.parametrize("strategy", [GREEDY, Strategy(), Strategy(beam=2)], ids=str)
@@ -286,8 +289,8 @@ def test_limits_of_sampling_decode_greedily(model: SentenceVAE, strategy: Strate
 def test_sampling_is_choosing_from_teacher_forcing(
     model: SentenceVAE, strategy: Strategy, drawn_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate, "DRAWN", drawn_at_once)
-    z, uniforms = codes(15), generate.draw(streams_of(15), LENGTH)
+    monkeypatch.setattr(stepwise, "DRAWN", drawn_at_once)
+    z, uniforms = codes(15), stepwise.draw(streams_of(15), LENGTH)
     for i, words in enumerate(generate.decode(model, z, strategy, streams=streams_of(15), max_len=LENGTH)):
         for position, word in enumerate([*words, EOS][:LENGTH]):
             logits = next_logits(model, z[i], words[:position])[None]
