@@ -40,7 +40,8 @@ FEW = 64
 """Words of a state whose logits are computed alone. Their vectors lie scattered in memory."""
 
 ROUNDING = 1e-3
-"""Nats by which a word may exceed its bound: far more than the rounding of a product in float32."""
+"""Nats by which a word may exceed its bound: far more than the rounding of a product in float32. In bfloat16 a logit is
+rounded by up to the precision times its size, which is added."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Bounds:
     def __init__(self, block: Block, basis: Tensor, grouped: bool) -> None:
         self.weight, bias = block.weight, block.bias.float()
         weight = self.weight.float()
+        self.length, self.shift = (float(part.max()) for part in (torch.linalg.vector_norm(weight, dim=1), bias.abs()))
         self.mean = weight.mean(0) * grouped
         self.bias = bias - bias.mean() - math.log(len(bias)) if grouped else bias
         weight = weight - self.mean
@@ -100,8 +102,7 @@ class Likeliest:
         starts = itertools.accumulate(sizes)
         self.words = sizes[0]
         self.blocks = [Block(start, *stage) for start, stage in zip(starts, stages, strict=False)]
-        longest = torch.linalg.vector_norm(softmax.weight.detach(), dim=1).max()
-        self.rounding = float(longest) * torch.finfo(dtype).eps
+        self.precision = torch.finfo(dtype).eps
         self.seen: list[Tensor] = []
         self.basis: Tensor | None = None
         self.bounds: list[Bounds] = []
@@ -132,9 +133,9 @@ class Likeliest:
     def _exceeding(self, index: int, floor: Tensor, states: Tensor, narrow: Tensor) -> Tensor:
         with torch.autocast(states.device.type, enabled=False):
             states = states.float()
-            # A product of another type rounds each logit by up to |w| |h| times its precision.
-            floor = floor - ROUNDING - self.rounding * torch.linalg.vector_norm(states, dim=1)
-            return self.bounds[index].exceeding(floor, states, narrow)
+            bounds = self.bounds[index]
+            largest = bounds.length * torch.linalg.vector_norm(states, dim=1) + bounds.shift
+            return bounds.exceeding(floor - ROUNDING - self.precision * largest, states, narrow)
 
     def _narrow(self, states: Tensor) -> Tensor | None:
         """Qᵀh and |h - QQᵀh| of states, [N, R + 1]. None before `ENOUGH` states, and where products are cheap."""
