@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,15 +26,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import AnyBatch, Batch, FixedBatch, upload
 from seqvae_cli.data.tokenizer import BOS, UNK
+from seqvae_cli.nn.decoding import DecoderState
 from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior, Prior, kl
 from seqvae_cli.nn.dropout import LockedDropout
 from seqvae_cli.nn.likeliest import Likeliest
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
-from seqvae_cli.nn.recurrent import Hidden, RecurrentModule, run, run_shared
+from seqvae_cli.nn.recurrent import RecurrentModule, run, run_shared
 from seqvae_cli.nn.rotary import rotate
 from seqvae_cli.nn.shapes import filled_where_real
-from seqvae_cli.nn.softmax import OutputSoftmax, Stages
+from seqvae_cli.nn.softmax import OutputSoftmax
 
 STEPS_AT_ONCE = 128
 """Tokens of a sentence that the decoder reads at once where no gradient is asked for, which bounds the memory."""
@@ -131,50 +131,6 @@ class NoEncoder(nn.Module):
         return DiagonalGaussian(nothing, nothing)
 
 
-@dataclass(frozen=True)
-class DecoderState:
-    """What a decoder carries from step to step."""
-
-    z: Tensor
-    """[B, L]."""
-    position: Tensor
-    """Words read so far: [], or [B, 1] where rows differ."""
-    hidden: Hidden
-    """The decoder's memory of the words read; its shapes are the decoder's own."""
-    stages: Stages | None = None
-    """The weights of the vocabulary layer in the precision of its products, made by the first step for those after."""
-    search: Likeliest | None = None
-    """The search for likeliest words, made in the same way."""
-
-
-class Decoder(Protocol):
-    """z -> p(x|z). Search uses its other methods alone, not `log_prob`, and does not depend on the architecture."""
-
-    def log_prob(self, inputs: Tensor, batch: AnyBatch, z: Tensor) -> Tensor:
-        """log p(x|z) of each sentence of the batch, read as `inputs` [B, T] and summed over its tokens: [B] nats."""
-        ...
-
-    def start(self, z: Tensor) -> DecoderState:
-        """The state before the first word, for codes z [B, L]."""
-        ...
-
-    def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Logits of the next word [B, V] after `token` [B], and the state after it."""
-        ...
-
-    def likeliest(self, token: Tensor, state: DecoderState, banned: Sequence[int]) -> tuple[Tensor, DecoderState]:
-        """The likeliest next word [B] after `token` [B] that is not `banned`, and the state after `token`."""
-        ...
-
-    def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
-        """The state of the rows `index` [N]: of the hypotheses that a beam keeps, or the sentences not yet ended."""
-        ...
-
-    def join(self, state: DecoderState, other: DecoderState) -> DecoderState:
-        """The rows of `state`, then those of `other`."""
-        ...
-
-
 class RecurrentDecoder(RecurrentModule):
     """The decoder of Bowman et al., teacher-forced (`forward`, `log_prob`) or a step at a time (`start`, `step`)."""
 
@@ -206,6 +162,10 @@ class RecurrentDecoder(RecurrentModule):
         return self.logits(self.states(inputs, z))
 
     def log_prob(self, inputs: Tensor, batch: AnyBatch, z: Tensor) -> Tensor:
+        """log p(x|z) of each sentence of the batch, summed over its tokens: [B] nats.
+
+        inputs: what the decoder reads, [B, T], or [1, T] where all rows read the same.
+        """
         length = inputs.size(1)
         if torch.is_grad_enabled() or length <= STEPS_AT_ONCE or isinstance(batch, FixedBatch):
             return self._log_prob(self.states(inputs, z), batch)

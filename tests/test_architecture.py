@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "nn": {"config"},
     "model": {"config", "nn", "data.batching", "data.tokenizer"},
     "runs": {"config", "system", "data", "model"},
-    "latent": {"system", "data", "model"},
+    "latent": {"system", "data", "nn.decoding", "model"},
     "evaluation": {"config", "system", "data", "nn", "model", "runs", "latent"},
     "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
     "sweeps": {"config", "system", "data", "runs", "training"},

@@ -23,8 +23,9 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import BOS
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import bounds, metrics
-from seqvae_cli.model import DECODERS, Decoder, Encoder, SentenceVAE
+from seqvae_cli.model import DECODERS, Encoder, SentenceVAE
 from seqvae_cli.nn import distributions, priors
+from seqvae_cli.nn.decoding import Decoder
 from seqvae_cli.nn.distributions import UniformOnSphere, VonMisesFisher, kl
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.recurrent import CELLS

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from seqvae_cli.errors import UsageError
-from seqvae_cli.model import DecoderState, Encoder, RecurrentDecoder, SentenceVAE
+from seqvae_cli.model import Encoder, RecurrentDecoder, SentenceVAE
+from seqvae_cli.nn.decoding import DecoderState
 from seqvae_cli.nn.recurrent import Recurrent
 
 BATCH, TOKENS = "batch", "tokens"

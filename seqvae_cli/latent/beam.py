@@ -9,7 +9,8 @@ from torch import Tensor
 
 from seqvae_cli.data.tokenizer import BOS, EOS
 from seqvae_cli.latent.strategy import Strategy
-from seqvae_cli.model import Decoder, SentenceVAE
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.nn.decoding import Decoder
 from seqvae_cli.system.runtime import autocast
 
 BEAM_ROWS = 256

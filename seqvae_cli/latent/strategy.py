@@ -63,9 +63,7 @@ class Strategy:
         logits = logits / self.temperature
         if not self.top_k and self.top_p >= 1:
             return _invert(logits.softmax(-1), uniform)
-        ranked, words = logits.sort(stable=True, dim=-1, descending=True)
-        if self.top_k:
-            ranked = ranked[:, : self.top_k]
+        ranked, words = _ranked(logits, self.top_k or logits.size(-1))
         probabilities = ranked.softmax(-1)
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities.masked_fill(before >= self.top_p, 0.0)
@@ -75,6 +73,22 @@ class Strategy:
 GREEDY = Strategy(greedy=True)
 ANCESTRAL = Strategy()
 """Draws each word from the decoder's own distribution (ancestral sampling)."""
+
+
+def _ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` highest of logits [B, V] and their words, the highest first, of equals the first word: [B, count]."""
+    if count >= logits.size(-1):
+        return logits.sort(stable=True, dim=-1, descending=True)
+    # To select takes a twentieth of the time of a sort of all words, but says nothing of the order of equals.
+    values, words = logits.topk(count + 1)
+    tied = (values[:, -2] == values[:, -1]).nonzero()[:, 0]
+    words = words[:, :-1].sort(dim=-1).values
+    ranked, order = logits.gather(1, words).sort(stable=True, dim=-1, descending=True)
+    words = words.gather(1, order)
+    if len(tied):
+        rows, places = logits[tied].sort(stable=True, dim=-1, descending=True)
+        ranked[tied], words[tied] = rows[:, :count], places[:, :count]
+    return ranked, words
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from seqvae_cli.evaluation import aggregate, bounds, metrics
 from seqvae_cli.evaluation.aggregate import active_units, aggregate_log_prob, mutual_information
 from seqvae_cli.evaluation.bounds import iw_nll
 from seqvae_cli.evaluation.metrics import bleu, elbo, perplexity
-from seqvae_cli.model import DecoderState, Encoder, SentenceVAE
+from seqvae_cli.model import Encoder, SentenceVAE
+from seqvae_cli.nn.decoding import DecoderState
 from seqvae_cli.nn.distributions import (
     DiagonalGaussian,
     Mixture,

@@ -21,8 +21,9 @@ from seqvae_cli.data.tokenizer import BOS, EOS, PAD, UNK
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import beam, generate, stepwise
 from seqvae_cli.latent.beam import beam_search
-from seqvae_cli.latent.strategy import GREEDY, Strategy
-from seqvae_cli.model import DecoderState, SentenceVAE
+from seqvae_cli.latent.strategy import GREEDY, Strategy, _ranked
+from seqvae_cli.model import SentenceVAE
+from seqvae_cli.nn.decoding import DecoderState
 from seqvae_cli.system.runtime import stream
 from tests.faults.matrix import some
 
@@ -187,6 +188,15 @@ def test_top_k_keeps_exactly_k_words(top_k: int, kept: list[int] | None) -> None
     total = sum(probabilities[i] for i in kept)
     expected = [20_000 * probabilities[i] / total if i in kept else 0 for i in range(5)]
     assert counts(Strategy(top_k=top_k), probabilities) == pytest.approx(expected, abs=1.1)
+
+
+def test_of_equal_words_top_k_keeps_the_first() -> None:
+    logits = torch.randn(40, 300, generator=torch.Generator().manual_seed(0)).mul(4).round()
+    expected, words = logits.sort(stable=True, dim=-1, descending=True)
+    for k in (1, 7, 299, 300, 301):
+        ranked, found = _ranked(logits, k)
+        assert torch.equal(ranked, expected[:, :k])
+        assert torch.equal(found, words[:, :k])
 
 
 def test_top_p_counts_within_top_k_and_after_temperature() -> None:
