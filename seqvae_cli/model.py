@@ -29,13 +29,12 @@ from seqvae_cli.data.tokenizer import BOS, UNK
 from seqvae_cli.nn.decoding import DecoderState
 from seqvae_cli.nn.distributions import POSTERIORS, DiagonalGaussian, Posterior, Prior, kl
 from seqvae_cli.nn.dropout import LockedDropout
-from seqvae_cli.nn.likeliest import Likeliest
 from seqvae_cli.nn.pooling import POOLINGS
 from seqvae_cli.nn.priors import PRIORS
 from seqvae_cli.nn.recurrent import RecurrentModule, run, run_shared
 from seqvae_cli.nn.rotary import rotate
 from seqvae_cli.nn.shapes import filled_where_real
-from seqvae_cli.nn.softmax import OutputSoftmax
+from seqvae_cli.nn.softmax import OutputSoftmax, Stages
 
 STEPS_AT_ONCE = 128
 """Tokens of a sentence that the decoder reads at once where no gradient is asked for, which bounds the memory."""
@@ -257,17 +256,20 @@ class RecurrentDecoder(RecurrentModule):
         return DecoderState(z, torch.zeros((), dtype=torch.long, device=z.device), self.recurrent.first(values))
 
     def step(self, token: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        states, state = self.read(token[:, None], state)
-        output = self.projection(states[:, 0])
-        stages = state.stages or self.vocabulary.stages(output.dtype)
+        output, stages, state = self._output(token, state)
         logits: Tensor = self.vocabulary(output, stages)
-        return logits, replace(state, stages=stages)
+        return logits, state
 
     def likeliest(self, token: Tensor, state: DecoderState, banned: Sequence[int]) -> tuple[Tensor, DecoderState]:
-        states, state = self.read(token[:, None], state)
-        output = self.projection(states[:, 0])
-        search = state.search or Likeliest(self.vocabulary, output.dtype)
-        return search(output, banned), replace(state, search=search)
+        output, stages, state = self._output(token, state)
+        return self.vocabulary.likeliest(output, banned, stages), state
+
+    def _output(self, token: Tensor, state: DecoderState) -> tuple[Tensor, Stages, DecoderState]:
+        """What the vocabulary layer reads after `token` [B], its weights, and the state after `token`."""
+        states, after = self.read(token[:, None], state)
+        output: Tensor = self.projection(states[:, 0])
+        stages = state.stages or self.vocabulary.stages(output.dtype)
+        return output, stages, replace(after, stages=stages)
 
     def reorder(self, state: DecoderState, index: Tensor) -> DecoderState:
         position = state.position[index] if state.position.dim() else state.position

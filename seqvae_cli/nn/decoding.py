@@ -11,7 +11,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from seqvae_cli.nn.likeliest import Likeliest
 from seqvae_cli.nn.recurrent import Hidden
 from seqvae_cli.nn.softmax import Stages
 
@@ -28,8 +27,6 @@ class DecoderState:
     """The decoder's memory of the words read; its shapes are the decoder's own."""
     stages: Stages | None = None
     """The weights of the vocabulary layer in the precision of its products, made by the first step for those after."""
-    search: Likeliest | None = None
-    """The search for likeliest words, made in the same way."""
 
 
 class Decoder(Protocol):

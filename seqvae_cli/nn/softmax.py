@@ -29,14 +29,6 @@ GROWTH = 4
 """Each group of rarer words ends at GROWTH times the id at which it begins."""
 
 
-def block_sizes(words: int, first: int) -> list[int]:
-    """The sizes of the blocks into which `words` are cut: the `first` commonest, then the groups of rarer words."""
-    ends = [first]
-    while ends[-1] < words:
-        ends.append(ends[-1] * GROWTH)
-    return [min(end, words) - start for start, end in zip([0, *ends], ends, strict=False)]
-
-
 class OutputSoftmax(nn.Linear):
     """log p(w | state), with a vector and a bias for each word. Token ids rank words by frequency, the commonest first.
 
@@ -45,8 +37,11 @@ class OutputSoftmax(nn.Linear):
 
     def __init__(self, width: int, words: int, shortlist: int = 0, device: torch.device | str = "cpu") -> None:
         super().__init__(width, words, device=device, dtype=torch.float32)
-        self.sizes = block_sizes(words, shortlist or words)
-        count = len(self.sizes) - 1
+        ends = [shortlist or words]
+        while ends[-1] < words:
+            ends.append(ends[-1] * GROWTH)
+        self.sizes = [min(end, words) - start for start, end in zip([0, *ends], ends, strict=False)]
+        count = len(ends) - 1
         self.groups = nn.Linear(width, count, device=device, dtype=torch.float32) if count else None
 
     def forward(self, states: Tensor, stages: Stages | None = None) -> Tensor:
@@ -60,6 +55,28 @@ class OutputSoftmax(nn.Linear):
         words, groups = self._first(states, first)
         within = [F.log_softmax(F.linear(states, *tail).float(), dim=-1) for tail in tails]
         return torch.cat([words, *(groups[..., i, None] + tail for i, tail in enumerate(within))], dim=-1)
+
+    @torch.no_grad()
+    def likeliest(self, states: Tensor, banned: Sequence[int], stages: Stages) -> Tensor:
+        """The word of highest logit that is not `banned`, the first of equals, for states [N, H]: [N].
+
+        log p of a word is at most that of its group. So a group is computed only in rows where its logit exceeds the
+        highest so far.
+        """
+        first, *tails = stages
+        logits = F.linear(states, *first).float()
+        words, groups = torch.split(logits, [self.sizes[0], len(tails)], dim=-1)
+        best, found = _without(words, banned, 0).max(-1)
+        start = self.sizes[0]
+        for index, (size, tail) in enumerate(zip(self.sizes[1:], tails, strict=True)):
+            rows = (groups[:, index] > best).nonzero()[:, 0]
+            if len(rows):
+                within = F.log_softmax(F.linear(states[rows], *tail).float(), dim=-1)
+                inside, place = _without(groups[rows, index, None] + within, banned, start).max(-1)
+                better = inside > best[rows]
+                best[rows[better]], found[rows[better]] = inside[better], place[better] + start
+            start += size
+        return found
 
     def stages(self, dtype: torch.dtype | None = None) -> Stages:
         """Weight and bias of the first stage (its words, then the groups), then those of each group."""
@@ -125,3 +142,9 @@ class OutputSoftmax(nn.Linear):
             losses = losses + within.masked_fill(~rows, 0.0)
             start += size
         return losses
+
+
+def _without(logits: Tensor, banned: Sequence[int], start: int) -> Tensor:
+    """Logits [N, S] of the words from `start` on, -inf for those that are banned."""
+    inside = [word - start for word in banned if start <= word < start + logits.size(-1)]
+    return logits.index_fill(-1, torch.tensor(inside, device=logits.device), -torch.inf) if inside else logits

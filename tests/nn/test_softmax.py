@@ -11,7 +11,6 @@ from torch import Tensor
 from seqvae_cli.config.schema import ModelSettings
 from seqvae_cli.data.batching import collate
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.nn import likeliest
 from seqvae_cli.nn.cross_entropy import cross_entropy
 from seqvae_cli.nn.softmax import OutputSoftmax
 from tests.conftest import Float64
@@ -269,11 +268,7 @@ def test_tied_weights_are_one_tensor_with_a_gradient_from_both_sides(shortlist: 
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shortlist", [0, 1, 3, 5, 10, 47])
 @pytest.mark.parametrize("banned", [[0, 1], [0, 2, 9], [0, 1, 2, 5, 20, 46]], ids=str)
-def test_the_likeliest_word_is_that_of_highest_logit(
-    shortlist: int, banned: list[int], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"ENOUGH": 500, "RANK": 3, "FIRST_WORDS": 4}.items():
-        monkeypatch.setattr(likeliest, name, value)
+def test_the_likeliest_word_is_that_of_highest_logit(shortlist: int, banned: list[int], precision: torch.dtype) -> None:
     torch.manual_seed(0)
     softmax = OutputSoftmax(6, 47, shortlist).to(precision)
     states = (3 * torch.randn(300, 6)).to(precision)
@@ -281,29 +276,8 @@ def test_the_likeliest_word_is_that_of_highest_logit(
     if softmax.groups is not None:
         softmax.groups.bias.data += torch.tensor([3.0, 0.0, 1.0])[: len(softmax.sizes) - 1].to(precision)
     logits = softmax(states).float().index_fill(1, torch.tensor(banned), -torch.inf)
-    search = likeliest.Likeliest(softmax, precision)
-    found = search(states, banned)
+    found = softmax.likeliest(states, banned, softmax.stages())
     assert torch.equal(found, logits.argmax(1))
-    assert torch.equal(found, search(states, banned)), "by bounds learned from the states"
-    assert (search.basis is None) == (not search.blocks)
     groups = {int((torch.tensor(softmax.sizes).cumsum(0) <= word).sum()) for word in found.tolist()}
     assert len(groups) >= min(2, len(softmax.sizes)), "words of several stages are chosen"
     assert not {*found.tolist()} & {*banned}
-
-
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("rank", [0, 2, WIDTH])
-def test_no_word_exceeds_its_bound(rank: int, grouped: bool) -> None:
-    torch.manual_seed(0)
-    block = likeliest.Block(0, torch.randn(30, WIDTH), torch.randn(30))
-    states, basis = 2 * torch.randn(50, WIDTH), torch.linalg.qr(torch.randn(WIDTH, WIDTH)).Q[:, :rank]
-    outside = (states - states @ basis @ basis.T).norm(dim=1, keepdim=True)
-    narrow = torch.cat([states @ basis, outside], 1)
-    bounds, logits = likeliest.Bounds(block, basis, grouped), states @ block.weight.T + block.bias
-    exact = logits.log_softmax(1) if grouped else logits
-    assert bool((bounds.of(narrow) >= exact - 1e-4).all())
-    if rank == WIDTH and not grouped:
-        assert torch.allclose(bounds.of(narrow), logits, atol=1e-4)
-    best = exact.amax(1)
-    assert len(bounds.exceeding(best - 0.01, states, narrow)) == 50
-    assert len(bounds.exceeding(best + 0.01, states, narrow)) == (50 if grouped else 0), "a few words decide exactly"
