@@ -2,6 +2,7 @@
 
 python -m benchmarks.quality --data toy --samples 100 lm default pretrain      trains and evaluates what is missing
 python -m benchmarks.quality --data ptb --seed 1 default                       with another seed
+python -m benchmarks.quality --data ptb --control large                        the same without a code
 python -m benchmarks.quality --table                                           the tables of docs/results.md
 
 Runs are kept in SEQVAE_HOME under the name DATA-PRESET-SEED; one that was interrupted goes on where it stopped, and one
@@ -39,9 +40,9 @@ def answer(*arguments: object) -> Any:
     return json.loads(done.stdout)
 
 
-def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) -> dict[str, Any]:
-    """Trains and evaluates one run, or goes on with one; its row."""
-    name = f"{data}-{preset}-{seed}"
+def measured(data: str, preset: str, seed: int, samples: int, extra: list[str], label: str) -> dict[str, Any]:
+    """Trains and evaluates one run, or goes on with one; its row, under `label`."""
+    name = f"{data}-{label}-{seed}"
     wanted = session.settle(preset, overrides=overrides(extra), corpus=corpora.find(data))[0].model_dump()
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
@@ -56,7 +57,7 @@ def measured(data: str, preset: str, seed: int, samples: int, extra: list[str]) 
     figures = answer("eval", name, "--samples", samples, "--json", "--diagnose", "--samples-quality")
     return {
         "data": data,
-        "preset": preset,
+        "preset": label,
         "seed": seed,
         "command": " ".join(["seqvae", *command]),
         "minutes": shown["seconds"] / 60,
@@ -156,14 +157,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=500, help="K of the importance-weighted bound")
     parser.add_argument("--set", action="append", default=[], help="passed to train, and named in the row's command")
+    parser.add_argument("--control", action="store_true", help="without a latent code; the row is PRESET-control")
     parser.add_argument("--table", action="store_true", help="print the tables of all rows")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for preset in arguments.presets:
-        if any((row["data"], row["preset"], row["seed"]) == (arguments.data, preset, arguments.seed) for row in rows):
-            print(f"{preset}: its row is there already", file=sys.stderr)
+        label = f"{preset}-control" if arguments.control else preset
+        extra = [*arguments.set, *(["model.latent_size=0"] if arguments.control else [])]
+        if any((row["data"], row["preset"], row["seed"]) == (arguments.data, label, arguments.seed) for row in rows):
+            print(f"{label}: its row is there already", file=sys.stderr)
             continue
-        rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, arguments.set))
+        rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, extra, label))
         rows.sort(key=lambda row: (row["data"], row["preset"], row["seed"]))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.table:
