@@ -6,7 +6,6 @@ python -m benchmarks.startup --runs 2000
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -31,17 +30,16 @@ def fill(home: Path, count: int) -> None:
     os.environ["SEQVAE_HOME"] = str(home)
     from seqvae_cli.config import layers
     from seqvae_cli.runs import registry
+    from seqvae_cli.system import json_files
 
     settings = layers.dump(layers.resolve())
     corpus = {"name": "ptb", "folder": "ptb-0123456789ab", "hash": "0" * 64}
     run = registry.create("ptb", name="ptb-default-0", config=settings, tokenizer=b"{}", corpus=corpus)
     run.update(status="finished", epoch=1, epochs=1, best_epoch=1, best_neg_elbo=120.0)
     for number in range(1, count):
-        name = f"ptb-default-{number}"
-        copy = shutil.copytree(run.path, run.path.with_name(name))
-        info = json.loads((copy / "run.json").read_text(encoding="utf-8"))
-        info |= {"name": name, "best_neg_elbo": 120.0 + number % 7}
-        (copy / "run.json").write_text(json.dumps(info), encoding="utf-8")
+        copy = shutil.copytree(run.path, run.path.with_name(f"ptb-default-{number}"))
+        info = dict(run.info) | {"best_neg_elbo": 120.0 + number % 7}
+        (copy / "run.json").write_bytes(json_files.to_bytes(info, sealed=True))
 
 
 def options(parser: argparse.ArgumentParser) -> None:
