@@ -37,7 +37,8 @@ class Bench:
 
     def measurement(self, module: str, way: str, *rest: object) -> tuple[str, Any]:
         common = ("--corpus", self.corpus, "--run", self.model, "--threads", self.arguments.threads)
-        return " ".join(map(str, (module, way, *rest))), lambda: run(module, "--way", way, *common, *rest)
+        named = ["FOLDER" if one == self.arguments.ptb else str(one) for one in rest]  # no folder of this machine
+        return " ".join([module, way, *named]), lambda: run(module, "--way", way, *common, *rest)
 
     def add(self, subject: str, ours: str, compared: str, value: float, unit: str, target: str) -> None:
         self.rows.append(Row(subject, ours, compared, value, unit, target))
