@@ -222,8 +222,8 @@ def decoded(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
 
-    k is chosen so that a pass holds at most `tokens_at_once`, `STEPS_AT_ONCE` of a long sentence. Where k is no small
-    number, a pass of a CPU reads one sentence, so that its words are multiplied with weights once and not k times.
+    A pass holds at most `tokens_at_once`, or `STEPS_AT_ONCE` of a long sentence; k follows from that. With `SAMPLES_APART`
+    samples or more, a pass on a CPU reads one sentence: its words are then multiplied with the weights once, not k times.
     """
     steps = tokens_at_once(network.device) // min(batch.ids.shape[1], STEPS_AT_ONCE)
     apart = network.device.type == "cpu" and samples >= SAMPLES_APART
