@@ -222,8 +222,9 @@ def decoded(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """In chunks of k samples: the number of samples before it, z [B, k, L], and log p(x|z) [B, k].
 
-    A pass holds at most `tokens_at_once`, or `STEPS_AT_ONCE` of a long sentence; k follows from that. With `SAMPLES_APART`
-    samples or more, a pass on a CPU reads one sentence: its words are then multiplied with the weights once, not k times.
+    A pass holds at most `tokens_at_once`, or `STEPS_AT_ONCE` of a long sentence; k follows from that. From
+    `SAMPLES_APART` samples on, a pass on a CPU reads one sentence: its words are multiplied with weights once, not k
+    times.
     """
     steps = tokens_at_once(network.device) // min(batch.ids.shape[1], STEPS_AT_ONCE)
     apart = network.device.type == "cpu" and samples >= SAMPLES_APART
