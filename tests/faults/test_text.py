@@ -246,7 +246,7 @@ def test_nothing_but_a_line_end_ends_a_line(read: Any, mark: str) -> None:
     [
         (b"the cat\nthe \0dog\n", ("line 2", "byte 12")),
         (b"\0", ("line 1", "byte 0")),
-        (b"\n" * 300_000 + b"a\0", ("line 300001", "byte 300001")),
+        ((b" " * 99 + b"\n") * 3000 + b"a\0", ("line 3001", "byte 300001")),
     ],
     ids=["within", "alone", "late"],
 )
