@@ -41,7 +41,10 @@ ROOMS: dict[str, set[str]] = {
     "runs": {"config", "system", "data", "model"},
     "latent": {"system", "data", "nn.decoding", "model"},
     "evaluation": {"config", "system", "data", "nn", "model", "runs", "latent"},
-    "training": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation.metrics"},
+    "training": {
+        *("config", "system", "data", "nn", "model", "runs", "latent"),
+        *("evaluation.metrics", "evaluation.subset"),
+    },
     "sweeps": {"config", "system", "data", "runs", "training"},
     "plotting": {"config", "system", "data", "nn", "model", "runs", "latent", "evaluation"},
     "logs": {"config", "system", "data", "nn", "model", "runs", "latent", "training"},

@@ -25,6 +25,7 @@ GROUPS = {
     "Data and training": {
         "prepare": "Turn text into a corpus of token ids.",
         "train": "Train a sentence VAE on a prepared corpus.",
+        "prior": "Fit the prior of a run to its codes, for better samples.",
         "sweep": "Train runs with settings drawn from ranges; find the best.",
         "eval": "Measure -ELBO, perplexity, mutual information, reconstruction.",
         "corpora": "List the prepared corpora.",

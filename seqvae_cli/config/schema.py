@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 MAX_SEED = 2**63 - 1
+MAX_COMPONENTS = 10_000
 MAX_CONCENTRATION = 10_000
 """Largest concentration of a von Mises-Fisher distribution: the cost of its log density grows in proportion."""
 
@@ -42,7 +43,7 @@ class ModelSettings(_Section):
         "standard",
         description="p(z): N(0, I) or uniform on the sphere; a learned mixture; or posteriors of learned inputs",
     )
-    components: int = Field(20, ge=1, le=10_000, description="components of a mixture or vamp prior")
+    components: int = Field(20, ge=1, le=MAX_COMPONENTS, description="components of a mixture or vamp prior")
     cell: Literal["lstm", "gru"] = Field("lstm", description="recurrent cell of the encoder and the decoder")
     encoder_size: int = Field(
         0, ge=0, le=65536, description="dimensions of a recurrent state of the encoder; 0: as many as hidden_size"

@@ -67,12 +67,12 @@ def load_network(
         except DataError:
             if generations(folder) == before:  # else its training has just saved a newer checkpoint
                 raise
-    _assign(network, weights)
+    assign(network, weights)
     # Moved only now: moving lays out the weights of a recurrent network as cuDNN wants them.
     return network.to(device).eval(), step
 
 
-def _assign(network: nn.Module, weights: dict[str, Tensor]) -> None:
+def assign(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Gives a network on `meta` its weights, without gradients. Names that share a parameter share it still."""
     made: dict[nn.Parameter, nn.Parameter] = {}
     state = {name: value.clone() for name, value in weights.items()}  # a file that is mapped into memory may change

@@ -29,6 +29,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_free(name: str) -> None:
+    """Raises `UsageError` where a new run cannot have this name."""
+    if (places.runs() / check_name(name)).exists():
+        raise _taken_error(name)
+
+
 def create(
     prefix: str,
     *,
@@ -47,8 +53,8 @@ def create(
     Raises `UsageError` where `name` is taken or invalid.
     """
     root = places.runs()
-    if name is not None and (root / check_name(name)).exists():
-        raise _taken_error(name)
+    if name is not None:
+        check_free(name)
     with files.claimed(root, "run") as draft:
         with files.machine_errors(draft):
             draft.mkdir()  # fails on a symbolic link, which `files.write` would follow

@@ -23,6 +23,7 @@ CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
 CALLS: dict[str, tuple[list[str], bytes]] = {
     "prepare": (["-", "--name", "piped"], "\n".join(tiny_text()).encode()),
     "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
+    "prior": (["tiny-run"], b""),
     "sweep": (["small.yaml"], b""),
     "eval": (["tiny-run", "--samples", "2"], b""),
     "corpora": ([], b""),

@@ -1,0 +1,154 @@
+"""A prior fitted to the codes of a trained run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqvae_cli.api import load
+from seqvae_cli.config import layers
+from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.errors import UsageError
+from seqvae_cli.evaluation import metrics
+from seqvae_cli.runs import checkpoint, registry
+from seqvae_cli.runs.run import Run
+from seqvae_cli.training import fitted_prior, session
+from seqvae_cli.training.fitted_prior import fit_prior
+from tests.conftest import Answer, Seqvae
+from tests.faults.matrix import snapshot
+from tests.trainings import fit, new_run, weights
+
+
+def far_apart(run: Run) -> Run:
+    """The run with random weights in its encoder, so that codes lie far from N(0, I) and from one another."""
+    changed = weights(run, "best")
+    draw = torch.Generator().manual_seed(0)
+    for name in changed:
+        if name.startswith("encoder.") and name != "encoder.embedding.weight":
+            changed[name].uniform_(-6, 6, generator=draw)
+    changed["encoder.log_variance.weight"].zero_()
+    changed["encoder.log_variance.bias"].fill_(-3.0)
+    checkpoint.write(run.path / "best", 1, {"model": changed})
+    return run
+
+
+def test_encoder_and_decoder_stay_and_the_prior_is_a_mixture(tiny_corpus: Corpus) -> None:
+    before = snapshot(registry.find("tiny-run").path)
+    done = fit_prior(registry.find("tiny-run"), components=3, name="fitted")
+    assert (done.run.name, done.components, done.run.status) == ("fitted", 3, "finished")
+    old, new = weights(registry.find("tiny-run"), "best"), weights(done.run, "best")
+    assert new.keys() - old.keys() == {"mixture.mean", "mixture.spread", "mixture.weight"}
+    assert all(torch.equal(new[name], old[name]) for name in old)
+    sentences = ["the cat sees it", "a dog likes people"]
+    model, other = load("fitted"), load("tiny-run")
+    assert (model.encode(sentences) == other.encode(sentences)).all()
+    assert model.reconstruct(sentences) == other.reconstruct(sentences)
+    found = metrics.elbo(model.network, tiny_corpus.split("valid"))
+    assert done.after == found
+    assert done.before == metrics.elbo(other.network, tiny_corpus.split("valid"))
+    assert found.distortion == done.before.distortion  # at the same codes
+    assert done.run.info["best_neg_elbo"] == found.neg_elbo
+    assert done.run.info["fitted_prior"] == {"run": "tiny-run", "step": other.step, "seed": 0}
+    assert done.run.metrics() == registry.find("tiny-run").metrics()
+    assert snapshot(registry.find("tiny-run").path) == before
+
+
+def test_the_rate_falls_by_what_the_codes_are_from_the_prior(tiny_corpus: Corpus) -> None:
+    """Codes that the KL never held: far from N(0, I), and near to a mixture."""
+    run = far_apart(registry.find("tiny-run"))
+    done = fit_prior(run, name="fitted")
+    assert done.after.rate < done.before.rate - 0.5
+    assert done.after.neg_elbo < done.before.neg_elbo - 0.5
+    with torch.no_grad():
+        prior = load("fitted").network.prior()
+    z = metrics.posteriors(load("fitted").network, tiny_corpus.split("train")).code
+    draws = prior.sample(torch.randn(5000, prior.noise_size, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(draws.mean(0), z.mean(0), atol=0.2, rtol=0.1)
+    torch.testing.assert_close(draws.std(0), z.std(0), atol=0.2, rtol=0.1)
+
+
+def test_the_validation_split_chooses_the_components(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = registry.find("tiny-run")
+    assert len(tiny_corpus.split("train")) == 80
+    assert fit_prior(run).components == 1  # each of 10 would have 8 sentences
+    run = far_apart(run)
+    monkeypatch.setattr(fitted_prior, "TRIED", (1, 4, 8))
+    rates = {number: fit_prior(run, components=number).after.rate for number in fitted_prior.TRIED}
+    done = fit_prior(run)
+    assert done.after.rate == rates[done.components]
+    assert done.after.rate < min(rates.values()) + 0.1  # but for the noise of ten codes
+    assert max(rates.values()) > min(rates.values()) + 0.2
+
+
+@pytest.mark.parametrize("prior", ["mixture", "vamp"])
+def test_a_learned_prior_is_replaced(tiny_corpus: Corpus, prior: str) -> None:
+    run = new_run(tiny_corpus, "learned", model__prior=prior, model__components=4, train__epochs=1)
+    fit(run, tiny_corpus)
+    made = fit_prior(run, components=2, name="fitted").run
+    assert layers.load(made.path / "config.yaml").model.components == 2
+    assert {name.partition(".")[0] for name in weights(made, "best")} == {"encoder", "decoder", "mixture"}
+    assert len(load("fitted").sample(3, seed=1)) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "said"),
+    [
+        ({"model__latent_size": 0}, {}, "language model"),
+        ({"model__posterior": "vmf"}, {}, "sphere"),
+        ({}, {"components": 81}, "81 components for 80 training sentences"),
+        ({}, {"components": 0}, "0 components"),
+        ({}, {"name": "tiny-run"}, "exists already"),
+        ({}, {"name": "../up"}, "not a valid name"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told_and_leaves_nothing(
+    tiny_corpus: Corpus, trained_home: Path, settings: dict[str, Any], options: dict[str, Any], said: str
+) -> None:
+    run = registry.find("tiny-run")
+    if settings:
+        run = new_run(tiny_corpus, "other", train__epochs=1, **settings)
+        fit(run, tiny_corpus)
+    before = snapshot(trained_home / "runs")
+    with pytest.raises(UsageError, match=said):
+        fit_prior(run, **options)
+    assert snapshot(trained_home / "runs") == before
+
+
+def test_the_run_is_used_carried_and_trained_on_like_any_other(
+    tiny_corpus: Corpus, seqvae: Seqvae, tmp_path: Path
+) -> None:
+    def call(*arguments: str) -> Answer:
+        answer = seqvae(*arguments)
+        assert answer.code == 0, answer.err
+        return answer
+
+    told = json.loads(call("prior", "tiny-run", "--components", "2", "--name", "fitted", "--json").out)
+    assert told["components"] == 2
+    assert told["before"]["rate"] == pytest.approx(registry.find("tiny-run").metrics()[-1]["rate"], rel=1e-3)
+    call("eval", "fitted", "--samples", "3", "--diagnose")
+    call("runs", "doctor")
+    call("runs", "export", "fitted", str(tmp_path / "fitted.tar.gz"))
+    call("runs", "import", str(tmp_path / "fitted.tar.gz"), "--name", "carried")
+    assert (
+        call("sample", "-n", "3", "--seed", "1", "-r", "carried").out
+        == call("sample", "-n", "3", "--seed", "1", "-r", "fitted").out
+    )
+    refused = seqvae("train", "--resume", "fitted")
+    assert refused.code == 2
+    assert "seqvae train --init fitted" in refused.err
+    call("train", "--init", "fitted", "--epochs", "1", "--name", "on", "-q")
+    assert layers.load(registry.find("on").path / "config.yaml").model.prior == "mixture"
+    assert session.settle(corpus=tiny_corpus)[0].model.prior == "standard"
+
+
+def test_a_prior_that_is_no_better_is_warned_of(seqvae: Seqvae, trained_home: Path) -> None:
+    assert trained_home.is_dir()
+    answer = seqvae("prior", "tiny-run", "--components", "80")
+    assert answer.code == 0
+    rates = [float(word) for word in answer.lines[-1].split()[-2:]]
+    assert ("no better" in answer.err) == (rates[1] >= rates[0])
+    assert "fitted (80)" in answer.lines[0]
