@@ -257,3 +257,6 @@ def test_a_table_in_a_pipe_is_answered_while_it_comes(form: str, first: bytes, s
         sink.write(second)
         assert next(found) == "a dog"
         assert [lines.answered().id for _ in range(2)] == ["1", "2" if form == "csv" else ""]
+        sink.close()
+        # To the end: a thread that still reads would take the bytes of the next pipe, which may have the same number.
+        assert all(isinstance(one, Pause) for one in found)
