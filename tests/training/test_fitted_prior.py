@@ -145,10 +145,13 @@ def test_the_run_is_used_carried_and_trained_on_like_any_other(
     assert session.settle(corpus=tiny_corpus)[0].model.prior == "standard"
 
 
-def test_a_prior_that_is_no_better_is_warned_of(seqvae: Seqvae, trained_home: Path) -> None:
-    assert trained_home.is_dir()
-    answer = seqvae("prior", "tiny-run", "--components", "80")
-    assert answer.code == 0
-    rates = [float(word) for word in answer.lines[-1].split()[-2:]]
-    assert ("no better" in answer.err) == (rates[1] >= rates[0])
-    assert "fitted (80)" in answer.lines[0]
+def test_a_prior_that_does_not_lower_the_kl_is_warned_of(seqvae: Seqvae, tiny_corpus: Corpus) -> None:
+    assert len(tiny_corpus.split("train")) == 80
+    far_apart(registry.find("tiny-run"))
+    first = seqvae("prior", "tiny-run", "--components", "4", "--name", "once")
+    assert (first.code, "warning" in first.err) == (0, False)
+    assert "fitted (4)" in first.lines[0]
+    again = seqvae("prior", "once", "--components", "4", "--name", "twice")  # the same codes: the same prior
+    assert again.code == 0
+    assert "warning: the fitted prior does not lower the KL: " in again.err
+    assert "use once, or give another --components" in again.err
