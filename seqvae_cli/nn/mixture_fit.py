@@ -3,7 +3,7 @@
     log Σ_k w_k N(z; m_k, v_k)  ≥  Σ_k r_k (log w_k + log N(z; m_k, v_k) - log r_k)
 
 For z ~ q(z|x_n), the right side has a closed form: that of a point at the posterior mean, with the posterior's variance
-added to its squared distances. Its mean over the posteriors is a lower bound of the mean of log p(z) over all codes, and
+added to its squared distances. Its mean over the posteriors is a lower bound of the mean of log p(z) over all codes;
 each iteration raises it. The posterior's own variance keeps a component from shrinking to a point.
 
 Bishop 2006, "Pattern Recognition and Machine Learning", section 9.2, for points.
