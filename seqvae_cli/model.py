@@ -209,7 +209,7 @@ class RecurrentDecoder(RecurrentModule):
         z, count = state.z, inputs.size(1)
         words, recalled = self.embed(inputs), self.recall(z, state.position, count)
         of_z = self.embed_code(z, count, recalled).to(words.dtype)
-        if len(words) < len(z):
+        if words.size(0) < z.size(0):  # not `len`, of which torch.export makes a constant
             states, hidden = run_shared(self.recurrent, words[0], of_z, state.hidden)
         else:
             weight_drop = self.settings.weight_drop if self.training else 0.0
@@ -241,7 +241,7 @@ class RecurrentDecoder(RecurrentModule):
 
     def embed_code(self, z: Tensor, count: int, recalled: Tensor | None) -> Tensor:
         """z's part of the recurrent network's inputs, [B, count, R]: z, and what z holds about each word."""
-        of_z = z[:, None].expand(-1, count, -1) if self.latent_input else z.new_zeros(len(z), count, 0)
+        of_z = z[:, None].expand(-1, count, -1) if self.latent_input else z.new_zeros(z.size(0), count, 0)
         return of_z if recalled is None else torch.cat([of_z, recalled.to(of_z.dtype)], dim=-1)
 
     def logits(self, states: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from seqvae_cli.data.batching import collate
 from seqvae_cli.data.tokenizer import BOS, SPECIALS, Tokenizer
 from seqvae_cli.data.tokenizers.characters import GRAPHEMES
 from seqvae_cli.errors import MachineError, UsageError
-from seqvae_cli.export import exporters, graphs, onnx
+from seqvae_cli.export import exporters, graphs, onnx, torch_export
 from seqvae_cli.latent.strategy import Strategy
 from seqvae_cli.model import SentenceVAE
 from tests.conftest import Seqvae, tiny_text
@@ -144,6 +144,13 @@ def test_onnxruntime_answers_as_the_model(tmp_path: Path, needs_onnx: None, monk
         }
 
     encode, step = (onnx_call(tmp_path / name) for name in described)
+    assert_like(network, encode, start, step, WORDS)
+
+
+def test_a_program_of_torch_answers_as_the_model(tmp_path: Path) -> None:
+    network = build(latent_size=3).eval().requires_grad_(False)
+    described = torch_export.write(network, tmp_path)["graphs"]
+    encode, start, step = (torch_call(tmp_path / name, graph) for name, graph in described.items())
     assert_like(network, encode, start, step, WORDS)
 
 
