@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from seqvae_cli.api import Model
     from seqvae_cli.latent.streams import Tally
+    from seqvae_cli.runs.run import Run
 
 
 def open_device(name: str, processes: Processes = ALONE) -> torch.device:
@@ -32,21 +33,26 @@ def open_device(name: str, processes: Processes = ALONE) -> torch.device:
     return runtime.resolve_device(name, processes)
 
 
+def find_run(argument: str | None, option: str | None) -> Run:
+    """The trained run given as argument or option, else the latest. Raises `UsageError`, `NotFoundError`."""
+    if argument and option and argument != option:
+        raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
+    from seqvae_cli.runs import registry
+
+    return registry.find(next((name for name in (argument, option) if name is not None), "latest"), trained=True)
+
+
 def open_model(
     argument: str | None, option: str | None, device: str, threads: int, processes: Processes = ALONE
 ) -> Model:
     """The model of the run given as argument or option, else of the latest run, on `device`. Raises `UsageError`."""
-    if argument and option and argument != option:
-        raise UsageError(f"two runs are named: {argument!r} and {option!r}", "name one")
-    given = next((name for name in (argument, option) if name is not None), "latest")
     with progress.working("loading the model"):
         from seqvae_cli import api
-        from seqvae_cli.runs import registry
         from seqvae_cli.system import runtime
 
         chosen = open_device(device, processes)
         runtime.set_threads(threads, processes.local_size)
-        model = api.load(registry.find(given, trained=True), device=str(chosen))
+        model = api.load(find_run(argument, option), device=str(chosen))
     display.detail(f"run {model.run.name}, weights of step {model.step}, on {chosen}")
     return model
 

@@ -89,6 +89,8 @@ def _settings(run: Run, settings: dict[str, Any]) -> Iterator[str]:
     """The settings that differ from those of the preset, but for the corpus and the machine."""
     preset = next((name for name in presets.names() if name == run.info.get("preset")), "default")
     of_preset = options.values(layers.resolve(preset))
+    if origin := run.info.get("fitted_prior"):
+        yield from (f"The prior was fitted after training, to the codes of run `{origin}`.", "")
     yield from (f"| setting | value | preset `{preset}` |", "|---|---|---|")
     for key, value in settings.items():
         if key != "data" and not key.startswith("runtime.") and value != of_preset[key]:

@@ -27,6 +27,8 @@ ENOUGH = 1e-3
 """Nats that an iteration has to raise the bound by; below that the fit ends."""
 ITERATIONS = 100
 """Iterations, at most."""
+NARROWEST = 1e-10
+"""The least variance of a component, as a share of that of all codes: below it, float32 cannot tell codes apart."""
 
 
 def fit_mixture(
@@ -34,14 +36,18 @@ def fit_mixture(
 ) -> tuple[Mixture, list[float]]:
     """A mixture of K `components` for N ≥ K `posteriors` [N, L], and the bound before each iteration, in nats.
 
-    It begins at the means of K posteriors drawn with `seed`, with the variance of all. It computes in float64. watch:
-    told 1 after each iteration, of which there are at most `ITERATIONS`.
+    It begins at the means of K posteriors drawn with `seed`, with the variance of all. It computes in float64, around
+    the mean of all. watch: told 1 after each iteration, of which there are at most `ITERATIONS`.
     """
     mean, variance = posteriors.mean.double(), posteriors.log_variance.double().exp()
+    origin = mean.mean(0)
+    mean = mean - origin
     second = mean.square() + variance  # E z²
     drawn = torch.randperm(len(mean), generator=torch.Generator().manual_seed(seed))[:components]
     centres = mean[drawn]
-    spreads = (second.mean(0) - mean.mean(0).square()).expand_as(centres)
+    overall = second.mean(0)
+    least = (NARROWEST * overall).clamp(min=1e-30)
+    spreads = torch.maximum(overall, least).expand_as(centres)
     log_weights = mean.new_full((components,), -math.log(components))
     reached: list[float] = []
     for _ in range(ITERATIONS):
@@ -63,9 +69,9 @@ def fit_mixture(
         used = weight > 1e-6  # else it stays where it is
         share = torch.where(used, weight, 1.0)[:, None]
         centres = torch.where(used[:, None], first_sum / share, centres)
-        spreads = torch.where(used[:, None], second_sum / share - centres.square(), spreads)
+        spreads = torch.where(used[:, None], torch.maximum(second_sum / share - centres.square(), least), spreads)
         log_weights = (weight.clamp(min=1e-6) / len(mean)).log().log_softmax(0)
-    return Mixture(DiagonalGaussian(centres, spreads.log()), log_weights), reached
+    return Mixture(DiagonalGaussian(centres + origin, spreads.log()), log_weights), reached
 
 
 def parameters(mixture: Mixture) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ def _rename(draft: Path, root: Path, name: str | None, prefix: str) -> Path:
 
 
 def _taken_error(name: str) -> UsageError:
-    return UsageError(f"run {name!r} exists already", "choose another --name, or --resume it")
+    return UsageError(f"run {name!r} exists already", "choose another --name")
 
 
 def names() -> list[str]:

@@ -9,7 +9,10 @@ section 4). The -ELBO with the fitted prior is a bound as before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from seqvae_cli.evaluation.metrics import Elbo
 from seqvae_cli.evaluation.subset import Subset, spread_indices
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn import mixture_fit
-from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, Posterior
+from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, Posterior, Prior
 from seqvae_cli.runs import checkpoint, loading, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.system import files
@@ -36,7 +39,13 @@ ROWS = 10
 """Training sentences a component, at least, for a number to be tried."""
 MOST = 100_000
 """Training sentences that it is fitted to, at most."""
-KEPT = ("epochs", "epoch", "best_epoch", "seconds", "device", "precision", "threads")
+ROWS_AT_ONCE = 2**10
+"""Codes whose densities are computed at once."""
+DRAWS = 10
+"""Codes of each sentence of validation at which priors are compared."""
+CLOSE = 0.01
+"""Nats a sentence that more components have to gain."""
+KEPT = ("epochs", "epoch", "seconds", "device", "precision", "threads")
 """What run.json of the new run has from the other."""
 
 
@@ -51,14 +60,19 @@ class FittedPrior:
     """Of the validation split, with the prior that the run had."""
     after: Elbo
     """With the fitted prior."""
+    gained: float
+    """Nats by which the fitted prior lowers the KL: the mean of log p(z) with it less that without, at the same z."""
+    error: float
+    """The standard error of `gained` over the sentences."""
 
 
 def fit_prior(
     run: Run, *, components: int | None = None, name: str | None = None, seed: int = 0, stage: Stages = silent
 ) -> FittedPrior:
-    """Fits a mixture of diagonal Gaussians to the codes of `run`; a new run, `name` or CORPUS-PRESET-N, holds it.
+    """Fits a mixture of diagonal Gaussians to the codes of `run`; a new run, `name` or RUN-fitted-N, holds it.
 
-    components: None for the best of `TRIED` on the validation split. seed: of the first means, and of the figures.
+    components: None for a choice from `TRIED` by the validation split. seed: of the first means. The figures have the
+    seed of the training, as those of its epochs.
 
     Raises `UsageError` for a language model, a posterior on the sphere, more components than training sentences, a
     taken name; `NotFoundError` without weights or corpus; `CheckpointError`, `DataError`.
@@ -69,6 +83,7 @@ def fit_prior(
     if settings.model.posterior != "gaussian":
         raise UsageError(f"run {run.name} has codes on a sphere: a prior is fitted to Gaussian posteriors alone")
     corpus = loading.load_corpus(run)
+    corpus.verify()
     train, valid = corpus.split("train"), corpus.split("valid")
     most = min(len(train), MAX_COMPONENTS)
     if components is not None and not 1 <= components <= most:
@@ -79,7 +94,8 @@ def fit_prior(
     rows = Subset(train, spread_indices(len(train), MOST))
 
     def elbo(of: SentenceVAE) -> Elbo:
-        return metrics.elbo(of, valid, seed=seed, watch=stage("validation", int(valid.lengths.sum()) + len(valid)))
+        watch = stage("validation", int(valid.lengths.sum()) + len(valid))
+        return metrics.elbo(of, valid, seed=settings.seed, watch=watch)
 
     posteriors = metrics.posteriors(
         network, rows, watch=stage("posteriors of train", int(rows.lengths.sum()) + len(rows))
@@ -91,23 +107,32 @@ def fit_prior(
         mixture_fit.fit_mixture(posteriors, number, seed, stage(f"mixture of {number}", mixture_fit.ITERATIONS))[0]
         for number in numbers
     ]
-    mixture = fits[0] if len(fits) == 1 else _likeliest(fits, metrics.posteriors(network, valid), seed)
+    held_out = metrics.posteriors(network, valid)
+    with torch.no_grad():
+        densities = log_densities([network.prior(), *fits], held_out, settings.seed)
+    chosen = simplest(densities[1:])
+    mixture, gain = fits[chosen], densities[1 + chosen] - densities[0]
     model = settings.model.model_copy(update={"prior": "mixture", "components": len(mixture.log_weights)})
     fitted = _with_prior(network, model, mixture, len(tokenizer))
     after = elbo(fitted)
+    best = next((line for line in run.metrics() if line.get("step") == step), None)
 
     def fill(folder: Path) -> dict[str, Any]:
         checkpoint.write(folder / "best", step, {"model": fitted.state_dict()})
-        if (history := run.path / "metrics.jsonl").is_file():
-            with files.machine_errors(history):
-                files.write(folder / history.name, history.read_bytes())
+        if best is not None:
+            line = json.dumps(_validated(best, after), allow_nan=False)
+            files.write(folder / "metrics.jsonl", f"{line}\n".encode())
         kept = {key: run.info[key] for key in KEPT if key in run.info}
-        origin = {"run": run.name, "step": step, "seed": seed}
-        said = {"status": "finished", "weights_only": True, "best_neg_elbo": after.neg_elbo, "fitted_prior": origin}
-        return kept | said
+        return kept | {
+            "status": "finished",
+            "weights_only": True,
+            "best_epoch": best and best.get("epoch"),
+            "best_neg_elbo": after.neg_elbo,
+            "fitted_prior": f"{run.name}@{step}, seed {seed}",
+        }
 
     made = registry.create(
-        f"{corpus.name}-{run.info.get('preset') or 'default'}",
+        f"{run.name[:80]}-fitted",  # names have 100 characters at most
         name=name,
         config=layers.dump(settings.model_copy(update={"model": model})),
         tokenizer=(run.path / "tokenizer.json").read_bytes(),
@@ -115,14 +140,40 @@ def fit_prior(
         corpus=run.info["corpus"],
         fill=fill,
     )
-    return FittedPrior(made, len(mixture.log_weights), before, after)
+    error = float(gain.std(correction=0)) / math.sqrt(len(gain))
+    return FittedPrior(made, len(mixture.log_weights), before, after, float(gain.mean()), error)
 
 
-def _likeliest(fits: list[Mixture], held_out: Posterior, seed: int) -> Mixture:
-    """That under which a code of each of the `held_out` posteriors is likeliest."""
-    noise = torch.randn(held_out.code.shape, generator=torch.Generator().manual_seed(seed))
-    z = held_out.rsample(noise).double()
-    return max(fits, key=lambda mixture: float(mixture.log_prob(z).mean()))
+def log_densities(priors: Sequence[Prior], posteriors: Posterior, seed: int) -> list[Tensor]:
+    """The mean of log p(z) over `DRAWS` codes of each posterior, the same for all `priors`: [N] nats each."""
+    stream = torch.Generator().manual_seed(seed)
+    sums = [torch.zeros(len(posteriors.code), dtype=torch.float64) for _ in priors]
+    for _ in range(DRAWS):
+        z = posteriors.rsample(torch.randn(posteriors.code.shape, generator=stream)).double()
+        for prior, total in zip(priors, sums, strict=True):
+            total += torch.cat([prior.log_prob(rows) for rows in torch.split(z, ROWS_AT_ONCE)])
+    return [total / DRAWS for total in sums]
+
+
+def simplest(densities: Sequence[Tensor]) -> int:
+    """The first of several fits whose log densities [N] are below the best by a standard error or `CLOSE`, at most.
+
+    Hastie, Tibshirani & Friedman 2009, "The Elements of Statistical Learning", section 7.10: the rule of one standard
+    error, here of the differences.
+    """
+    best = max(densities, key=lambda found: float(found.mean()))
+
+    def enough(found: Tensor) -> bool:
+        short = best - found
+        return float(short.mean()) <= max(CLOSE, float(short.std(correction=0)) / math.sqrt(len(short)))
+
+    return next(number for number, found in enumerate(densities) if enough(found))
+
+
+def _validated(line: dict[str, Any], after: Elbo) -> dict[str, Any]:
+    """A line of metrics.jsonl with the figures of validation that `after` has; those of training stay."""
+    found = asdict(after) | {"neg_elbo": after.neg_elbo, "elbo_ppl": after.elbo_ppl, "best": True}
+    return line | metrics.finite_values({name: value for name, value in found.items() if name in line})
 
 
 def _with_prior(network: SentenceVAE, model: ModelSettings, mixture: Mixture, words: int) -> SentenceVAE:

@@ -128,7 +128,7 @@ def fit(
         if processes.first:
             processes.from_first((run.name, run.info, options))
         if run.info.get("weights_only"):
-            problem = f"run {run.name} came with its weights alone: it cannot be resumed"
+            problem = f"run {run.name} has its weights alone: it cannot be resumed"
             raise UsageError(problem, f"begin a new run with them: seqvae train --init {run.name}")
         run.check_corpus(corpus.path.name, corpus.hash)
         if not processes.local_rank:

@@ -77,6 +77,32 @@ def test_equal_posteriors_and_as_many_components_as_posteriors_are_no_trouble(co
     assert float(mixture.log_weights.exp().sum()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("offset", "log_variance"), [(1e3, -20.0), (100.0, -32.0), (0.0, -800.0)])
+@pytest.mark.parametrize("components", [1, 4])
+def test_narrow_and_distant_posteriors_give_finite_mixtures(
+    offset: float, log_variance: float, components: int
+) -> None:
+    mean = drawn((60, 3)) + offset
+    for posteriors in (
+        DiagonalGaussian(mean, torch.full((60, 3), log_variance)),
+        DiagonalGaussian(torch.full((60, 3), offset), torch.full((60, 3), log_variance)),
+    ):
+        mixture, reached = fit_mixture(posteriors, components)
+        assert isinstance(mixture.components, DiagonalGaussian)
+        assert all(bool(value.isfinite().all()) for value in parameters(mixture).values())
+        assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(reached))
+        centre = mixture.log_weights.exp() @ mixture.components.mean
+        torch.testing.assert_close(centre, posteriors.mean.double().mean(0))
+
+
+def test_it_ends_where_iterations_hardly_raise_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = fit_mixture(clustered(), 3)[1]
+    assert 2 < len(reached) < 100
+    monkeypatch.setattr("seqvae_cli.nn.mixture_fit.ENOUGH", -1.0)
+    assert len(further := fit_mixture(clustered(), 3)[1]) == 100
+    assert further[-1] - reached[-1] < 0.02
+
+
 def test_it_follows_its_seed_and_draws_from_no_global_stream() -> None:
     before = torch.get_rng_state()
     first, second, other = (fit_mixture(clustered(), 5, seed=seed)[0] for seed in (3, 3, 4))

@@ -172,6 +172,7 @@ def _summary(run: Run, run_tags: list[str]) -> dict[str, Any]:
         "precision": info.get("precision"),
         "threads": info.get("threads"),
         "failure": info.get("failure"),
+        "fitted_prior": info.get("fitted_prior"),
         "path": str(run.path),
     }
 
