@@ -115,33 +115,40 @@ def fit_prior(
     model = settings.model.model_copy(update={"prior": "mixture", "components": len(mixture.log_weights)})
     fitted = _with_prior(network, model, mixture, len(tokenizer))
     after = elbo(fitted)
-    best = next((line for line in run.metrics() if line.get("step") == step), None)
+    made = _save(fitted, run, step, after, name, layers.dump(settings.model_copy(update={"model": model})), seed)
+    error = float(gain.std(correction=0)) / math.sqrt(len(gain))
+    return FittedPrior(made, len(mixture.log_weights), before, after, float(gain.mean()), error)
+
+
+def _save(
+    network: SentenceVAE, source: Run, step: int, validation: Elbo, name: str | None, config: str, seed: int
+) -> Run:
+    """The new run: the weights, and the figures of the epoch that they are of."""
+    best = next((line for line in source.metrics() if line.get("step") == step), None)
 
     def fill(folder: Path) -> dict[str, Any]:
-        checkpoint.write(folder / "best", step, {"model": fitted.state_dict()})
+        checkpoint.write(folder / "best", step, {"model": network.state_dict()})
         if best is not None:
-            line = json.dumps(_validated(best, after), allow_nan=False)
+            line = json.dumps(_validated(best, validation), allow_nan=False)
             files.write(folder / "metrics.jsonl", f"{line}\n".encode())
-        kept = {key: run.info[key] for key in KEPT if key in run.info}
+        kept = {key: source.info[key] for key in KEPT if key in source.info}
         return kept | {
             "status": "finished",
             "weights_only": True,
             "best_epoch": best and best.get("epoch"),
-            "best_neg_elbo": after.neg_elbo,
-            "fitted_prior": f"{run.name}@{step}, seed {seed}",
+            "best_neg_elbo": validation.neg_elbo,
+            "fitted_prior": f"{source.name}@{step}, seed {seed}",
         }
 
-    made = registry.create(
-        f"{run.name[:80]}-fitted",  # names have 100 characters at most
+    return registry.create(
+        f"{source.name[:80]}-fitted",  # names have 100 characters at most
         name=name,
-        config=layers.dump(settings.model_copy(update={"model": model})),
-        tokenizer=(run.path / "tokenizer.json").read_bytes(),
-        preset=run.info.get("preset"),
-        corpus=run.info["corpus"],
+        config=config,
+        tokenizer=(source.path / "tokenizer.json").read_bytes(),
+        preset=source.info.get("preset"),
+        corpus=source.info["corpus"],
         fill=fill,
     )
-    error = float(gain.std(correction=0)) / math.sqrt(len(gain))
-    return FittedPrior(made, len(mixture.log_weights), before, after, float(gain.mean()), error)
 
 
 def log_densities(priors: Sequence[Prior], posteriors: Posterior, seed: int) -> list[Tensor]:
