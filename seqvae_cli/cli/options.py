@@ -190,7 +190,7 @@ Unk = Annotated[
     bool | None,
     typer.Option(
         "--unk/--no-unk",
-        help="Whether <unk> may be chosen [default: where the training text has it].",
+        help="Whether <unk> may be chosen [default: no, where training read rare words as it].",
         show_default=False,
         rich_help_panel=DECODING,
     ),

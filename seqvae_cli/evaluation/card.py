@@ -12,6 +12,12 @@ from seqvae_cli.runs import loading
 from seqvae_cli.runs.run import Run
 from seqvae_cli.version import __version__
 
+ORIGINS = {
+    "init": "The training began with the weights of",
+    "fitted_prior": "The prior was fitted after training, to the codes of",
+}
+"""What is said of the run that an entry of run.json names."""
+
 LICENCE = "No licence is named here. Whoever shares this model adds the one that the text allows."
 
 TEXT = """\
@@ -89,8 +95,9 @@ def _settings(run: Run, settings: dict[str, Any]) -> Iterator[str]:
     """The settings that differ from those of the preset, but for the corpus and the machine."""
     preset = next((name for name in presets.names() if name == run.info.get("preset")), "default")
     of_preset = options.values(layers.resolve(preset))
-    if origin := run.info.get("fitted_prior"):
-        yield from (f"The prior was fitted after training, to the codes of run `{origin}`.", "")
+    for key, what in ORIGINS.items():
+        if isinstance(origin := run.info.get(key), dict):
+            yield from (f"{what} run `{origin.get('run')}`, step {origin.get('step')}.", "")
     yield from (f"| setting | value | preset `{preset}` |", "|---|---|---|")
     for key, value in settings.items():
         if key != "data" and not key.startswith("runtime.") and value != of_preset[key]:

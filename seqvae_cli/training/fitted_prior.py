@@ -137,7 +137,7 @@ def _save(
             "weights_only": True,
             "best_epoch": best and best.get("epoch"),
             "best_neg_elbo": validation.neg_elbo,
-            "fitted_prior": f"{source.name}@{step}, seed {seed}",
+            "fitted_prior": {"run": source.name, "step": step, "seed": seed},
         }
 
     return registry.create(

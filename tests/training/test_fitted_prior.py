@@ -15,6 +15,7 @@ from seqvae_cli.config import layers
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
+from seqvae_cli.evaluation.card import card
 from seqvae_cli.nn import mixture_fit
 from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, StandardNormal
 from seqvae_cli.runs import checkpoint, registry
@@ -55,7 +56,7 @@ def test_encoder_and_decoder_stay_and_the_prior_is_a_mixture(tiny_corpus: Corpus
     assert done.after == found
     assert done.before == metrics.elbo(other.network, tiny_corpus.split("valid"), seed=seed)
     assert found.distortion == done.before.distortion  # at the same codes
-    assert done.run.info["fitted_prior"] == f"tiny-run@{other.step}, seed 0"
+    assert done.run.info["fitted_prior"] == {"run": "tiny-run", "step": other.step, "seed": 0}
     assert snapshot(registry.find("tiny-run").path) == before
 
 
@@ -71,7 +72,7 @@ def test_its_line_of_metrics_is_of_the_fitted_prior(tiny_corpus: Corpus, seqvae:
     assert line["train_rate"] == best["train_rate"]
     compared = json.loads(seqvae("runs", "compare", "tiny-run", "fitted", "--json").out)
     assert [run["rate"] for run in compared["runs"]] == [best["rate"], line["rate"]]
-    assert "tiny-run@" in seqvae("runs", "show", "fitted").out
+    assert f"tiny-run, step {best['step']}" in seqvae("runs", "show", "fitted").out
 
 
 def test_a_damaged_corpus_is_refused(tiny_corpus: Corpus, trained_home: Path) -> None:
@@ -199,6 +200,14 @@ def test_the_run_is_used_carried_and_trained_on_like_any_other(
     assert "seqvae train --init fitted" in refused.err
     call("train", "--init", "fitted", "--epochs", "1", "--name", "on", "-q")
     assert layers.load(registry.find("on").path / "config.yaml").model.prior == "mixture"
+    step = registry.find("fitted").info["fitted_prior"]["step"]
+    for name, origin, sentence in (
+        ("carried", "tiny-run", "The prior was fitted after training, to the codes of"),
+        ("on", "fitted", "The training began with the weights of"),
+    ):
+        assert f"{origin}, step {step}" in call("runs", "show", name).out
+        assert f"{sentence} run `{origin}`, step {step}." in card(registry.find(name))
+    assert json.loads(call("runs", "show", "on", "--json").out)["init"] == {"run": "fitted", "step": step}
     assert session.settle(corpus=tiny_corpus)[0].model.prior == "standard"
 
 

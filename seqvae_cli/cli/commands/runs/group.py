@@ -96,6 +96,7 @@ def show(run: RunArgument = None, json: Json = False) -> None:
         display.out_json(_summary(found, run_tags) | {"settings": settings.model_dump(), "metrics": metrics})
         return
     summary = _summary(found, run_tags) | {"created": when(found.info["created"]), "tags": ", ".join(run_tags) or None}
+    summary |= {key: _origin(summary[key]) for key in ("init", "fitted_prior")}
     flat = [(key, value) for key, value in summary.items() if value is not None]
     flat += [(key, _value(settings.model_dump(), key)) for key, _ in options.fields()]
     display.table("", ["", "value"], flat)
@@ -172,9 +173,15 @@ def _summary(run: Run, run_tags: list[str]) -> dict[str, Any]:
         "precision": info.get("precision"),
         "threads": info.get("threads"),
         "failure": info.get("failure"),
+        "init": info.get("init"),
         "fitted_prior": info.get("fitted_prior"),
         "path": str(run.path),
     }
+
+
+def _origin(found: Any) -> str | None:
+    """The run and the step that an entry of run.json names."""
+    return f"{found.get('run')}, step {found.get('step')}" if isinstance(found, dict) else None
 
 
 def _value(settings: dict[str, Any], key: str) -> Any:
