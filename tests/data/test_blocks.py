@@ -167,7 +167,7 @@ def test_a_signal_ends_all_at_once_and_leaves_nothing(
     number: int, code: int, seed: int, tmp_path: Path, home: Path
 ) -> None:
     path = tmp_path / "text.txt"
-    path.write_text("the cat sees the sea\n" * 200_000)
+    path.write_text("the cat sees the sea\n" * 1_000_000)  # more than is read before the signal
     words = [sys.executable, "-c", STOPPED, str(path)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(lambda: any((home / "corpora").glob(".tmp-*")) or process.poll() is not None)
