@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ def assert_same_run(one: Run, other: Run) -> None:
     assert len(figures(one)) > 0
 
 
-def small_learner(corpus: Corpus, **train: object) -> Learner:
+def small_learner(corpus: Corpus, objective: Mapping[str, object] | None = None, **train: object) -> Learner:
     sizes = {"hidden_size": 16, "embed_size": 12, "latent_size": 4}
-    settings = Settings.model_validate({"model": sizes, "train": train})
+    settings = Settings.model_validate({"model": sizes, "objective": objective or {}, "train": train})
     return Learner(settings, len(corpus.tokenizer), torch.device("cpu"), torch.float32)
 
 

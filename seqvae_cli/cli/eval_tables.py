@@ -53,13 +53,14 @@ def diagnosis(found: Diagnosis, gap: float) -> None:
 
 
 def disentanglement(found: Disentanglement) -> None:
+    chance = 100 * (found.z_min_var_chance or 0)
     scores = {
         "mutual information gap (MIG)": (found.mig, "%"),
         "gap of the best predictions (SAP)": (found.sap, "%"),
         "disentanglement (DCI)": (found.disentanglement, "%"),
         "completeness (DCI)": (found.completeness, "%"),
         "informativeness (DCI)": (found.informativeness, "%"),
-        "fixed label named (z-min-var)": (found.z_min_var, f"% (chance {100 / len(found.factors):.0f})"),
+        "fixed label named (z-min-var)": (found.z_min_var, f"% (chance {chance:.0f})"),
     }
     rows = [(name, 100 * value, unit) for name, (value, unit) in scores.items() if value is not None]
     display.table("how labels lie in single dimensions", ["", "value", "unit"], rows)

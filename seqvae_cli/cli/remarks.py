@@ -31,13 +31,14 @@ def phases(event: StartEvent) -> str:
 def sizes(event: StartEvent) -> str:
     """What follows from the size of the corpus, in one line."""
     model, train = event.settings.model, event.settings.train
-    free, each = event.settings.objective.free_bits_total, event.settings.objective.free_bits
+    objective = event.settings.objective
+    free, each = (objective.free_bits_total, objective.free_bits) if not objective.target_rate else (0.0, 0.0)
     batches = f"batches of {train.batch_tokens} tokens" if train.batch_tokens else f"batches of {train.batch_size}"
     parts = [f"{model.hidden_size} dimensions", batches, counted(event.epochs, "epoch")]
     parts += [f"learning rate {train.lr:.2g}", f"dropout {model.dropout:.2g}"]
     if model.latent_size and (free or each):
-        nats = f"{free:.2g} free nats" if free else f"{each:.2g} free nats a dimension"
-        parts.append(nats + (" that fall to 0" if event.settings.objective.free_bits_fade < 1 else ""))
+        nats = f"{round(free, 2):g} free nats" if free else f"{round(each, 2):g} free nats a dimension"
+        parts.append(nats + (" that fall to 0" if objective.free_bits_fade < 1 else ""))
     if train.unknown:
         parts.append(f"{100 * train.unknown:.0f} % of the tokens seen once read as unknown")
     if train.early_stop:
@@ -49,11 +50,12 @@ def collapse_hint(start: StartEvent, event: CollapseEvent) -> str:
     """What keeps the latent code in use: more sentences, where they are few, and what the run does not do already."""
     model, objective, train = event.settings.model, event.settings.objective, event.settings.train
     held = event.rate >= event.mutual_information + 1  # the KL does not lack size, but information
-    floor = objective.free_bits or objective.free_bits_total or objective.min_rate or objective.target_rate
+    free = (objective.free_bits or objective.free_bits_total) and not objective.target_rate  # which ignores them
+    floor = free or objective.min_rate or objective.target_rate
     constant = model.posterior == "vmf" and model.concentration > 0 and model.prior == "standard"
     remedies = {
         "--beta 1": objective.beta > 1 and not objective.target_rate,
-        "--free-bits-fade 1": bool(floor) and objective.free_bits_fade < 1 and not held,
+        "--free-bits-fade 1": bool(free) and objective.free_bits_fade < 1 and not held,
         "--pretrain 3": not train.pretrain and not start.initial,  # it would throw the decoder away
         "--free-bits-total 7": not floor and not held,
         "--min-rate 5": not (objective.min_rate or objective.target_rate or constant or held),

@@ -6,6 +6,7 @@ Shapes: N sentences of the split, L latent dimensions, C values of a label.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from seqvae_cli.evaluation.aggregate import active_units, mutual_information
 from seqvae_cli.evaluation.disentanglement import ABSENT, Coded, Disentanglement
 from seqvae_cli.evaluation.encoded import Encoded
 from seqvae_cli.evaluation.steering import Steering
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.latent import generate
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.nn.distributions import kl
@@ -35,6 +37,8 @@ MOSTLY_UNUSED = 4
 """A code is mostly unused where it costs more than this times what it says."""
 MOST_CLASSES = 50
 """Values of a label in a split that a probe tells apart, at most."""
+LEARNED = 20_000
+"""Sentences that a probe learns from, at most; evenly spread over their split."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +134,15 @@ def diagnose(
 ) -> Diagnosis:
     """How the decoder uses z on `split`.
 
-    `corpus` is the one that the network was trained on. Raises `UsageError` for a split of fewer than two sentences.
+    `corpus` is the one that the network was trained on. Raises `DataError` where it is damaged, `UsageError` for a split
+    of fewer than two sentences.
     """
     data = corpus.split(split)
     if len(data) < 2:
         raise UsageError(
             f"{split} has {counted(len(data), 'sentence')}: a diagnosis exchanges the codes of two or more"
         )
+    corpus.verify()
     tokens = int(data.lengths.sum()) + len(data)
     encoded = Encoded(network, corpus, precision=precision, stage=stage)
     posterior, prior = encoded.whole(split), network.prior()
@@ -176,38 +182,43 @@ def _labels(encoded: Encoded, split: str, seed: int) -> tuple[dict[str, Probe], 
     labels = corpus.labels(split)
     if not labels or not means.size(1):
         return {}, {}, None
-    truth = {name: label.indices[_labelled(label)] for name, label in labels.items()}
-    counts = {name: len(np.unique(indices)) for name, indices in truth.items()}
-    left_out = {
-        name: f"{counted(count, 'value')} in {split}, a probe takes 2 to {MOST_CLASSES}"
-        for name, count in counts.items()
-        if not 2 <= count <= MOST_CLASSES
-    }
     other = "train" if split != "train" else "valid"
-    learned = corpus.labels(other)
-    for name, label in learned.items():
-        if (labelled := int(_labelled(label).sum())) < 2:
-            left_out[name] = f"{other} has {counted(labelled, 'sentence')} to learn it from"
-    kept = [name for name in labels if name not in left_out]
+    rows = spread_indices(corpus.sentences(other), LEARNED)
+    learned = {name: Label(label.values, label.indices[rows]) for name, label in corpus.labels(other).items()}
+    reasons = {name: _reason({split: labels[name], other: learned[name]}) for name in labels}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    kept = [name for name, reason in reasons.items() if not reason]
     if not kept:
         return {}, left_out, None
-    train_means = encoded.whole(other).mean
+    learned_means = encoded.some(other, rows).mean
     found = {}
     for name in kept:
-        rows, tested = _labelled(learned[name]), _labelled(labels[name])
+        known, tested = _labelled(learned[name]), _labelled(labels[name])
+        truth = labels[name].indices[tested]
         accuracy = probe(
-            *(train_means[torch.from_numpy(rows)], torch.from_numpy(learned[name].indices[rows])),
-            *(means[torch.from_numpy(tested)], torch.from_numpy(truth[name])),
+            *(learned_means[torch.from_numpy(known)], torch.from_numpy(learned[name].indices[known])),
+            *(means[torch.from_numpy(tested)], torch.from_numpy(truth)),
         )
-        found[name] = Probe(accuracy, float(np.bincount(truth[name]).max()) / len(truth[name]))
+        found[name] = Probe(accuracy, float(np.bincount(truth).max()) / len(truth))
     parts = (
         Coded(
             codes.double().numpy(),
             {name: np.where(_labelled(of[name]), of[name].indices, ABSENT) for name in kept},
         )
-        for codes, of in ((train_means, learned), (means, labels))
+        for codes, of in ((learned_means, learned), (means, labels))
     )
     return found, left_out, disentanglement.measure(*parts, seed=seed, stage=encoded.stage)
+
+
+def _reason(label: Mapping[str, Label]) -> str:
+    """Why a label has no probe, given of the split to test on and the split to learn from; empty where it has one."""
+    values = {split: np.unique(part.indices[_labelled(part)]) for split, part in label.items()}
+    for split, found in values.items():
+        if not 2 <= len(found) <= MOST_CLASSES:
+            return f"{counted(len(found), 'value')} in {split}, a probe takes 2 to {MOST_CLASSES}"
+    if len(shared := np.intersect1d(*values.values())) < 2:
+        return f"{counted(len(shared), 'value')} in both {' and '.join(values)}, a probe takes 2 or more"
+    return ""
 
 
 def _labelled(label: Label) -> NDArray[np.bool_]:

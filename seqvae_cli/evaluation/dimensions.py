@@ -27,8 +27,10 @@ SENTENCES = 2000
 def profile(network: SentenceVAE, corpus: Corpus, steps: int, *, seed: int = 0, stage: Stages = silent) -> Profile:
     """The rates and `steps` quantiles, from 0.01 to 0.99, of all dimensions.
 
-    Of at most `SENTENCES` sentences, spread evenly over `subset.usual_split`. Raises `UsageError` for an empty split.
+    Of at most `SENTENCES` sentences, spread evenly over `subset.usual_split`. Raises `DataError` for a damaged corpus,
+    `UsageError` for an empty split.
     """
+    corpus.verify()
     split = usual_split(corpus)
     whole = corpus.nonempty_split(split)
     data = Subset(whole, spread_indices(len(whole), SENTENCES))

@@ -44,6 +44,8 @@ VOTES = 1_000
 """Votes for each factor, in each part."""
 BLOCK = 2**20
 """Numbers of the sentences of votes that are counted at once."""
+SEEDS = 2**32
+"""Seeds that scikit-learn knows; others count modulo this."""
 ITERATIONS = 200
 """Passes of a regression over its sentences, at most."""
 
@@ -103,7 +105,8 @@ class Disentanglement:
     completeness: float | None
     informativeness: float | None
     z_min_var: float | None
-    """Of codes without information: 1 / K."""
+    z_min_var_chance: float | None
+    """That of codes without information: 1 / the number of `voted` factors."""
     factors: dict[str, FactorScores]
 
 
@@ -142,6 +145,7 @@ def measure(train: Coded, test: Coded, *, seed: int = 0, stage: Stages = silent)
         completeness=fmean(regressed.completeness.values()) if regressed else None,
         informativeness=fmean(regressed.informativeness.values()) if regressed else None,
         z_min_var=votes,
+        z_min_var_chance=None if votes is None else 1 / len(voted(train, test)),
         factors={
             name: FactorScores(
                 mig=gaps[name],
@@ -189,8 +193,9 @@ def sap(train: Coded, test: Coded, *, seed: int = 0) -> dict[str, float]:
     for name in test.factors:
         codes, values, others, truth = _standardized(train, test, name)
         leaves = len(np.unique(values))
-        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, class_weight="balanced", random_state=seed)
-        right = [tree.fit(codes[:, [i]], values).predict(others[:, [i]]) == truth for i in range(codes.shape[1])]
+        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, class_weight="balanced", random_state=seed % SEEDS)
+        with _quiet():
+            right = [tree.fit(codes[:, [i]], values).predict(others[:, [i]]) == truth for i in range(codes.shape[1])]
         recalls = [[float(hit[truth == value].mean()) for value in np.unique(truth)] for hit in right]
         second, first = _best_two([fmean(recall) for recall in recalls], least=1 / leaves)
         found[name] = first - second
@@ -213,7 +218,7 @@ def dci(train: Coded, test: Coded, *, seed: int = 0) -> DCI:
     shares, accuracy = [], {}
     for name in test.factors:
         codes, values, others, truth = _standardized(train, test, name)
-        model = LogisticRegression(solver="saga", max_iter=ITERATIONS, tol=1e-3, random_state=seed, **penalty)
+        model = LogisticRegression(solver="saga", max_iter=ITERATIONS, tol=1e-3, random_state=seed % SEEDS, **penalty)
         with _quiet():
             model.fit(codes, values)
         accuracy[name] = float((model.predict(others) == truth).mean())
@@ -234,12 +239,12 @@ def z_min_var(train: Coded, test: Coded, *, seed: int = 0) -> float | None:
     A vote takes `VOTE` sentences with one value of a factor, and names the dimension that varies least among them, of
     those scaled by their deviation on `train`. The votes of `train` choose a factor for each dimension; the score is
     the share of the votes of `test` that it is right for. Both have `VOTES` for each factor. Constant dimensions are
-    left out. Codes without information score 1 / K.
+    left out. Codes without information score 1 / the number of `voted` factors.
     """
     scale = train.codes.std(0)
     active = scale > 0
     generator = np.random.default_rng(seed)
-    names = [name for name in test.factors if all(len(_shared(part, name)) for part in (train, test))]
+    names = voted(train, test)
     if len(names) < 2:
         return None
     if not active.any():
@@ -250,6 +255,11 @@ def z_min_var(train: Coded, test: Coded, *, seed: int = 0) -> float | None:
     )
     guesses = learned.argmax(0)
     return float(tested[guesses, np.arange(len(guesses))].sum() / tested.sum())
+
+
+def voted(train: Coded, test: Coded) -> list[str]:
+    """The factors of which z-min-var has votes: those with a value that several sentences share, in both parts."""
+    return [name for name in test.factors if all(len(_shared(part, name)) for part in (train, test))]
 
 
 def _votes(codes: Codes, coded: Coded, name: str, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -325,7 +335,8 @@ def _best_two(scores: list[float], *, least: float) -> tuple[float, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without scikit-learn's warnings of convergence: `ITERATIONS` bounds the time, and the accuracy tells the rest."""
+    """Without scikit-learn's warnings: of convergence, since `ITERATIONS` bounds the time and the accuracy tells the rest,
+    and of labels with many values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -38,8 +38,8 @@ class Encoded:
 
     def some(self, name: str, rows: Indices) -> Posterior:
         """Those of the sentences `rows` [M] of a split: [M, L]; the others are not encoded for it."""
-        if name in self._whole:
-            return self._whole[name].apply(lambda parameter: parameter[torch.from_numpy(rows)])
+        if name in self._whole or len(rows) == self.corpus.sentences(name):
+            return self.whole(name).apply(lambda parameter: parameter[torch.from_numpy(rows)])
         return self._encode(name, Subset(self.corpus.split(name), rows))
 
     def _encode(self, name: str, data: metrics.SplitLike) -> Posterior:

@@ -62,12 +62,13 @@ def paths(
     Paths are straight, or great circles for a von Mises-Fisher posterior. Their ends are compared with reconstructions
     that `generate.reconstruct` makes independently of the paths. unk: whether sentences may have `<unk>`.
 
-    `corpus` is the one that the network was trained on; the network has a latent code. Raises `UsageError` for a split
-    of fewer than two sentences.
+    `corpus` is the one that the network was trained on; the network has a latent code. Raises `DataError` for a damaged
+    corpus, `UsageError` for a split of fewer than two sentences.
     """
     data = corpus.split(split)
     if len(data) < 2:
         raise UsageError(f"split {split!r} of corpus {corpus.name} has fewer than two sentences: a path needs two")
+    corpus.verify()
     drawn = [stream(seed, i).choice(len(data), 2, replace=False).tolist() for i in range(pairs)]
     end_sentences = [data[i] for pair in drawn for i in pair]
     max_len = 2 * metrics.usual_length(data.lengths)

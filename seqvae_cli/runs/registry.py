@@ -196,8 +196,11 @@ def in_folder(path: str | Path) -> Run:
 
 
 def resumable() -> Run:
-    """The latest run that was interrupted, else the latest that failed with a checkpoint. Raises `NotFoundError`."""
-    newest = list(reversed(runs()[0]))
+    """The latest run that was interrupted, else the latest that failed with a checkpoint. Raises `NotFoundError`.
+
+    Runs with their weights alone, as archives may be, are left out: they cannot be resumed.
+    """
+    newest = [run for run in reversed(runs()[0]) if not run.info.get("weights_only")]
     for run in newest:
         if run.status == "interrupted":
             return run

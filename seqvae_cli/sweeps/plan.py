@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,8 +48,9 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
-    def ends(self) -> list[Any]:
-        return [self.low, self.high]
+    def examples(self) -> list[Any]:
+        """Both ends, and a fraction between them where such are drawn."""
+        return [self.low, self.high] + ([] if self.whole else [self.low + (self.high - self.low) / math.pi])
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Choices:
     values: tuple[Any, ...]
 
     @property
-    def ends(self) -> list[Any]:
+    def examples(self) -> list[Any]:
         return list(self.values)
 
 
@@ -117,11 +119,16 @@ def _check(path: Path, plan: Plan) -> None:
     for key, axis in plan.space.items():
         if key == "data":
             raise DataError(f"{path}: the space holds data", "trials on other corpora do not compare")
-        for value in axis.ends:
+        for number, value in enumerate(axis.examples):
             try:
                 layers.resolve(plan.preset, overrides={key: value})
             except SeqvaeError as error:
+                if isinstance(axis, Range) and number == 2:
+                    hint = f"write {{low: {int(axis.low)}, high: {int(axis.high)}}}"
+                    raise DataError(f"{path}: space: {key} takes whole numbers alone", hint) from error
                 raise DataError(f"{path}: space: {error.message}", error.hint) from error
+    if "data" in plan.settings:
+        raise DataError(f"{path}: the settings hold data", "data: NAME stands beside settings, not in them")
     try:
         layers.resolve(plan.preset, overrides=plan.settings)
     except SeqvaeError as error:

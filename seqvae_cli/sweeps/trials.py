@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import DataError, DivergedError, MachineError, UsageError
+from seqvae_cli.errors import DataError, DivergedError, MachineError, NotFoundError, UsageError
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import Run, is_held
 from seqvae_cli.sweeps.plan import Axis, Choices, Plan
@@ -139,7 +139,7 @@ class Sweep:
         """Trains the trials that are left, one after the other, until `stop()` is true; yields what happens.
 
         Each of several processes trains trials of its own. Raises what `session.fit` raises, but for settings that
-        contradict each other and losses that are not finite: such a trial has failed.
+        contradict each other, a run that is gone or damaged, and losses that are not finite: such a trial has failed.
         """
         while not stop():
             with self._alone():
@@ -177,10 +177,10 @@ class Sweep:
         drawn = {key: _draw(trial, key, axis) for key, axis in self.plan.space.items()}
         name = trial.user_attrs.get(RUN)
         try:
+            if name and name not in registry.names():  # the beginning of another run's name is not that run
+                raise NotFoundError(f"its run {name} is gone")
             run = registry.find(name) if name else self._new_run(trial, drawn)
-        except (UsageError, DataError) as error:
-            if name:
-                raise
+        except (UsageError, DataError, NotFoundError) as error:
             trial.set_user_attr(REASON, error.message)
             self.study.tell(trial, state=state.FAIL)
             yield TrialEndEvent(self._now(trial), self.best())

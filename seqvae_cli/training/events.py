@@ -173,7 +173,7 @@ class ScheduleEvent:
 class EndEvent:
     """The last event, and the only one of a run with nothing left to train (`reason` complete).
 
-    Other reasons: finished (all epochs), stopped (early, or after `max_decays` plateaus), interrupted.
+    Other reasons: finished (all epochs), stopped (early, or at the plateau after `max_decays` others), interrupted.
     """
 
     reason: str

@@ -117,6 +117,8 @@ class Learner:
             terms = self.model(batch)
         means = distributed.means(terms, batch, self.processes) if isinstance(batch, distributed.Part) else None
         loss = self.objective.loss(terms, Weights(*weights), means)
+        if part != "encoder":  # the encoder takes many steps before each one that counts as a training step
+            self.objective.ascend(loss.rate, weights[0])
         self.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         if part != "all":

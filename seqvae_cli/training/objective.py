@@ -57,7 +57,7 @@ class Objective(nn.Module):
     A target rate C (Burgess et al. 2018, equation 8): beta |rate - share x C| takes the place of the weighted rate.
 
     A minimum desired rate r (Pelsmaeker & Aziz 2020, section 4): a Lagrange multiplier m >= 0 enforces rate >= r. The
-    model lowers the added term m (r - rate); m raises it, by one step of gradient ascent a training step.
+    model lowers the added term m (r - rate); `ascend` raises it in m, once a training step.
     """
 
     multiplier: Tensor
@@ -94,7 +94,10 @@ class Objective(nn.Module):
         if self.settings.min_rate:
             missing = self.settings.min_rate - rate
             total = total + weights.kl * self.multiplier * missing
-            if self.training:
-                change = weights.kl * MULTIPLIER_RATE * missing.detach()
-                self.multiplier.copy_((self.multiplier + change).clamp(min=0.0))
         return Loss(total, distortion.detach(), rate.detach())
+
+    def ascend(self, rate: Tensor, weight: Any) -> None:
+        """The multiplier's step of gradient ascent, given the rate of the batch and the KL weight."""
+        if self.settings.min_rate:
+            change = weight * MULTIPLIER_RATE * (self.settings.min_rate - rate)
+            self.multiplier.copy_((self.multiplier + change).clamp(min=0.0))

@@ -92,7 +92,7 @@ def _moved_schedules(trainer: Trainer) -> list[Event]:
         first, second = (schedule.kl_share(trainer.objective.settings, clock) for clock in (before, now))
         moved["target rate"] = (first * target, second * target)
     free = trainer.objective.settings.free_bits_total or trainer.objective.settings.free_bits
-    if free and not now.pretraining:
+    if free and not target and not now.pretraining:
         first, second = (schedule.free_share(trainer.objective.settings, clock) for clock in (before, now))
         moved["free nats"] = (first * free, second * free)
     changes = tuple((name, *values) for name, values in moved.items() if values[0] != values[1])

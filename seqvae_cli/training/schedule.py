@@ -105,7 +105,9 @@ KL_SCHEDULES: dict[str, KLSchedule] = {
 
 
 def kl_share(settings: ObjectiveSettings, clock: Clock) -> float:
-    """The share of the full KL weight, or of the target rate, at a moment after pretraining: 0 to 1."""
+    """The share of the full KL weight, or of the target rate, at a moment: 0 to 1, and 0 in pretraining."""
+    if clock.pretraining:
+        return 0.0
     return KL_SCHEDULES[settings.kl_schedule].weight(settings, clock)
 
 

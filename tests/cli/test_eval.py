@@ -88,7 +88,7 @@ def labels(count: int) -> dict[str, Label]:
 
 def test_a_diagnosis_tells_how_labels_lie_in_dimensions(seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = FactorScores(mig=0.125, sap=0.25, completeness=0.5, informativeness=0.75)
-    found = Disentanglement(80, 10, 0.125, 0.25, 0.375, 0.5, 0.75, 0.625, {"topic": scores, "tense": scores})
+    found = Disentanglement(80, 10, 0.125, 0.25, 0.375, 0.5, 0.75, 0.625, 0.5, {"topic": scores, "tense": scores})
     monkeypatch.setattr(disentanglement, "measure", lambda *_, **__: found)
     monkeypatch.setattr(Corpus, "labels", lambda corpus, split: labels(len(corpus.split(split))))
     answer = seqvae("eval", *FAST, "--diagnose")

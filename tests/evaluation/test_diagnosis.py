@@ -15,7 +15,7 @@ import torch
 from seqvae_cli import api
 from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.diagnosis import Diagnosis, derangement, diagnose, probe
 from tests.conftest import tiny_text
@@ -158,3 +158,35 @@ def test_sentences_without_the_label_are_no_class_of_its_probe(tiny_corpus: Corp
     assert list(found.disentanglement.factors) == ["two"]
     assert found.left_out["one"].startswith("1 value in train")
     assert found.left_out["none"].startswith("0 values in train") or "0 sentences" in found.left_out["none"]
+
+
+def test_a_label_that_differs_in_each_sentence_has_no_probe_and_spoils_no_mean(
+    tiny_corpus: Corpus, tmp_path: Path
+) -> None:
+    """Though a small split has few values of it: those of train are too many, or are others."""
+    path = tmp_path / "tiny.jsonl"
+    rows = [
+        {"text": text, "who": text.split()[0], "user": i, "half": i if i % 4 == 0 else ""}
+        for i, text in enumerate(tiny_text())
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options: dict[str, Any] = {"label": ["who", "user", "half"], "valid_fraction": 0.1, "test_fraction": 0.1}
+    corpus = prepare.prepare(path, tokenizer="whitespace", normalize="none", **options).corpus
+    assert corpus.split("train").hash == tiny_corpus.split("train").hash
+    found = diagnose(api.load("tiny-run").network, corpus, "test", seed=2**40)
+    assert list(found.probes) == ["who"]
+    assert found.left_out["user"] == "80 values in train, a probe takes 2 to 50"
+    assert found.left_out["half"] == "0 values in both test and train, a probe takes 2 or more"
+    assert found.disentanglement is not None
+    assert list(found.disentanglement.factors) == ["who"]
+
+
+@pytest.mark.parametrize("read", ["diagnose", "sample_quality", "path_quality", "evaluate", "profile"])
+def test_a_damaged_corpus_is_not_read(tiny_corpus: Corpus, read: str) -> None:
+    """Its ids are all in the vocabulary: without the digest, the figures would be of another text."""
+    path = tiny_corpus.path / "train.tokens.bin"
+    path.write_bytes(path.read_bytes()[:2] * (path.stat().st_size // 2))
+    model = api.load("tiny-run")
+    reading = {"profile": lambda: model.traverse("the cat sees the sea", steps=3)}
+    with pytest.raises(DataError, match="damaged"):
+        reading.get(read, lambda: getattr(model, read)())()

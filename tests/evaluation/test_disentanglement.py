@@ -187,7 +187,7 @@ def test_constant_factors_are_left_out_and_constant_dimensions_say_nothing() -> 
     assert found is not None
     assert list(found.factors) == list(VALUES)
     assert found.mig == found.sap == found.disentanglement == found.completeness == 0
-    assert found.z_min_var == 1 / len(VALUES)
+    assert found.z_min_var == found.z_min_var_chance == 1 / len(VALUES)
     same = {"same": train.factors["same"]}
     assert measure(Coded(train.codes, same), Coded(test.codes, same)) is None
 
@@ -236,3 +236,14 @@ def test_without_scikit_learn_there_is_what_needs_none(monkeypatch: pytest.Monke
     assert (found.mig, found.z_min_var) == (whole.mig, whole.z_min_var)
     assert found.sap is found.disentanglement is found.completeness is found.informativeness is None
     assert stage.promised == stage.done
+
+
+def test_the_chance_of_z_min_var_is_that_of_the_labels_with_votes() -> None:
+    """No two sentences share a value of the third label, so the answer is one of two."""
+    train, test = (coded(seed, values={"high": 2, "low": 2}) for seed in (0, 1))
+    for part in (train, test):
+        part.factors["own"] = np.arange(len(part.codes))  # type: ignore[index]
+    found = measure(train, test)
+    assert found is not None
+    assert list(found.factors) == ["high", "low", "own"]
+    assert found.z_min_var_chance == 1 / 2

@@ -194,6 +194,8 @@ def test_resumable_is_the_latest_interrupted_run() -> None:
     assert registry.resumable().name == "a"
     registry.find("c").update(status="interrupted")
     assert registry.resumable().name == "c"
+    create("e").update(status="interrupted", weights_only=True)
+    assert registry.resumable().name == "c", "weights alone cannot be resumed"
 
 
 def test_a_damaged_run_can_be_located_by_name_or_prefix() -> None:

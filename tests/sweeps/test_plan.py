@@ -81,6 +81,8 @@ def test_a_plan_stays_the_same_with_more_trials_and_not_with_another_range(tmp_p
         ("space:\n  train.lr: [0.1]\ntrials: 0\n", "trials is not a whole number"),
         ("space:\n  train.lr: [0.1]\npreset: defualt\n", "defualt"),
         ("space:\n  data: [one, two]\n", "the space holds data"),
+        ("space:\n  train.lr: [0.1]\nsettings:\n  data: one\n", "the settings hold data"),
+        ("space:\n  model.hidden_size: {low: 8.0, high: 16.0}\n", "model.hidden_size takes whole numbers"),
         ("space: [", "line"),
     ],
 )

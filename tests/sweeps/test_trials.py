@@ -90,6 +90,22 @@ def test_a_trial_that_was_stopped_goes_on_in_its_run() -> None:
 
 
 @pytest.mark.usefixtures("tiny_corpus")
+def test_a_trial_whose_run_was_removed_has_failed_and_the_others_go_on() -> None:
+    sweep, stop, epochs = Sweep(replace(PLAN, trials=2)), threading.Event(), 0
+    for event in sweep.train(stop.is_set):
+        epochs += isinstance(event, EvalEvent)
+        if epochs == 1:
+            stop.set()
+    registry.find("small-0").path.rename(registry.find("small-0").path.with_name("small-0b"))
+    again = Sweep(replace(PLAN, trials=2))
+    for _ in again.train():
+        pass
+    assert [(one.run, one.state) for one in again.trials()] == [("small-0", "failed"), ("small-2", "finished")]
+    assert again.trials()[0].reason == "its run small-0 is gone"
+    assert registry.find("small-0b").status == "interrupted", "a run whose name begins alike is another one"
+
+
+@pytest.mark.usefixtures("tiny_corpus")
 def test_processes_share_the_trials() -> None:
     one, other = Sweep(PLAN), Sweep(PLAN)
     streams: list[Iterator[Any]] = [one.train(), other.train()]

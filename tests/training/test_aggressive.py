@@ -23,7 +23,7 @@ from tests.trainings import changed, copied, fit, new_run, small_learner
 
 
 def test_the_encoder_is_trained_until_its_loss_stops_falling(tiny_corpus: Corpus) -> None:
-    learner, split = small_learner(tiny_corpus), tiny_corpus.split("train")
+    learner, split = small_learner(tiny_corpus, objective={"min_rate": 4.0}), tiny_corpus.split("train")
     taken = []
 
     def batches() -> Any:
@@ -37,6 +37,9 @@ def test_the_encoder_is_trained_until_its_loss_stops_falling(tiny_corpus: Corpus
     assert aggressive.STEPS_PER_COMPARISON <= count <= aggressive.MAX_ENCODER_STEPS
     assert count % aggressive.STEPS_PER_COMPARISON == 0
     assert changed(before, learner.model) == {name for name in before if belongs_to_encoder(name)}
+    assert float(learner.objective.multiplier) == 0, "it rises once a training step"
+    learner.step(next(batches()), Clock(5, 10), 1, part="decoder")
+    assert float(learner.objective.multiplier) > 0
 
 
 def test_what_stops_the_encoder_is_the_loss_a_token() -> None:

@@ -20,6 +20,7 @@ from seqvae_cli.system import runtime
 from seqvae_cli.training import session
 from seqvae_cli.training.events import ScheduleEvent
 from seqvae_cli.training.facts import facts
+from seqvae_cli.training.schedule import KL_SCHEDULES
 from tests.trainings import fit, new_run
 
 
@@ -33,9 +34,10 @@ def test_a_consumer_that_leaves_marks_the_run_as_interrupted(tiny_corpus: Corpus
     assert not found.locked()
 
 
-def test_an_interrupted_run_may_end_with_its_pretraining(tiny_corpus: Corpus) -> None:
-    fading = {"objective__free_bits_fade": 0.3, "objective__free_bits_total": 3, "train__pretrain": 2}
-    run = new_run(tiny_corpus, "short", train__epochs=6, **fading)
+@pytest.mark.parametrize("schedule", [*KL_SCHEDULES])
+def test_an_interrupted_run_may_end_with_its_pretraining(tiny_corpus: Corpus, schedule: str) -> None:
+    fading = {"objective__free_bits_fade": 0.3, "objective__free_bits_total": 3, "objective__kl_schedule": schedule}
+    run = new_run(tiny_corpus, "short", train__epochs=6, train__pretrain=2, **fading)
     asked = itertools.count()
     fit(run, tiny_corpus, stop=lambda: next(asked) > 3)
     assert registry.find("short").status == "interrupted"

@@ -107,6 +107,9 @@ def evaluate(
                 model.store(result)
             except MachineError as error:  # such as a run of another user: the figures are valid all the same
                 display.warn(f"the result is not stored: {error.message}")
+            if not json:  # at once: what follows may fail, or be stopped
+                stack.close()
+                eval_tables.evaluation(model, result)
             found = model.diagnose(split, seed=seed, stage=stage) if diagnose else None
             sampled = walked = evenly = None
             if samples_quality:
@@ -118,7 +121,6 @@ def evaluate(
             more = {name: part.to_json() for name, part in parts.items() if part is not None}
             display.out_json(result.to_json() | more)
             return
-        eval_tables.evaluation(model, result)
         if found is not None:
             eval_tables.diagnosis(found, result.neg_elbo - result.iw_nll)
         if sampled is not None:

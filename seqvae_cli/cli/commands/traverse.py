@@ -48,9 +48,10 @@ def traverse(
     """Show what each latent dimension does: move one at a time, decode, and see which words change.
 
     The code is the posterior mean of the sentence. Each dimension takes values from its quantile 0.01 to its quantile
-    0.99 under the aggregate posterior, one draw of z for each of up to 2,000 sentences of the validation split; the
-    others stay. Dimensions of highest rate, in nats a sentence over the same sentences, come first. Decoding is greedy,
-    or a beam search with --beam. A terminal shows the words that differ from the original decoding in bold.
+    0.99 under the aggregate posterior, one draw of z for each of up to 2,000 sentences of the validation split, or of
+    train where that has under 300; the others stay. Dimensions of highest rate, in nats a sentence over the same
+    sentences, come first. Decoding is greedy, or a beam search with --beam. A terminal shows the words that differ from
+    the original decoding in bold.
 
     Off a terminal: dimension, quantile, value and sentence, separated by tabs, after the sentence (from) and the
     decoding of its code (original).
