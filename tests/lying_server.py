@@ -84,6 +84,14 @@ class Handler(BaseHTTPRequestHandler):
     def answer_plain_html(self, _data: bytes) -> None:
         self.send(b"\n<!DOCTYPE html><p>Sign in")
 
+    def answer_boastful(self, data: bytes) -> None:
+        """Its length is a number that Python does not read: over 4,300 digits."""
+        self.send_response(200)
+        self.send_header("Content-Length", "9" * 5000)
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
+
     def answer_large(self, data: bytes) -> None:
         self.send(data * 10)
 

@@ -44,7 +44,7 @@ def open_data(data: list[str], command: str, color: str | None, tables: Tables, 
     from dataclasses import replace
 
     from seqvae_cli.data.folders import FOLDER
-    from seqvae_cli.plotting.projection import LENGTH
+    from seqvae_cli.data.labels import LENGTH
 
     for name in data:
         if name != "-" and not names_a_file(name) and not Path(name).is_dir():

@@ -165,7 +165,9 @@ class TrainSettings(_Section):
         description="plateau: epochs without a better validation -ELBO before the lr is lowered; 0: never",
     )
     lr_decay: float = Field(0.5, gt=0, lt=1, description="factor that lowers the learning rate on a plateau")
-    max_decays: int = Field(5, ge=0, le=1000, description="plateaus that lower the learning rate; at the next one training stops")
+    max_decays: int = Field(
+        5, ge=0, le=1000, description="plateaus that lower the learning rate; at the next one training stops"
+    )
     early_stop: int = Field(
         0, ge=0, le=1_000_000, description="epochs without a better validation -ELBO before training stops; 0: never"
     )

@@ -170,7 +170,7 @@ def existing_corpus(path: Path) -> Corpus | None:
 
 def _next_timestamp() -> int:
     """Nanoseconds since 1970, later than those of all prepared corpora, even where the clock went back."""
-    return max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())])
+    return min(json_files.MAX_TIME, max([time.time_ns(), *(prepared_at(path)[0] + 1 for path in list_prepared())]))
 
 
 def publish(folder: Path, path: Path) -> Prepared:

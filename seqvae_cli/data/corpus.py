@@ -228,10 +228,13 @@ class Corpus:
             return {}
         name = f"{split}.factors.jsonl"
         files.verify(self.path, {name: self.info["files"][name]})
-        lines = [json.loads(line) for line in (self.path / name).read_text(encoding="utf-8").splitlines()]
+        indices = {factor: array("q") for factor in known}
+        with open(self.path / name, encoding="utf-8") as lines:
+            for line in lines:
+                for factor, value in json.loads(line).items():
+                    indices[factor].append(known[factor].index(value))
         return {
-            factor: Label(tuple(values), np.array([values.index(line[factor]) for line in lines], dtype=np.int64))
-            for factor, values in known.items()
+            factor: Label(tuple(values), np.array(indices[factor], dtype=np.int64)) for factor, values in known.items()
         }
 
     def log_probs(self, split: str) -> npt.NDArray[np.float64] | None:
@@ -332,6 +335,8 @@ def _validate(path: Path, sealed: dict[str, Any]) -> dict[str, Any]:
     digests = info["files"]
     if content_hash(digests) != info["hash"] or not _NAME.fullmatch(info["name"]):
         raise ValueError("name or hash is wrong")
+    if not isinstance(info["prepared_at"], int) or not 0 <= info["prepared_at"] <= json_files.MAX_TIME:
+        raise ValueError(f"prepared at {info['prepared_at']!r:.40}")
     width = np.dtype(info["dtype"]).itemsize
     for split, counts in info["splits"].items():
         if split not in SPLITS:

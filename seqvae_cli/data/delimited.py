@@ -37,7 +37,10 @@ _SEPARATOR = re.compile(r'"?sep=([^\w\s"\\]|\t)"?\r?\n', re.IGNORECASE)
 
 
 class Dialect(csv.Dialect):
-    """A delimiter and one of `QUOTES`, read strictly: what does not follow them is an error, not a guess."""
+    """A delimiter and one of `QUOTES`, read strictly: what does not follow them is an error, not a guess.
+
+    Only where quotes have a backslash, `csv` takes text after a quoted field as its end.
+    """
 
     lineterminator = "\n"
     quoting = csv.QUOTE_MINIMAL
@@ -79,7 +82,7 @@ def _quoting(start: str, first: str, delimiter: str) -> tuple[int, Dialect] | No
     names = first.split(delimiter)
     quoted = all(len(name) > 1 and name[0] == name[-1] == '"' for name in names)
     ways = [quotes for quotes in QUOTES if not (quoted and "quoting" in quotes)]
-    dialects = [Dialect(delimiter, quotes) for quotes in ways if quotes.get("escapechar", "") in start]
+    dialects = [Dialect(delimiter, quotes) for quotes in ways if "escapechar" not in quotes or '\\"' in start]
     shapes = [(shape, dialect) for dialect in dialects if (shape := _shape(start, dialect))]
     if not shapes:
         return None
@@ -109,9 +112,18 @@ def _shape(start: str, dialect: Dialect) -> _Shape | None:
     fields = {len(row) for row in rows}
     if len(fields) != 1:
         return None
+    if dialect.escapechar and not _is_escaped(text, dialect.delimiter):
+        return None
     enclosed = re.compile(f'(?:^|{re.escape(dialect.delimiter)})"', re.MULTILINE)
     quoted = not dialect.quotes_are_text and enclosed.search(text) is not None
     return _Shape(fields.pop(), len(rows), quoted)
+
+
+def _is_escaped(text: str, delimiter: str) -> bool:
+    """Whether each quoted field of these rows ends at a delimiter or a line: with backslashes, `csv` also reads on."""
+    end = re.escape(delimiter)
+    field = rf'(?:"(?:[^"\\]|\\.)*+"|(?!")(?:[^{end}\n\\]|\\.)*+)'
+    return re.fullmatch(rf"(?:{field}(?:{end}|\n))*+{field}", text, re.DOTALL) is not None
 
 
 def without_separator(start: str) -> str:

@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 from seqvae_cli.data.catalog import KnownCorpus, Mirror
 from seqvae_cli.errors import DataError
 from seqvae_cli.system import files, places
+from seqvae_cli.system.json_files import MAX_DIGITS
 from seqvae_cli.system.progress import ProgressReport
 from seqvae_cli.version import __version__
 
@@ -164,14 +165,19 @@ def _download(address: str, path: Path, digest: str, client: _Client) -> None:
             return
 
 
+def _length(response: http.client.HTTPResponse) -> int | None:
+    """The bytes that a server says it sends; None where it does not, or says nonsense."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() and len(length) < MAX_DIGITS else None
+
+
 def _append(address: str, part: Path, resumed: int, client: _Client) -> None:
     """Downloads the rest of a partial file, or all of it where the server ignores ranges."""
     with client.open(address, resumed) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             resumed = 0
-        length = response.headers.get("Content-Length", "")
-        total = resumed + int(length) if length.isdecimal() else None
-        done = resumed
+        length, done = _length(response), resumed
+        total = None if length is None else resumed + length
         with open(part, "ab" if resumed else "wb") as file:
             for block in client.blocks(response):
                 if not done and block.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
@@ -275,11 +281,11 @@ class _Client:
             yield block
 
     def watched(self, response: http.client.HTTPResponse, stage: str) -> Iterator[bytes]:
-        length, done = response.headers.get("Content-Length", ""), 0
+        length, done = _length(response), 0
         for block in self.blocks(response):
             done += len(block)
             if self.watch:
-                self.watch(stage, done, int(length) if length.isdecimal() else None)
+                self.watch(stage, done, length)
             yield block
 
     def _failure(self, error: object) -> _UnusableError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
@@ -34,11 +34,14 @@ class Flow:
         progress: StageProgress,
         filters: Sequence[Filter] = (),
         normalized: Callable[[str], str] | None = None,
+        to_draw: Collection[str] = (),
     ) -> None:
         """cut: the splits that may have to be cut from train, and their shares of it.
 
-        normalized: maps a sentence to its key: training keeps the first sentence of each key; None: all.
+        normalized: maps a sentence to its key: training keeps the first sentence of each key; None: all. to_draw: the
+        splits that no record may name, since a share was asked for.
         """
+        self.to_draw = to_draw
         self.texts, self.reading, self.cut, self.seed = texts, reading, cut, seed
         self.progress, self.filters, self.normalized = progress, filters, normalized
         self.labels = [*reading.columns.labels, *([folders.FOLDER] if _has_folders(texts) else [])]
@@ -92,12 +95,14 @@ class Flow:
     def records(self, stage: str, dropped: Dropped | None = None) -> Iterator[tuple[str, Record]]:
         """The split of each record, and the record; in the stage "count" those of the files of train alone.
 
-        dropped: counts what the files have besides (see `read_records`). Raises `DataError` for a split that is empty.
+        dropped: counts what the files have besides (see `read_records`). Raises `DataError` for a split that is empty,
+        `UsageError` for records of a split that is to be drawn.
         """
         if self.cut and not self._sizes:
             counts = Counter(record.split for record in self._read("lines", _uncounted(), ["train"]))
             if not counts["train"]:
                 raise self._without_train()
+            check_drawn(self.to_draw, [split for split, count in counts.items() if count])
             missing = {split: fraction for split, fraction in self.cut.items() if not counts[split]}
             self._sizes = split_sizes(counts["train"], missing, self.texts["train"].label)
         drawn = itertools.chain(draw_splits(self._sizes, self.seed) if self.cut else (), itertools.repeat("train"))
@@ -142,6 +147,7 @@ def chosen_reading(texts: Mapping[str, SplitText], reading: Reading) -> Reading:
     columns = reading.columns
     if columns.split is not None and len(texts) > 1:
         raise UsageError("a column of splits does not go with files of splits", "leave one of them out")
+    headers.refuse_length_label(columns)
     if _has_folders(texts):
         headers.refuse_folder_label(columns)
     return headers.choose_columns(((file.path, file.label) for text in texts.values() for file in text.files), reading)
@@ -162,6 +168,12 @@ def _has_folders(texts: Mapping[str, SplitText]) -> bool:
 
 def _uncounted() -> Dropped:
     return {split: Counter() for split in SPLITS}
+
+
+def check_drawn(to_draw: Iterable[str], splits: Collection[str]) -> None:
+    """Raises `UsageError` for a split that is to be drawn from train, and is one of those that the source has."""
+    if twice := next((split for split in to_draw if split in splits), None):
+        raise UsageError(f"the source has its own {twice} split: no share of train is drawn for it", "leave it out")
 
 
 def split_sizes(total: int, fractions: dict[str, float], label: str) -> dict[str, int]:

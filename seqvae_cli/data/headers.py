@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from seqvae_cli.data import folders, readers
+from seqvae_cli.data.labels import LENGTH
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Columns
 from seqvae_cli.errors import UsageError
@@ -25,6 +26,12 @@ def choose_columns(named: Iterable[tuple[Path, str]], reading: Reading) -> Readi
     if reading.columns.beside() and len(tables) < len(files):
         raise readers.no_columns(next(label for _, label in files if not reading.is_table(label)))
     return reading
+
+
+def refuse_length_label(columns: Columns) -> None:
+    """Raises `UsageError` for a label with the name that pictures give to the number of tokens."""
+    if LENGTH in columns.labels:
+        raise UsageError(f"a label cannot have the name {LENGTH!r}, the colour of the tokens", "rename the column")
 
 
 def refuse_folder_label(columns: Columns) -> None:

@@ -29,6 +29,8 @@ from seqvae_cli.errors import DataError, counted
 from seqvae_cli.system import files, json_files
 
 VALUES = "labels.json"
+LENGTH = "length"
+"""What pictures colour by tokens: no label has this name."""
 MOST_VALUES = 10_000
 """Different values of a label, at most."""
 MAX_VALUE = 1000

@@ -56,7 +56,7 @@ def parquet_rows(
         total = table.metadata.num_rows
         done = told = 0
         for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-            values = [_values(arrow, batch, name, f"{label}, from row {done + 1}") for name in batch.schema.names]
+            values = [_values(arrow, batch, name, f"{label}, from row {done + 1}") for name in columns]
             yield from enumerate((dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)), done + 1)
             done += len(batch)
             if advance and total:
@@ -70,6 +70,8 @@ def _columns(schema: Any, label: str, only: Collection[str] | None) -> list[str]
 
     if len(schema) > MAX_COLUMNS:
         raise DataError(f"{label} has {len(schema):,} columns, {MAX_COLUMNS:,} are the most")
+    if twice := next((name for name, count in Counter(schema.names).items() if count > 1), None):
+        raise DataError(f"{label}: two columns have the name {twice!r}", "give each column a name of its own")
     nested = {field.name: str(field.type) for field in schema if types.is_nested(field.type)}
     for name in only or ():
         if name in nested:

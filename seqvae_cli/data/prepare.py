@@ -19,7 +19,7 @@ from seqvae_cli.data import download, segments, sources
 from seqvae_cli.data.build import Prepared, build
 from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import CORPUS_FORMAT, SPLITS, check_name
-from seqvae_cli.data.flow import Flow, chosen_reading, tables_recipe
+from seqvae_cli.data.flow import Flow, check_drawn, chosen_reading, tables_recipe
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Columns
 from seqvae_cli.data.sources import Filter, SplitText, StageProgress, TextSource
@@ -92,6 +92,8 @@ class PrepareOptions(TypedDict, total=False):
     """Told (stage, units done, units in all)."""
 
 
+FRACTION = 0.05
+"""Share of the sentences for each held-out split that the source lacks."""
 DEFAULTS = {"verify": True, "dedupe": False, "lower": False, "min_count": 1, "seed": 0, "encoding": "utf-8"}
 """Those of the options whose default is not None."""
 
@@ -184,8 +186,8 @@ def prepare_text(
     language: str | None = None,
     dedupe: bool = False,
     max_len: int | None = None,
-    valid_fraction: float = 0.05,
-    test_fraction: float = 0.05,
+    valid_fraction: float | None = None,
+    test_fraction: float | None = None,
     seed: int = 0,
     encoding: str = "utf-8",
     reading: Reading | None = None,
@@ -201,29 +203,33 @@ def prepare_text(
     dedupe: keep the first one of each sentence (see `repeats`), before splits are cut. The files of held-out splits
         stay whole; training loses what stands in them.
     max_len: tokens kept of a sentence, in every split; None keeps all.
-    valid_fraction, test_fraction: shares of the sentences, drawn with `seed`, where the source lacks that split;
-        0 leaves the split empty.
+    valid_fraction, test_fraction: shares of the sentences, drawn with `seed`: 0 leaves the split empty; None:
+        `FRACTION`, where the source lacks that split.
     reading: the format of the files and their columns; None: by the endings of their names, without labels.
     workers: processes that work on a large text; None: one a core, at most `MOST_WORKERS`.
     watch: called with (stage, bytes done, bytes in all).
     tokens: how text becomes tokens (`tokenizer_settings`): by default words between whitespace. The vocabulary comes
         from the training split.
 
-    Raises `UsageError` for a setting out of range, before anything is read, and for columns that the tables lack;
+    Raises `UsageError` for a setting out of range, before anything is read, for columns that the tables lack, and for a
+    fraction of a split that the source has;
     `DataError` for unusable text, with file and line; `MachineError` where the disk fails or a permission is missing.
     """
-    check_settings(name, max_len, valid_fraction, test_fraction)
+    asked = {"valid": valid_fraction, "test": test_fraction}
+    fractions = {split: FRACTION if share is None else share for split, share in asked.items()}
+    check_settings(name, max_len, *fractions.values())
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}", "it must be at least 1")
     segments.check(sentences, language)
     encoding = check_encoding(encoding)
     chosen = tokenizer_settings(**tokens)
-    fractions = {"valid": valid_fraction, "test": test_fraction}
     with ExitStack() as stack:
         progress = StageProgress(watch)
         texts = {
             split: SplitText(split, items, progress, stack, source.folders) for split, items in source.files.items()
         }
+        to_draw = [split for split, share in asked.items() if share is not None]
+        check_drawn(to_draw, texts)
         reading = chosen_reading(texts, replace(reading or Reading(), encoding=encoding))
         layout = None if sentences == "line" else _layout(texts["train"], reading, progress)
         if layout and sentences == "auto" and not layout.documents:
@@ -245,7 +251,7 @@ def prepare_text(
             filters.append(partial(segments.of_records, language=recipe["language"], wrapped=layout.wrapped))
         if dedupe:
             recipe["dedupe"] = True
-        flow = Flow(texts, reading, cut, seed, progress, filters, chosen.normalized if dedupe else None)
+        flow = Flow(texts, reading, cut, seed, progress, filters, chosen.normalized if dedupe else None, to_draw)
         return build(
             name,
             recipe,

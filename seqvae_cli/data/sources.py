@@ -19,7 +19,7 @@ from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.corpus import SPLITS
 from seqvae_cli.data.readers import Reading
 from seqvae_cli.data.records import Record
-from seqvae_cli.errors import DataError, meant
+from seqvae_cli.errors import DataError, UsageError, meant
 from seqvae_cli.system import files, places
 from seqvae_cli.system.progress import ProgressReport
 
@@ -86,7 +86,12 @@ def text_source(
                     labels[path] = label
         else:
             found.setdefault("train", []).append(item)
-    found |= {split: [path] for split, path in (("valid", valid), ("test", test)) if path is not None}
+    for split, held_out in (("valid", valid), ("test", test)):
+        if held_out is not None and split in found:
+            own = f"the source has its own {split} split: {_listed(found[split])}"
+            raise UsageError(own, f"leave {held_out.name} out, or name the files of train")
+        if held_out is not None:
+            found[split] = [held_out]
     for file in itertools.chain.from_iterable(found.values()):
         if isinstance(file, Path):
             with files.machine_errors(file):

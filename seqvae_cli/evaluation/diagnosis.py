@@ -134,8 +134,8 @@ def diagnose(
 ) -> Diagnosis:
     """How the decoder uses z on `split`.
 
-    `corpus` is the one that the network was trained on. Raises `DataError` where it is damaged, `UsageError` for a split
-    of fewer than two sentences.
+    `corpus` is the one that the network was trained on. Raises `DataError` where it is damaged, `UsageError` for a
+    split of fewer than two sentences.
     """
     data = corpus.split(split)
     if len(data) < 2:
@@ -212,11 +212,11 @@ def _labels(encoded: Encoded, split: str, seed: int) -> tuple[dict[str, Probe], 
 
 def _reason(label: Mapping[str, Label]) -> str:
     """Why a label has no probe, given of the split to test on and the split to learn from; empty where it has one."""
-    values = {split: np.unique(part.indices[_labelled(part)]) for split, part in label.items()}
+    values = {split: set(part.indices[_labelled(part)].tolist()) for split, part in label.items()}
     for split, found in values.items():
         if not 2 <= len(found) <= MOST_CLASSES:
             return f"{counted(len(found), 'value')} in {split}, a probe takes 2 to {MOST_CLASSES}"
-    if len(shared := np.intersect1d(*values.values())) < 2:
+    if len(shared := set.intersection(*values.values())) < 2:
         return f"{counted(len(shared), 'value')} in both {' and '.join(values)}, a probe takes 2 or more"
     return ""
 

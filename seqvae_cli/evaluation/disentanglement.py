@@ -335,8 +335,8 @@ def _best_two(scores: list[float], *, least: float) -> tuple[float, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without scikit-learn's warnings: of convergence, since `ITERATIONS` bounds the time and the accuracy tells the rest,
-    and of labels with many values."""
+    """Without scikit-learn's warnings: of convergence, where `ITERATIONS` bounds the time and the accuracy tells the
+    rest, and of labels with many values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

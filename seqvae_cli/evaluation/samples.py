@@ -19,7 +19,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.ngrams import KneserNey
-from seqvae_cli.evaluation.subset import Subset, spread_indices
+from seqvae_cli.evaluation.subset import spread_indices
 from seqvae_cli.evaluation.words import Words
 from seqvae_cli.latent import generate
 from seqvae_cli.latent.paths import Sentence
@@ -42,7 +42,7 @@ class TextFigures:
     """Figures of a text, from its n-grams."""
 
     perplexity: float
-    """Of the text under a 5-gram model of train (of `LEARNED` sentences, at most), a token (forward perplexity): low for
+    """Of the text under a 5-gram model of train (at most `LEARNED` sentences), a token (forward perplexity): low for
     fluent text."""
     reverse_perplexity: float
     """Of the split under a 5-gram model of the text, a token: low where the text covers much of the language (Zhao et
@@ -103,8 +103,8 @@ def quality(
     unk: whether samples may have `<unk>`. A sample that reaches twice the `usual_length` of the split is cut there, and
     counted as complete.
 
-    `corpus` is the one that the network was trained on. Raises `DataError` where it is damaged, `UsageError` for `train`
-    and for an empty split.
+    `corpus` is the one that the network was trained on. Raises `DataError` where it is damaged, `UsageError` for
+    `train` and for an empty split.
     """
     check_split(split)
     corpus.verify()
@@ -121,7 +121,7 @@ def quality(
     held_out = [real[int(i)].tolist() for i in random.permutation(len(real))]
     vocabulary, words_of = len(corpus.tokenizer), Words(corpus.tokenizer, held_out)
     watch = stage("n-gram models", 3)
-    language = KneserNey.fit(Subset(train, spread_indices(len(train), LEARNED)), vocabulary)
+    language = KneserNey.fit((train[int(i)] for i in spread_indices(len(train), LEARNED)), vocabulary)
     watch(1)
 
     def figures(text: Sequence[Sentence], source: Sequence[Sentence]) -> TextFigures:

@@ -53,8 +53,8 @@ def export(
 ) -> list[Path]:
     """Writes a network and its tokenizer as the new folder `folder`; returns its files.
 
-    unk: whether `<unk>` may be decoded. about: first entries of `config.json`. The folder appears once it is complete.
-    Raises as `check` does, and `UsageError` for a language model in a format of graphs.
+    unk: whether `<unk>` may be decoded. about: first entries of `config.json`. The folder appears once it is complete,
+    and on the disk. Raises as `check` does, and `UsageError` for a language model in a format of graphs.
     """
     check(folder, form)
     here = network if network.device.type == "cpu" else copy.deepcopy(network).cpu()
@@ -64,7 +64,11 @@ def export(
         config |= EXPORTERS[form](here, draft)
         tokenizer.save(draft / "tokenizer.json")
         json_files.write(draft / "config.json", config)
+        for path in files.entries(draft):
+            files.sync_file(path)
+        files.sync_directory(draft)
         draft.rename(folder)
+        files.sync_directory(folder.parent)
     return files.entries(folder)
 
 

@@ -38,7 +38,7 @@ class Strategy:
     has it."""
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for values out of range."""
+        """Raises `UsageError` for values out of range, and for some that contradict each other."""
         counts: tuple[object, ...] = (self.top_k, self.beam)
         numbers: tuple[object, ...] = (self.temperature, self.top_p)
         whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
@@ -48,6 +48,10 @@ class Strategy:
                 f"{self} is out of range",
                 f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
             )
+        drawing = {"temperature": self.temperature != 1, "top_k": self.top_k > 0, "top_p": self.top_p < 1}
+        drawn = [name for name, chosen in drawing.items() if chosen]
+        if len(ways := [name for name in ("greedy", "beam") if getattr(self, name)] + drawn[:1]) > 1:
+            raise UsageError(f"{ways[0]} does not go with {ways[1]}", "leave one out")
 
     @property
     def banned(self) -> list[int]:

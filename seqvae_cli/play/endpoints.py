@@ -8,7 +8,7 @@ is the place of its sentence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -274,14 +274,15 @@ def _with_words(model: Model, sentences: list[str]) -> list[str]:
 
 
 def _strategy(fields: Fields, default: Strategy) -> Strategy:
-    return Strategy(
-        greedy=bool(fields.flag("greedy", default.greedy)),
+    """The strategy that the request names; `default` where it names none. `unk` is that of the request."""
+    asked = Strategy(
         temperature=fields.number("temperature", 1.0, 0.01, 100),
         top_k=fields.whole("top_k", 0, 0, 10**6),
         top_p=fields.number("top_p", 1.0, 0.001, 1),
         beam=fields.whole("beam", 0, 0, 20),
-        unk=fields.flag("unk", None),
     )
+    greedy = fields.flag("greedy", default.greedy and asked == Strategy())
+    return replace(asked, greedy=bool(greedy), unk=fields.flag("unk", None))
 
 
 def _decoded(request: Request, model: Model, codes: Codes, strategy: Strategy) -> list[Answer]:

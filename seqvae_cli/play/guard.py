@@ -9,6 +9,7 @@ The cookie is HttpOnly and SameSite=Strict, and its name has the port: browsers 
 
 from __future__ import annotations
 
+import http.client
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,8 +54,9 @@ class Guard:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a request may give as Host."""
-        return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
+        """What a request may give as Host: browsers leave out the port of HTTP."""
+        names = ("127.0.0.1", "localhost")
+        return *(f"{name}:{self.port}" for name in names), *(names if self.port == http.client.HTTP_PORT else ())
 
     @property
     def cookie(self) -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqvae_cli.data.labels import LENGTH
 from seqvae_cli.errors import counted
 from seqvae_cli.plotting import curves, pictures
-from seqvae_cli.plotting.projection import LENGTH, NO_COLOR, OTHER_COLOR, Means
+from seqvae_cli.plotting.projection import NO_COLOR, OTHER_COLOR, Means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqvae_cli.data.corpus import Corpus
-from seqvae_cli.data.labels import Label, numbers
+from seqvae_cli.data.labels import LENGTH, Label, numbers
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent.streams import Tally
@@ -25,8 +25,6 @@ from seqvae_cli.plotting import gathering, linear, pictures
 from seqvae_cli.plotting.gathering import POINTS, Gathered
 from seqvae_cli.system.progress import Advance
 
-LENGTH = "length"
-"""The colouring by sentence length."""
 OTHER, OTHER_COLOR = "(other)", pictures.COLORS[-1]
 """In place of the rarest values of a label with more values than there are colours."""
 NO_VALUE, NO_COLOR = "(none)", "#cccccc"

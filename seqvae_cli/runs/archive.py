@@ -63,7 +63,10 @@ class Pack:
         self.files = {
             name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in self._small_files.items()
         }
-        packed = [(folder, path) for folder in ("best", "last") for path in checkpoint.generations(run.path / folder)]
+        folders = ("best", "last")
+        packed = [(folder, path) for folder in folders for path in checkpoint.generations(run.path / folder)]
+        if not any(folder == "last" for folder, _ in packed):  # a resume begins with these
+            packed += [(checkpoint.INITIAL, path) for path in checkpoint.generations(run.path / checkpoint.INITIAL)]
         if weights_only:
             packed = [(folder, path) for folder, path in packed if folder == "best"][:1]
             if not packed:

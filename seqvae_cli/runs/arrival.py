@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ REQUIRED = ("run.json", "config.yaml", "tokenizer.json")
 MAX_VALUES = 5_000_000
 """Values in a JSON file, at most: Python takes up to 100 bytes for a value of 3."""
 
-_CHECKPOINT = r"(?:best|last)/[0-9]{1,12}/"
+_CHECKPOINT = rf"(?:best|last|{checkpoint.INITIAL})/[0-9]{{1,12}}/"
 _LIMITS = {
     r"config\.yaml|README\.md": 1 << 16,
     rf"run\.json|tags\.json|{evaluations.FOLDER}/{evaluations.NAME}|{_CHECKPOINT}manifest\.json": 1 << 20,
@@ -93,14 +94,16 @@ class Arrival:
             raise self._plain(error) from error
 
     def publish(self) -> Run:
-        """The run under its name, and its corpus where one has come.
+        """The run under its name, and its corpus where one has come. Neither is newer than what is made from now on.
 
         Raises `DataError` where the files do not form a valid run, `UsageError` where the name was taken meanwhile.
         """
         try:
-            _check_run(self._draft)
+            run, now = _check_run(self._draft), time.time_ns()
             if self._corpus_draft:
-                packed_corpus.publish(self._corpus_draft, Run(self._draft))
+                packed_corpus.publish(self._corpus_draft, run, now)
+            if run.info["created"] > now:
+                run.update(created=now)
         except DataError as error:
             raise self._plain(error) from error
         return Run(registry.publish(self._draft, self._name))
@@ -142,21 +145,22 @@ def _is_beside(member: str) -> bool:
     return member == README or member.startswith(packed_corpus.PREFIX)
 
 
-def _check_run(path: Path) -> None:
-    """Raises `DataError` where the files, each as in the manifest, do not form a valid run."""
+def _check_run(path: Path) -> Run:
+    """The run in a folder. Raises `DataError` where the files, each as in the manifest, do not form a valid one."""
     run = Run(path)
     loading.load_settings_and_tokenizer(run)
     run.metrics()
     run.tags()
     for evaluation in evaluations.paths(path):
         evaluations.read(evaluation)
-    for folder in ("best", "last"):
+    for folder in ("best", "last", checkpoint.INITIAL):
         for generation in (path / folder).glob("*"):
             digests = json_files.read(generation / checkpoint.MANIFEST)
             checkpoint.verify(generation)
             foreign = {file.name for file in generation.iterdir()} - {checkpoint.MANIFEST, *digests["files"]}
             if foreign:
                 raise DataError(f"{generation / min(foreign)} does not belong to a checkpoint")
+    return run
 
 
 def _bounded(name: str, blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -41,6 +41,8 @@ from seqvae_cli.errors import UPGRADE, CheckpointError, DataError, MachineError,
 from seqvae_cli.system import files, json_files
 
 CHECKPOINT_FORMAT = 1
+INITIAL = "init"
+"""Folder of a run with the weights that it begins with, where those are of another run."""
 MANIFEST = "manifest.json"
 MAX_HEADER = 1 << 20
 """Bytes of a safetensors header, at most; parsing a longer one would cost seconds and gigabytes."""

@@ -9,7 +9,7 @@ from seqvae_cli.data import corpus as corpora
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError
 from seqvae_cli.runs.run import Run
-from seqvae_cli.system import places
+from seqvae_cli.system import json_files, places
 
 PREFIX = "corpus/"
 MANIFEST = "corpus.json"
@@ -26,8 +26,10 @@ def sources(corpus: Corpus) -> dict[str, Path]:
     return {PREFIX + name: corpus.path / name for name in (MANIFEST, *corpus.info["files"])}
 
 
-def publish(draft: Path, run: Run) -> None:
+def publish(draft: Path, run: Run, now: int) -> None:
     """Gives the unpacked folder `draft` the name that `run` has for its corpus; where that is there, it is used.
+
+    now: nanoseconds since 1970; a corpus that says to be newer is given this time.
 
     Raises `DataError` where it is damaged or another corpus than that of the run.
     """
@@ -38,6 +40,8 @@ def publish(draft: Path, run: Run) -> None:
         raise DataError(f"the archive holds another corpus than that of its run: {corpus.name}, {corpus.hash[:12]}")
     if foreign := {path.name for path in draft.iterdir()} - {MANIFEST, *corpus.info["files"]}:
         raise DataError(f"{min(foreign)} does not belong to the corpus {corpus.name}")
+    if corpus.info["prepared_at"] > now:
+        json_files.write(draft / MANIFEST, corpus.info | {"prepared_at": now}, sealed=True)
     found = build.publish(draft, places.corpora() / folder).corpus
     if found.hash != digest:
         raise DataError(f"{found.path} is here already, with other content", "move it away, or export without it")

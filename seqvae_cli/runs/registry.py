@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import DataError, MachineError, NotFoundError, UsageError, nearest
-from seqvae_cli.runs.run import MAX_TIME, NAME, NAME_RULE, RUN_FORMAT, Run
+from seqvae_cli.runs.run import NAME, NAME_RULE, RUN_FORMAT, Run
 from seqvae_cli.system import files, json_files, places
 from seqvae_cli.version import __version__
 
@@ -77,7 +77,7 @@ def create(
 
 def _next_timestamp() -> int:
     """Nanoseconds since 1970, later than those of all runs, even where the clock went back."""
-    return min(MAX_TIME, max([time.time_ns(), *(int(run.info["created"]) + 1 for run in runs()[0])]))
+    return min(json_files.MAX_TIME, max([time.time_ns(), *(int(run.info["created"]) + 1 for run in runs()[0])]))
 
 
 def publish(draft: Path, name: str | None, prefix: str = "") -> Path:

@@ -33,8 +33,6 @@ from seqvae_cli.system import files, json_files
 
 RUN_FORMAT = 1
 HOLDER = "lock.json"
-MAX_TIME = 2**63
-"""Nanoseconds since 1970."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 lower-case letters, digits, '.', '_' and '-', a letter or digit first"
 STATUSES = ("created", "running", "finished", "interrupted", "failed", "diverged")
@@ -235,7 +233,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         not all(isinstance(corpus.get(key), str) for key in ("name", "folder", "hash"))
         or (best is not None and not isinstance(best, int | float))
         or not valid_counts
-        or not _integer_within(info["created"], 0, MAX_TIME)
+        or not _integer_within(info["created"], 0, json_files.MAX_TIME)
         or info.get("asked_precision") not in (None, "float32")
     ):
         raise DataError(f"{path / 'run.json'} is not a valid run.json")

@@ -19,7 +19,8 @@ REASONS = {
     "403": "The Host of the request does not name this machine.",
     "408": "The body did not come in time.",
     "409": "The body is as this document says, but this model cannot do it: a word of `start` that it does not know, "
-    "a sentence without words, more tokens times samples than it scores at once.",
+    "a sentence without words, more tokens times samples than it scores at once; or a beam or greedy choice with "
+    "temperature, top_k or top_p.",
     "413": "The body is too large.",
     "415": "The body is not application/json.",
     "422": "The body is not as this document says.",

@@ -71,7 +71,7 @@ class Decode(Decoding):
 
     @property
     def greedy(self) -> bool:
-        return not self.model_fields_set & {"temperature", "top_k", "top_p"}
+        return not self.beam and not self.model_fields_set & {"temperature", "top_k", "top_p"}
 
 
 class Sample(Decoding):

@@ -19,7 +19,7 @@ from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system import places
 from seqvae_cli.system.progress import Advance
 
-TEMPORARY = ".tmp-"
+TEMPORARY = ".seqvae-tmp-"
 """Prefix of unfinished files; `sweep` deletes them."""
 
 
@@ -266,8 +266,7 @@ def _copy(source: str | Path, target: str | Path) -> None:
     with machine_errors(Path(target)):
         shutil.copy2(source, target, follow_symlinks=False)
         if not Path(target).is_symlink():
-            with open(target, "rb") as file:
-                os.fsync(file.fileno())
+            sync_file(Path(target))
 
 
 def _remove(path: Path) -> None:
@@ -288,6 +287,11 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     with suppress(PermissionError):  # a folder may be writable but not readable
         sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_directory(folder: Path) -> None:

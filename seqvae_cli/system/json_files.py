@@ -11,6 +11,8 @@ from typing import Any
 from seqvae_cli.errors import DataError, MachineError
 from seqvae_cli.system import files
 
+MAX_TIME = 2**63
+"""Nanoseconds since 1970 that a file gives, at most."""
 MAX_DIGITS = 300
 """Digits of an integer, at most; each is then a finite float, too."""
 

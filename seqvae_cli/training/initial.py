@@ -14,8 +14,6 @@ from seqvae_cli.runs import checkpoint, loading
 from seqvae_cli.runs.run import Run
 
 DROPOUTS = {"model.dropout", "model.locked_dropout", "model.weight_drop", "model.word_dropout"}
-FOLDER = "init"
-"""Folder of a run with the weights that it begins with."""
 
 
 class Initial:
@@ -59,7 +57,7 @@ class Initial:
 
     def fill(self, folder: Path) -> dict[str, Any]:
         """Writes the weights into the folder of a new run; the entry of its run.json."""
-        checkpoint.write(folder / FOLDER, self.step, {"model": self.network.state_dict()})
+        checkpoint.write(folder / checkpoint.INITIAL, self.step, {"model": self.network.state_dict()})
         return {"init": {"run": self.run.name, "step": self.step}}
 
 
@@ -69,4 +67,4 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def weights(run: Run) -> Path | None:
     """The checkpoint that `run` begins with; None where it begins with random weights. Raises `CheckpointError`."""
-    return checkpoint.newest(run.path / FOLDER) if run.info.get("init") else None
+    return checkpoint.newest(run.path / checkpoint.INITIAL) if run.info.get("init") else None

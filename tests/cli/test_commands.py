@@ -95,6 +95,7 @@ def test_prepare_toy_knows_its_entropy(seqvae: Seqvae) -> None:
         (["prepare", "ptb", "--from", "nowhere"], 4, "nowhere"),
         (["prepare", "ptb", "--no-verify"], 2, "--from"),
         (["prepare", "toy", "--sentences", "3"], 2, "100"),
+        (["prepare", "toy", "--sentences", "9" * 5000], 2, "100"),
         (["prepare", "toy", "--lower"], 2, "--lower"),
         (["prepare", "toy", "--tokenizer", "char"], 2, "--tokenizer"),
         (["prepare", "toy", "--encoding", "latin-1"], 2, "--encoding"),

@@ -269,6 +269,20 @@ def test_summary(seconds: float, took: str) -> None:
     assert text == f"finished after 30 epochs, 3,000 steps, {took}; best epoch 12, validation -ELBO 101.26"
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"objective.free_bits_total": 12.5}, ["12.5 free nats"]),
+        ({"objective.free_bits_total": 100, "objective.free_bits_fade": 0.5}, ["100 free nats that fall to 0"]),
+        ({"objective.free_bits": 0.25, "objective.free_bits_total": 0}, ["0.25 free nats a dimension"]),
+        ({"objective.target_rate": 8}, []),
+    ],
+)
+def test_free_nats_are_told_where_they_count(changed: dict[str, float], said: list[str]) -> None:
+    text = remarks.sizes(replace(START, settings=layers.resolve(overrides=changed)))
+    assert [part for part in text.split(", ") if "free nats" in part] == said
+
+
 def hinted(settings: Settings, *, held: bool, **changed: Any) -> tuple[str, dict[str, Any]]:
     """The hint of a collapse, and the settings that it recommends."""
     start = replace(START, **{"sentences": 20_000, "settings": settings, **changed})

@@ -7,7 +7,7 @@ from pathlib import Path
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.prepare import Prepared, prepare_text
 from seqvae_cli.data.sources import text_source
-from seqvae_cli.system import places
+from seqvae_cli.system import files, places
 
 
 def prepared(path: Path, **options: object) -> Prepared:
@@ -25,4 +25,4 @@ def sentences(corpus: Corpus, split: str = "train") -> list[str]:
 
 
 def left_behind() -> list[str]:
-    return [path.name for folder in (places.corpora(), places.cache()) for path in folder.glob(".tmp-*")]
+    return [path.name for folder in (places.corpora(), places.cache()) for path in folder.glob(f"{files.TEMPORARY}*")]

@@ -21,6 +21,7 @@ from seqvae_cli.data.inspection import Inspector
 from seqvae_cli.data.tokenizer import SPECIALS, Tokenizer
 from seqvae_cli.data.vocabulary import tokenizer_settings
 from seqvae_cli.errors import DataError, MachineError
+from seqvae_cli.system import files
 from seqvae_cli.system.workers import Workers
 from tests.data.corpora import left_behind, prepared
 from tests.faults.matrix import some, tries, wait_for
@@ -170,7 +171,7 @@ def test_a_signal_ends_all_at_once_and_leaves_nothing(
     path.write_text("the cat sees the sea\n" * 1_000_000)  # more than is read before the signal
     words = [sys.executable, "-c", STOPPED, str(path)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        wait_for(lambda: any((home / "corpora").glob(".tmp-*")) or process.poll() is not None)
+        wait_for(lambda: any((home / "corpora").glob(f"{files.TEMPORARY}*")) or process.poll() is not None)
         time.sleep(random.Random(seed).uniform(0.0, 1.0))
         os.killpg(process.pid, number)
         _, err = process.communicate(timeout=60)  # ends when the last worker has ended, too

@@ -49,6 +49,10 @@ def test_a_good_mirror_is_asked_once_a_file(server: Server, cache: Path) -> None
     assert ("download c.train.txt", len(DATA["c.train.txt"]), len(DATA["c.train.txt"])) in seen
 
 
+def test_a_length_of_nonsense_is_none(server: Server, cache: Path) -> None:
+    check(fetch(mirrors(server, "boastful", "missing"), cache), cache)
+
+
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [("plain-html", "HTML page"), ("trickle", "no progress"), ("large", "more than"), ("endless", "more than")],

@@ -83,6 +83,8 @@ def test_a_column_of_splits_makes_the_splits(tmp_path: Path) -> None:
     path.write_text("text,part\n" + "".join(f"word{i},{'test' if i % 4 == 0 else 'train'}\n" for i in range(40)))
     corpus = prepare.prepare(path, split="part", valid_fraction=0.1).corpus
     assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [27, 3, 10]
+    with pytest.raises(UsageError, match="the source has its own test split"):
+        prepare.prepare(path, split="part", test_fraction=0.1)
     with pytest.raises(UsageError, match="column of splits does not go with files of splits"):
         prepare.prepare(path, split="part", valid=path)
 
@@ -208,6 +210,13 @@ def tree(root: Path, **files: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".txt").write_text(text)
     return root
+
+
+def test_no_label_has_the_name_that_pictures_give_to_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,length\na b,short\nc d e,long\n")
+    with pytest.raises(UsageError, match="cannot have the name 'length'"):
+        prepare.prepare(path, label="length")
 
 
 def test_folders_in_a_folder_are_labels(tmp_path: Path) -> None:

@@ -106,3 +106,19 @@ def test_a_compressed_table_is_unpacked_within_bounds(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="unpacks to over 100 times its size"):
             list(read_records(packed, reading))
     assert list(places.cache().iterdir()) == []
+
+
+def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    table = arrow.Table.from_arrays([arrow.array(["a"]), arrow.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "a.parquet")
+    for columns in (Columns(), Columns("text")):
+        with pytest.raises(DataError, match="two columns have the name 'text'"):
+            list(read_records(tmp_path / "a.parquet", Reading(columns=columns)))
+
+
+def test_a_column_whose_name_is_a_path_is_not_the_column_within_another(tmp_path: Path) -> None:
+    within = arrow.array([{"b": "other"}])
+    path = written(tmp_path / "a.parquet", {"a": within, "a.b": ["this one"], "label": ["x"]})
+    assert list(read_records(path, Reading(columns=Columns("a.b", ("label",))))) == [Record("this one", ("x",))]

@@ -241,22 +241,35 @@ def test_what_is_wrong_with_a_table_is_told_with_file_and_line(
 def test_the_limit_of_csv_fields_stays_that_of_the_process(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     path = written(tmp_path / "a.csv", f"id,review\n1,{'y' * 500_000}\n")
-    for row in read_records(path, Reading(columns=Columns("review"))):
-        assert len(row.text) == 500_000
-        assert csv.field_size_limit() == before
+    (row,) = read_records(path, Reading(columns=Columns("review")))
+    assert len(row.text) == 500_000
+    assert csv.field_size_limit() == before
+
+
+FIELD = st.text(st.characters(exclude_characters="\0\r", codec="utf-8"))
 
 
 @given(
-    st.lists(
-        st.lists(st.text(st.characters(exclude_characters="\0\r", codec="utf-8")), min_size=2, max_size=2), min_size=1
-    ),
+    st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(FIELD, min_size=n, max_size=n), min_size=1)),
     st.sampled_from(",;\t|"),
 )
 @example(rows=[[",\n", ""]], delimiter=",")
+@example(rows=[['He said "hi"\nand left'], ["saved in C:\\dir\\"], ["good film"]], delimiter=",")
+@example(rows=[['"\\"', "a"], ["", "\\"]], delimiter=",")
 def test_what_csv_writes_is_read_back(rows: list[list[str]], delimiter: str) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerows([["first", "second"], *rows])
+    writer.writerows([["first", "second", "third"][: len(rows[0])], *rows])
+    found = csv_rows(io.BytesIO(buffer.getvalue().encode()), "utf-8", "x", Counter())
+    assert [list(row.values()) for _, row in found] == rows
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_backslash_is_an_escape_only_where_it_quotes_a_quote(quoting: int) -> None:
+    """One column, and a quote within quotes doubled: as spreadsheets write it."""
+    rows = [['He said "hi"\nand left'], ["saved in C:\\dir\\"], ["good film"]]
+    buffer = io.StringIO()
+    csv.writer(buffer, quoting=quoting, lineterminator="\n").writerows([["text"], *rows])  # type: ignore[arg-type]
     found = csv_rows(io.BytesIO(buffer.getvalue().encode()), "utf-8", "x", Counter())
     assert [list(row.values()) for _, row in found] == rows
 

@@ -38,6 +38,20 @@ def test_split_files_in_a_folder_are_recognized(tmp_path: Path) -> None:
     assert sentences(corpus) == ["a", "b"]
 
 
+def test_a_split_that_the_source_has_is_neither_replaced_nor_drawn(tmp_path: Path) -> None:
+    folder, other = tmp_path / "one", tmp_path / "other.txt"
+    folder.mkdir()
+    for name in ("train.txt", "valid.txt"):
+        (folder / name).write_text("a b\nc d\n")
+    other.write_text("e\n")
+    with pytest.raises(UsageError, match=r"its own valid split: .*valid\.txt"):
+        text_source(folder, valid=other)
+    with pytest.raises(UsageError, match="its own valid split"):
+        prepare(folder, valid_fraction=0.3)
+    corpus = prepare(folder, test=other).corpus
+    assert {split: len(corpus.split(split)) for split in corpus.splits} == {"train": 2, "valid": 2, "test": 1}
+
+
 def test_names_are_checked_and_derived_from_paths(text: Path) -> None:
     with pytest.raises(UsageError, match="'Bad Name'"):
         prepare_text(text_source(text), "Bad Name")

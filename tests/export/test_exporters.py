@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -243,6 +244,24 @@ def test_exported_weights_lie_beside_their_tokenizer(tmp_path: Path) -> None:
     assert len(stored) == len(list(model.network.parameters()))  # tied weights once
     assert Tokenizer.load(written[2]) == model.tokenizer
     assert (config["run"], config["step"]) == ("tiny-run", model.step)
+
+
+@pytest.mark.usefixtures("trained_home")
+def test_all_of_an_export_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real, rename = os.fsync, Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        if target.name == "weights":
+            before.extend(synced)
+        return rename(path, target)
+
+    before: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), real(handle)))
+    monkeypatch.setattr(Path, "rename", renamed)
+    written = api.load("tiny-run").export(tmp_path / "weights", "safetensors")
+    assert {path.stat().st_ino for path in (*written, tmp_path / "weights")} <= set(before)
+    assert synced[-1] == tmp_path.stat().st_ino, "and the rename after it"
 
 
 @pytest.mark.usefixtures("trained_home")

@@ -345,6 +345,15 @@ def test_decoding_needs_no_gradient_and_leaves_the_model_alone(model: SentenceVA
 
 
 @pytest.mark.parametrize(
+    "wrong", [{"greedy": True, "beam": 2}, {"greedy": True, "top_k": 3}, {"beam": 2, "temperature": 0.5, "top_p": 0.9}]
+)
+def test_ways_to_choose_words_that_contradict_each_other_are_refused(wrong: dict[str, Any]) -> None:
+    first, second, *_ = wrong
+    with pytest.raises(UsageError, match=f"{first} does not go with {second}"):
+        Strategy(**wrong)
+
+
+@pytest.mark.parametrize(
     "wrong", [{"temperature": 1e-38}, {"top_p": 1e-46}, {"top_k": 2.5}, {"beam": 2.0}, {"beam": -1}, {"top_p": 1.5}]
 )
 def test_what_is_no_strategy_is_refused(wrong: dict[str, Any]) -> None:

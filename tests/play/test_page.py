@@ -131,6 +131,13 @@ def test_each_tool_answers_as_the_python_and_the_command_that_it_gives(opened: P
     assert all(line.startswith("the") for line in expected)
     expect(page.locator("#samples button")).to_have_text(expected, timeout=30_000)
     assert seqvae(*shlex.split(copied(page, "command"))[1:]).lines == expected
+    page.get_by_label("Beam").fill("2")
+    page.get_by_role("button", name="Draw others").click()
+    expect(page.get_by_label("Temperature")).to_be_disabled()
+    expected = printed(copied(page, "Python")).splitlines()
+    shown = [re.compile(f"{re.escape(one)}( …)?") for one in expected]  # the page tells where one is cut
+    expect(page.locator("#samples button")).to_have_text(shown, timeout=30_000)
+    assert seqvae(*shlex.split(copied(page, "command"))[1:]).lines == expected, "a beam draws no words"
     page.get_by_role("tab", name="Score").click()
     assert "nats a token" in text_of(page, "#scores")
     assert len(printed(copied(page, "Python")).splitlines()) == 2

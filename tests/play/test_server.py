@@ -16,7 +16,7 @@ import pytest
 
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.play import application, endpoints, pages
-from seqvae_cli.play.guard import HEADERS
+from seqvae_cli.play.guard import HEADERS, Guard, Refusal
 from seqvae_cli.web import exchange, server
 from seqvae_cli.web.worker import BusyError, Worker
 from tests.conftest import Seqvae
@@ -66,6 +66,14 @@ def test_another_origin_is_refused(client: Client, origin: str) -> None:
     found = client.post("runs", {}, {"Origin": origin.format(port=client.guard.port)})
     assert found.status == 403
     assert "another page" in found.json["error"]
+
+
+def test_browsers_leave_out_the_port_of_http() -> None:
+    cookie = {"cookie": f"seqvae_play_80={TOKEN}"}
+    for host in ("127.0.0.1", "localhost", "localhost:80"):
+        assert Guard(80, TOKEN).judge("/", "", {"host": host, "origin": f"http://{host}", **cookie}) is None
+        other = Guard(8080, TOKEN).judge("/", "", {"host": host, "cookie": f"seqvae_play_8080={TOKEN}"})
+        assert isinstance(other, Refusal)
 
 
 def test_its_own_page_is_answered(client: Client) -> None:

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import DataError, MachineError, UsageError
 from seqvae_cli.runs import archive, checkpoint, doctor, registry
 from seqvae_cli.runs.run import NAME_RULE, Run
-from seqvae_cli.system import files, places
+from seqvae_cli.system import files, json_files, places
 from seqvae_cli.system.progress import Advance
 from tests import trainings
 from tests.runs.folders import holder
@@ -126,6 +128,43 @@ def test_a_run_without_a_checkpoint_can_be_packed(tiny_corpus: Corpus) -> None:
     new = unpack(packed(run))
     assert new.status == "interrupted"
     assert not new.has_checkpoint()
+
+
+def test_a_run_that_has_not_begun_takes_the_weights_that_it_begins_with(tiny_corpus: Corpus, run: Run) -> None:
+    from seqvae_cli.training import session
+    from seqvae_cli.training.initial import Initial, weights
+
+    initial = Initial(run)
+    settings, _ = session.settle(corpus=tiny_corpus, initial=initial)
+    begun = session.start(settings, tiny_corpus, name="begun", initial=initial)
+    new, before = unpack(packed(begun)), weights(begun)
+    assert before is not None
+    found = weights(new)
+    assert found is not None
+    assert (found / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
+
+
+def test_what_arrives_is_not_newer_than_what_is_made_from_now_on(run: Run, tiny_corpus: Corpus) -> None:
+    """Made by a clock that was ahead, or by hand: it would stay the latest run and corpus for good."""
+    run.update(created=json_files.MAX_TIME)
+    info = tiny_corpus.info | {"prepared_at": json_files.MAX_TIME}
+    json_files.write(tiny_corpus.path / "corpus.json", info, sealed=True)
+    data = b"".join(archive.Pack(run, corpus=Corpus.open(tiny_corpus.path)).blocks())
+    shutil.rmtree(places.runs())
+    shutil.rmtree(places.corpora())
+    before = time.time_ns()
+    new = unpack(data, "came")
+    corpus = Corpus.open(places.corpora() / str(new.info["corpus"]["folder"]))
+    for moment in (registry.find("came").info["created"], corpus.info["prepared_at"]):
+        assert before <= moment <= time.time_ns()
+    corpus.verify()
+
+
+@pytest.mark.parametrize("moment", [-1, json_files.MAX_TIME + 1, "now", None])
+def test_a_corpus_was_prepared_at_a_time_that_can_be(tiny_corpus: Corpus, moment: object) -> None:
+    json_files.write(tiny_corpus.path / "corpus.json", tiny_corpus.info | {"prepared_at": moment}, sealed=True)
+    with pytest.raises(DataError, match=r"corpus\.json is damaged"):
+        Corpus.open(tiny_corpus.path)
 
 
 def test_the_best_weights_alone_answer_as_the_run_and_are_not_resumed(run: Run) -> None:

@@ -117,7 +117,7 @@ def test_a_folder_without_manifest_is_ignored_and_deleted_by_the_next_save(tmp_p
     half = tmp_path / "000002"
     shutil.copytree(path, half)
     (half / "manifest.json").unlink()
-    (half / ".tmp-manifest.json-1").write_bytes(b"{")
+    (half / f"{files.TEMPORARY}manifest.json-1").write_bytes(b"{")
     assert checkpoint.generations(tmp_path) == [path]
     assert checkpoint.newest(tmp_path) == path
     newer = save(tmp_path, 2)

@@ -121,6 +121,8 @@ def test_without_a_token_the_host_must_be_this_machine(open_client: Client, host
         ("POST", "/sample", b"{}", {"Content-Type": "text/plain"}, 415),
         ("POST", "/sample", b" " * (MOST_BYTES + 1), {}, 413),
         ("POST", "/sample", b'{"count": 1000000}', {}, 422),
+        ("POST", "/sample", b'{"beam": 3, "temperature": 5}', {}, 409),
+        ("POST", "/sample", b'{"greedy": true, "top_k": 3}', {}, 409),
         ("POST", "/sample", b'{"counts": 3}', {}, 422),
         ("POST", "/decode", b'{"codes": [[1, 2]]}', {}, 422),
         ("POST", "/sample", b'{"start": "zebra"}', {}, 409),

@@ -281,14 +281,14 @@ def test_sha256_reports_every_byte(tmp_path: Path) -> None:
 
 
 def test_sweep_deletes_unfinished_files_alone(tmp_path: Path) -> None:
-    for name in (".tmp-file-1", ".tmp-", "file", "tmp-file", ".hidden"):
+    for name in (f"{files.TEMPORARY}file-1", f"{files.TEMPORARY}", "file", "tmp-file", ".hidden"):
         (tmp_path / name).write_bytes(b"")
-    (tmp_path / ".tmp-folder").mkdir()
+    (tmp_path / f"{files.TEMPORARY}folder").mkdir()
     target = tmp_path / "file"
-    (tmp_path / ".tmp-link").symlink_to(target)
+    (tmp_path / f"{files.TEMPORARY}link").symlink_to(target)
     files.sweep(tmp_path)
     files.sweep(tmp_path / "no such folder")
-    assert names(tmp_path) == [".hidden", ".tmp-folder", "file", "tmp-file"]
+    assert names(tmp_path) == [".hidden", f"{files.TEMPORARY}folder", "file", "tmp-file"]
 
 
 def test_a_durable_file_appears_on_commit(tmp_path: Path) -> None:
@@ -344,13 +344,24 @@ def test_a_claimed_path_is_deleted_unless_it_was_renamed(tmp_path: Path) -> None
     assert names(tmp_path / "kept") == ["part"]
 
 
+def test_a_claim_leaves_what_others_call_temporary(tmp_path: Path) -> None:
+    """Exports are made beside the files of a user."""
+    (tmp_path / ".tmp-mine").mkdir()
+    for name in (".tmp-mine.lock", ".tmp-mine/file"):
+        (tmp_path / name).write_bytes(b"")
+    with files.claimed(tmp_path, "export"):
+        pass
+    assert names(tmp_path) == [".tmp-mine", ".tmp-mine.lock"]
+    assert names(tmp_path / ".tmp-mine") == ["file"]
+
+
 def test_a_claim_sweeps_leftovers_of_a_crash_but_not_work_in_progress(tmp_path: Path) -> None:
-    (tmp_path / ".tmp-dead-1").mkdir()
-    (tmp_path / ".tmp-dead-1.lock").write_bytes(b"")
+    (tmp_path / f"{files.TEMPORARY}dead-1").mkdir()
+    (tmp_path / f"{files.TEMPORARY}dead-1.lock").write_bytes(b"")
     with files.claimed(tmp_path, "alive") as alive:
         alive.write_bytes(b"data")
         with files.claimed(tmp_path, "other") as other:
             assert other != alive
         assert alive.read_bytes() == b"data"
-        assert not (tmp_path / ".tmp-dead-1").exists()
+        assert not (tmp_path / f"{files.TEMPORARY}dead-1").exists()
     assert names(tmp_path) == []

@@ -13,11 +13,11 @@ from seqvae_cli.data import prepare
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.sources import text_source
 from seqvae_cli.errors import CheckpointError, UsageError
-from seqvae_cli.runs import registry
+from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import session
 from seqvae_cli.training.events import EvalEvent, StepEvent
-from seqvae_cli.training.initial import FOLDER, Initial
+from seqvae_cli.training.initial import Initial
 from tests.conftest import TINY, Seqvae
 from tests.trainings import assert_same_run, fit
 
@@ -56,7 +56,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again_with_the_same_we
 
 def test_damaged_initial_weights_are_refused(tiny_corpus: Corpus) -> None:
     run = begun(tiny_corpus, "damaged")
-    (weights,) = (run.path / FOLDER).glob("*/model.safetensors")
+    (weights,) = (run.path / checkpoint.INITIAL).glob("*/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(CheckpointError):
         fit(run, tiny_corpus)

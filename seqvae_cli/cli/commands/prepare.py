@@ -202,7 +202,7 @@ def prepare(
 
     options = {
         "name": name,
-        "sentences": int(sentences) if sentences and sentences.isdecimal() else sentences,
+        "sentences": int(sentences) if sentences and sentences.isdecimal() and len(sentences) < 20 else sentences,
         "language": language,
         "dedupe": dedupe,
         "from_folder": from_dir,

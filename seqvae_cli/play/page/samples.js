@@ -13,6 +13,11 @@ const NUMBERS = {
   seed: ["Seed", { min: 0, max: 2 ** 31, step: 1 }],
 };
 
+const DRAWING = ["temperature", "top_p"];
+
+/** The numbers of the state that count: a beam draws no words. */
+const used = () => Object.keys(NUMBERS).filter((name) => !Number(state.beam) || !DRAWING.includes(name));
+
 export function sampleTool(page) {
   const inputs = {};
   for (const [name, [, range]] of Object.entries(NUMBERS)) {
@@ -40,7 +45,7 @@ export function sampleTool(page) {
 
   async function request() {
     if (!page.model) return;
-    const numbers = Object.fromEntries(Object.keys(NUMBERS).map((name) => [name, Number(state[name])]));
+    const numbers = Object.fromEntries(used().map((name) => [name, Number(state[name])]));
     try {
       const values = { ...page.values(), ...numbers, start: state.start };
       const found = await ask("sample", state.unk ? { ...values, unk: false } : values, "samples");
@@ -71,6 +76,7 @@ export function sampleTool(page) {
 
   function fillIn() {
     for (const name of Object.keys(NUMBERS)) if (document.activeElement !== inputs[name]) inputs[name].value = state[name];
+    for (const name of DRAWING) inputs[name].disabled = !used().includes(name);
     start.value = state.start;
     unk.checked = state.unk !== "";
   }
@@ -91,15 +97,17 @@ export function sampleTool(page) {
     hide: () => leave("samples"),
     command(run) {
       const options = [`-n ${state.count}`, `--seed ${state.seed}`];
-      if (state.temperature !== "1") options.push(`--temperature ${state.temperature}`);
-      if (state.top_p !== "1") options.push(`--top-p ${state.top_p}`);
-      if (state.beam !== "0") options.push(`--beam ${state.beam}`);
+      const words = used();
+      if (words.includes("temperature") && state.temperature !== "1") options.push(`--temperature ${state.temperature}`);
+      if (words.includes("top_p") && state.top_p !== "1") options.push(`--top-p ${state.top_p}`);
+      if (Number(state.beam)) options.push(`--beam ${state.beam}`);
       if (state.start) options.push(`--start=${shell(state.start)}`);
       if (state.unk) options.push("--no-unk");
       return line("seqvae sample", [], [...options, ...run]);
     },
     python() {
-      const strategy = [`temperature=${state.temperature}`, `top_p=${state.top_p}`, `beam=${state.beam}`];
+      const words = [...DRAWING, "beam"].filter((name) => used().includes(name));
+      const strategy = words.map((name) => `${name}=${state[name]}`);
       if (state.unk) strategy.push("unk=False");
       const options = `start=${quoted(state.start)}, seed=${state.seed}`;
       return `print(*model.sample(${state.count}, Strategy(${strategy.join(", ")}), ${options}), sep="\\n")`;

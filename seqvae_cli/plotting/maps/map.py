@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqvae_cli.data.corpus import Corpus
+from seqvae_cli.data.labels import LENGTH
 from seqvae_cli.data.tokenizer import Tokenizer
 from seqvae_cli.errors import UsageError
 from seqvae_cli.evaluation.aggregate import active_dimensions
@@ -26,7 +27,7 @@ from seqvae_cli.model import SentenceVAE
 from seqvae_cli.plotting import gathering, linear, projection
 from seqvae_cli.plotting.gathering import Gathered
 from seqvae_cli.plotting.maps import methods
-from seqvae_cli.plotting.projection import LENGTH, Means
+from seqvae_cli.plotting.projection import Means
 from seqvae_cli.system.progress import Stages, silent
 
 

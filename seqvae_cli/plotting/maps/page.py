@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from seqvae_cli.data.labels import LENGTH
 from seqvae_cli.errors import counted
 from seqvae_cli.plotting.maps.map import Map
 from seqvae_cli.plotting.maps.methods import METHODS
-from seqvae_cli.plotting.projection import LENGTH, Means
+from seqvae_cli.plotting.projection import Means
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -85,7 +85,8 @@ def _components(text: str | None) -> tuple[int, ...]:
 
 
 def _of_files(model: Model, lines: Lines, color: str | None, components: tuple[int, ...], source: str) -> Means:
-    from seqvae_cli.plotting.projection import LENGTH, default_color
+    from seqvae_cli.data.labels import LENGTH
+    from seqvae_cli.plotting.projection import default_color
 
     labels = lines.columns.labels
     color = default_color(labels) if color is None else color
