@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
+PIP := $(VENV)/bin/python -m pip
 
 BENCH ?=
 
@@ -32,21 +32,29 @@ bench: $(VENV)/.installed
 faults: $(VENV)/.installed-test
 	SEQVAE_FAULTS=full $(VENV)/bin/python -m pytest -n auto --dist worksteal -q
 
+# PYTHON counts where there is no .venv yet, or its Python is gone, as after an upgrade.
+$(shell test -x $(VENV)/bin/python || rm -rf $(VENV))
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The .venv of uv has no pip.
+define install
+@$(PIP) --version > /dev/null 2>&1 || $(VENV)/bin/python -m ensurepip > /dev/null
+$(PIP) install -q --disable-pip-version-check -c constraints.txt -e '.$(1)'
+endef
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e .
+	$(call install)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[test]'
+	$(call install,[test])
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[dev]'
+	$(call install,[dev])
 	touch $@ $(VENV)/.installed-test $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[docs]'
+	$(call install,[docs])
 	touch $@ $(VENV)/.installed

@@ -30,12 +30,13 @@ def main(description: str | None, ways: dict[str, Way], options: Callable[[argpa
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
     options(parser)
     arguments = parser.parse_args()
-    if arguments.way == "ours":
-        # As the program does before torch is imported; the references run with torch's defaults.
+    if arguments.way in ("ours", "ceiling"):
+        # As the program does; the references run with torch's defaults. A subject may have imported torch, which reads
+        # some of these at once: it begins anew with them.
         from seqvae_cli.cli.boundary import ENVIRONMENT
 
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        if not ENVIRONMENT.keys() <= os.environ.keys():
+            os.execve(sys.executable, sys.orig_argv, ENVIRONMENT | os.environ)
     print(json.dumps({"way": arguments.way} | ways[arguments.way](arguments)))
 
 

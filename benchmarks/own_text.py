@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import PROGRAM, machine, overrides
-from benchmarks.quality import answer, markdown
+from benchmarks.quality import answer, check_sets, markdown, sets
 from seqvae_cli.data import corpus as corpora
 from seqvae_cli.training import session
 
@@ -83,8 +83,7 @@ def measured(source: str, size: int, preset: str, seed: int, extra: list[str]) -
     name = f"own-{text}-{tokenizer}-{size}-{preset}-{seed}".lower()
     given = overrides([*extra, f"seed={seed}"])
     wanted = session.settle(preset, overrides=given, corpus=corpora.find(Path(folder).name))[0].model_dump()
-    options = [part for one in extra for part in ("--set", one)]
-    command = ["train", "--data", Path(folder).name, "--preset", preset, "--seed", str(seed), *options]
+    command = ["train", "--data", Path(folder).name, "--preset", preset, "--seed", str(seed), *sets(extra)]
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
         raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")
@@ -171,7 +170,8 @@ def main() -> None:
         for source in arguments.texts:
             for preset in PRESETS:
                 key = *named(source), size, preset, arguments.seed
-                if any(tuple(row[part] for part in KEY) == key for row in rows):
+                if found := [row for row in rows if tuple(row[part] for part in KEY) == key]:
+                    check_sets(found[0], arguments.set)
                     print(f"{' '.join(map(str, key))}: its row is there already", file=sys.stderr)
                     continue
                 if (row := measured(source, size, preset, arguments.seed, arguments.set)) is None:

@@ -15,7 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,17 @@ def answer(*arguments: object) -> Any:
     return json.loads(done.stdout)
 
 
+def sets(extra: Sequence[str]) -> list[str]:
+    """The words of a command that set KEY=VALUE pairs."""
+    return [word for pair in extra for word in ("--set", pair)]
+
+
+def check_sets(row: dict[str, Any], extra: Sequence[str]) -> None:
+    """Ends the program where a row was trained with other pairs: its figures are not those that are asked for."""
+    if row["command"].partition(f" --seed {row['seed']}")[2].split() != sets(extra):
+        raise SystemExit(f"its row is of other settings: {row['command']}")
+
+
 def measured(data: str, preset: str, seed: int, samples: int, extra: list[str], label: str) -> dict[str, Any]:
     """Trains and evaluates one run, or goes on with one; its row, under `label`."""
     name = f"{data}-{label}-{seed}"
@@ -47,8 +58,7 @@ def measured(data: str, preset: str, seed: int, samples: int, extra: list[str], 
     there = answer("runs", "show", name, "--json")
     if there is not None and any(there["settings"][part] != wanted[part] for part in ("model", "objective", "train")):
         raise SystemExit(f"{name} is there with other settings than {preset} {' '.join(extra)}")
-    extra = [part for one in extra for part in ("--set", one)]
-    command = ["train", "--data", data, "--preset", preset, "--seed", str(seed), *extra]
+    command = ["train", "--data", data, "--preset", preset, "--seed", str(seed), *sets(extra)]
     if there is None:
         subprocess.run([*PROGRAM, *command, "--name", name], check=True)
     elif there["status"] != "finished":
@@ -164,7 +174,9 @@ def main() -> None:
     for preset in arguments.presets:
         label = f"{preset}-control" if arguments.control else preset
         extra = [*arguments.set, *(["model.latent_size=0"] if arguments.control else [])]
-        if any((row["data"], row["preset"], row["seed"]) == (arguments.data, label, arguments.seed) for row in rows):
+        key = arguments.data, label, arguments.seed
+        if found := [row for row in rows if (row["data"], row["preset"], row["seed"]) == key]:
+            check_sets(found[0], extra)
             print(f"{label}: its row is there already", file=sys.stderr)
             continue
         rows.append(measured(arguments.data, preset, arguments.seed, arguments.samples, extra, label))

@@ -2,7 +2,7 @@
 # The six commands on the built-in corpus, in a home of its own: under three minutes on two cores.
 set -eu
 
-SEQVAE_HOME=${SEQVAE_HOME:-$(mktemp -d)}
+SEQVAE_HOME=$(mktemp -d)
 export SEQVAE_HOME
 
 step() {

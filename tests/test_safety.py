@@ -76,6 +76,8 @@ HOSTILE = [
     "line\u2028separator",
     "\x1bPq#dcs\x1b\\",
 ]
+LABEL = "la\x1b[31mbel\x9b2J"
+"""The name of a column."""
 SENTENCES = [" ".join(HOSTILE[i:] + HOSTILE[: i % 5]) for i in range(len(HOSTILE))]
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 DRAWING = re.compile(r"\x1b\[\?25[lh]|\x1b\[\d*[AK]|\r")
@@ -123,6 +125,8 @@ def hostile_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "ho\x1b[31mme\u202e"
     folder.mkdir()
     (folder / "te\x1b[2J\x07xt.txt").write_text("\n".join(SENTENCES * 4), encoding="utf-8")
+    rows = [f'"{sentence}",{i % 2}\n' for i, sentence in enumerate(SENTENCES)]
+    (folder / "table.csv").write_text("".join([f"text,{LABEL}\n", *rows]), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQVAE_HOME", str(folder / "home"))
         prepared = on_a_terminal("prepare", str(folder / "te\x1b[2J\x07xt.txt"), "--tokenizer", "whitespace")
@@ -165,6 +169,11 @@ SHOWN: list[tuple[list[str], bytes]] = [
     (["reconstruct", "-", *QUICK, "--json"], TEXT),
     (["score", "-", "--threads", "1"], TEXT),
     (["score", *SENTENCES[:2], "--threads", "1", "--json"], b""),
+    (["neighbours", SENTENCES[0], "-n", "2", "--among", "table.csv", "--label", LABEL, "--threads", "1"], b""),
+    (["neighbours", "table.csv", "-n", "1", "--label", LABEL, "--json", "--threads", "1"], b""),
+    (["map", "--data", "table.csv", "--color", LABEL, "--threads", "1", "-o", "a\x1b[31m.svg"], b""),
+    (["traverse", SENTENCES[0], "--steps", "2", *QUICK], b""),
+    (["arithmetic", SENTENCES[0], "-", SENTENCES[1], "+", SENTENCES[2], *QUICK], b""),
     (["runs", "list"], b""),
     (["runs", "list", "--json"], b""),
     (["runs", "show", "wild"], b""),

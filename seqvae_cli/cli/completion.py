@@ -105,7 +105,9 @@ def completions(words: Sequence[str]) -> tuple[dict[str, str], bool]:
 
 
 def _matching(values: dict[str, str], with_files: bool, start: str) -> tuple[dict[str, str], bool]:
-    return {value: _short(text) for value, text in values.items() if value.startswith(start)}, with_files
+    """Those that begin so; none that a shell could not show, such as a label with an escape code."""
+    matching = {value: _short(text) for value, text in values.items() if value.startswith(start)}
+    return {value: text for value, text in matching.items() if value.isprintable()}, with_files
 
 
 def _commands(group: Any) -> dict[str, str]:

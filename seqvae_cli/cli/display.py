@@ -183,7 +183,7 @@ def table(
     stream = sys.stdout if answer else sys.stderr
     if not answer and settings.quiet:
         return
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells, columns = [[_cell(value) for value in row] for row in rows], [safe(name) for name in columns]
     width = console(stream).width if pretty(stream) else None
     if sideways:
         turned = list(zip(columns, *cells, strict=True))
@@ -193,13 +193,13 @@ def table(
         if width is None:
             stream.writelines(f"{line}\n" for line in tables.plain(columns, cells))
             return
-        lines, heading = tables.fitted(columns, cells, width, optional)
+        lines, heading = tables.fitted(columns, cells, width, [safe(name) for name in optional])
         bold, thin, end = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colored(stream) else ("", "", "")
         heads = _wrapped(safe(title), width)
         stream.writelines(["\n" * bool(title), *(f"{bold}{line}{end}\n" for line in heads)])
         for place, line in enumerate(lines):
             stream.write(f"{bold}{line}{end}\n" if place < heading else f"{line}\n")
-        for line in _wrapped(note, width):
+        for line in _wrapped(safe(note), width):
             stream.write(f"{thin}{line}{end}\n")
 
 

@@ -6,6 +6,7 @@ A script asks `seqvae` for completions by the environment variable `VARIABLE`; `
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ FILES = "/"
 
 BASH = """\
 _seqvae_completion() {
-    local line files=
+    local line files= i
     COMPREPLY=()
     while IFS= read -r line; do
         if [[ $line == / ]]; then files=1; else COMPREPLY+=("$line"); fi
@@ -28,6 +29,8 @@ _seqvae_completion() {
     if [[ $files && ${#COMPREPLY[@]} -gt 0 ]]; then
         while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
         compopt -o filenames 2>/dev/null
+    else
+        for i in "${!COMPREPLY[@]}"; do printf -v "COMPREPLY[i]" %q "${COMPREPLY[i]}"; done
     fi
 }
 complete -o default -F _seqvae_completion seqvae
@@ -111,4 +114,4 @@ def install() -> tuple[Path, str]:
     shell = SHELLS[shell_at_hand()]
     path = shell.path()
     files.write(path, shell.script.encode())
-    return path, shell.advice.format(path=path, folder=path.parent)
+    return path, shell.advice.format(path=shlex.quote(str(path)), folder=shlex.quote(str(path.parent)))

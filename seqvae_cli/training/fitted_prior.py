@@ -62,8 +62,8 @@ class FittedPrior:
     """With the fitted prior."""
     gained: float
     """Nats by which the fitted prior lowers the KL: the mean of log p(z) with it less that without, at the same z."""
-    error: float
-    """The standard error of `gained` over the sentences."""
+    error: float | None
+    """The standard error of `gained` over the sentences; None of one sentence."""
 
 
 def fit_prior(
@@ -116,8 +116,12 @@ def fit_prior(
     fitted = _with_prior(network, model, mixture, len(tokenizer))
     after = elbo(fitted)
     made = _save(fitted, run, step, after, name, layers.dump(settings.model_copy(update={"model": model})), seed)
-    error = float(gain.std(correction=0)) / math.sqrt(len(gain))
-    return FittedPrior(made, len(mixture.log_weights), before, after, float(gain.mean()), error)
+    return FittedPrior(made, len(mixture.log_weights), before, after, float(gain.mean()), standard_error(gain))
+
+
+def standard_error(gain: Tensor) -> float | None:
+    """That of the mean over N sentences [N]; None of one."""
+    return float(gain.std()) / math.sqrt(len(gain)) if len(gain) > 1 else None
 
 
 def _save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -196,6 +197,23 @@ def test_bash_completes(tmp_path: Path) -> None:
         "topic",
         "",
     ]
+    assert not (tmp_path / "work" / "hurt").exists()
+
+
+def test_bash_quotes_what_it_inserts(filled: Path, tmp_path: Path) -> None:
+    """Names of columns, which may come with a corpus of others."""
+    labels = ["star rating", "x;touch hurt", "y$(touch hurt)", "z\x1b[31m"]
+    info = json.dumps({"labels": labels})
+    (filled / "corpora" / "toy-0123456789ab" / "corpus.json").write_text(info)
+    lines = shell(
+        "bash",
+        """
+        eval "$(seqvae --show-completion)"
+        offer() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _seqvae_completion "$1"; echo "${COMPREPLY[*]}"; }
+        for start in st x y z le; do offer seqvae map --color $start; done
+        """,
+    )
+    assert lines == [r"star\ rating", r"x\;touch\ hurt", r"y\$\(touch\ hurt\)", "", "length"]
     assert not (tmp_path / "work" / "hurt").exists()
 
 

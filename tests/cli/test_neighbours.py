@@ -77,7 +77,7 @@ def test_a_table_gives_its_ids_and_labels_to_the_neighbours_of_any_sentence(seqv
     texts = seqvae("neighbours", "asked.txt", "-n", "1", "--among", "moods.csv", *columns)
     assert [line.split("\t") for line in texts.lines] == [
         [QUERY, "1", "0.0000", QUERY, "n0", "good"],
-        ["", "", "", ""],
+        ["", "", "", "", "", ""],
     ]
     piped = seqvae("neighbours", "-", "-n", "1", "--among", "moods.csv", *columns, stdin=f"{QUERY}\n\n".encode())
     assert piped.out == texts.out

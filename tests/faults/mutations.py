@@ -48,7 +48,7 @@ def survive(values: st.SearchStrategy[Any], attempt: Callable[[Any], None], part
     made = 0
 
     # The same in every quick run of the same tests (hypothesis also draws constants of the modules that are loaded);
-    # in full others every time. Nothing is written to the repository.
+    # in full others every time. No failure is kept in the repository for the next run.
     @settings(
         max_examples=TRIES // part,
         deadline=None,

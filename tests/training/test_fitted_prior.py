@@ -21,7 +21,7 @@ from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, StandardNorma
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import fitted_prior, session
-from seqvae_cli.training.fitted_prior import fit_prior
+from seqvae_cli.training.fitted_prior import fit_prior, standard_error
 from tests.conftest import Answer, Seqvae
 from tests.faults.matrix import snapshot
 from tests.trainings import fit, new_run, weights
@@ -94,6 +94,11 @@ def test_the_gain_is_of_the_same_codes() -> None:
     expected = 0.375 * (posteriors.mean.square() + math.exp(-1.0))[:, 0].double() - math.log(2)
     assert float((after - before).mean()) == pytest.approx(float(expected.mean()), abs=0.03)
     torch.testing.assert_close((after - before), expected, atol=1.5, rtol=0)  # sentence by sentence
+
+
+def test_the_standard_error_is_that_of_a_sample() -> None:
+    assert standard_error(torch.tensor([0.0, 2.0])) == pytest.approx(1)
+    assert standard_error(torch.tensor([3.0])) is None
 
 
 def test_of_fits_that_chance_could_order_the_first_is_chosen() -> None:

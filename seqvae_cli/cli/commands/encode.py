@@ -79,16 +79,17 @@ def encode(
     """
     if output == Path("-"):
         output = None
-    if output is not None and output.suffix not in (*WRITERS, ".npy"):
+    ending = "" if output is None else output.suffix.lower()
+    if output is not None and ending not in (*WRITERS, ".npy"):
         hint = "name it .jsonl, .tsv, .parquet or .npy"
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", hint)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
-    if output is not None and json and output.suffix != ".jsonl":
-        raise UsageError(f"--json does not go with {output.suffix}", "name the output .jsonl, or leave --json out")
-    if output is not None and output.suffix == ".npy" and (label or id_column):
+    if output is not None and json and ending != ".jsonl":
+        raise UsageError(f"--json does not go with {ending}", "name the output .jsonl, or leave --json out")
+    if ending == ".npy" and (label or id_column):
         raise UsageError("a .npy file holds the means alone, without ids and labels", "name it .jsonl or .tsv")
-    if output is not None and output.suffix == ".parquet":
+    if ending == ".parquet":
         from seqvae_cli.data import parquet
 
         parquet.library()
@@ -110,12 +111,12 @@ def encode(
             if output is None:
                 for row in rows():
                     display.out_jsonl(_json(row, lines))
-            elif output.suffix == ".npy":
+            elif ending == ".npy":
                 _write_npy(output, rows(), model.latent_size)
             else:
                 from seqvae_cli.system import files
 
-                files.write(output, WRITERS[output.suffix](rows(), lines, model.latent_size))
+                files.write(output, WRITERS[ending](rows(), lines, model.latent_size))
 
 
 def _json(row: Row, lines: Lines) -> dict[str, Any]:

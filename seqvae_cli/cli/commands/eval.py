@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from seqvae_cli.cli.options import Device, Json, RunArgument, RunOption, Seed, T
 from seqvae_cli.errors import MachineError, UsageError, counted
 from seqvae_cli.system.processes import joined, of_environment
 from seqvae_cli.system.progress import Advance
+
+if TYPE_CHECKING:
+    from seqvae_cli.api import Model
 
 UNITS = {
     **{"samples": "sentences", "steering": "sentences", "paths": "paths", "n-gram models": "models"},
@@ -92,6 +95,8 @@ def evaluate(
         check_split(split)
     with joined() as processes:
         model = open_model(run, run_option, device, threads, processes)
+        if diagnose or (samples_quality and model.latent_size):
+            _check_pairs(model, split)
         with ExitStack() as stack:
 
             def stage(name: str, total: int) -> Advance:
@@ -131,3 +136,9 @@ def evaluate(
             were = "was" if result.truncated == 1 else "were"
             display.warn(f"{counted(result.truncated, 'sentence')} {were} cut when the corpus was prepared")
         display.say(f"signature: {result.signature}")
+
+
+def _check_pairs(model: Model, split: str) -> None:
+    """Raises `UsageError`, before anything is measured, where a split has no two sentences to compare."""
+    if (count := model.corpus().sentences(split)) < 2:
+        raise UsageError(f"{split} has {counted(count, 'sentence')}: codes and paths of two or more are compared")

@@ -125,7 +125,8 @@ def neighbours(
             if json:
                 display.out_jsonl({**lines.keys(record), "text": line, **_json(found, codes, metric)})
             elif found is None:
-                display.out_row([line, "", "", "", *lines.values(record)])
+                beside = [""] * (codes.candidates.ids + len(codes.candidates.labels))
+                display.out_row([line, "", "", "", *lines.values(record), *beside])
             elif display.pretty(sys.stdout):
                 _table(line, found, codes)
             else:

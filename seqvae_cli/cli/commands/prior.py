@@ -78,9 +78,10 @@ def prior(
     ]
     title = f"{found.name} on valid, nats a sentence"
     display.table(title, ["", "its prior", f"fitted ({done.components})"], rows)
-    if done.gained <= 2 * done.error:
+    if done.error is None or done.gained <= 2 * done.error:
+        error = "" if done.error is None else f" ± {done.error:.3f}"
         display.warn(
-            f"the fitted prior does not lower the KL by more than chance: {done.gained:.3f} ± {done.error:.3f} nats",
+            f"the fitted prior does not lower the KL by more than chance: {done.gained:.3f}{error} nats",
             f"use {found.name}, or give another --components",
         )
     display.say(f"next: seqvae sample {made.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,7 +65,7 @@ def sweep(
     else:
         _table(found.trials(), list(planned.space))
     if stop:
-        display.comment(f"stopped; to go on: seqvae sweep {file}")
+        display.comment(f"stopped; to go on: seqvae sweep {shlex.quote(str(file))}")
         raise typer.Exit(128 + stop[0])
     if best:
         display.say(f"next: seqvae runs show {best.run} · seqvae eval {best.run}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +71,7 @@ def export(
         return
     display.out(str(file))
     display.say(f"run {pack.run.name}, {len(pack.files)} files in {display.quantity(size, 'bytes')}")
-    display.say(f"to unpack it on another machine: seqvae runs import {file}")
+    display.say(f"to unpack it on another machine: seqvae runs import {shlex.quote(str(file))}")
 
 
 def import_(
