@@ -260,7 +260,7 @@ def test_eval_diagnose(shown: Shown) -> None:
         probes=probes,
         left_out={"a-label": "1 value in test"},
         disentanglement=Disentanglement(
-            5000, 5000, *(1.0,) * 6, factors=dict.fromkeys(probes, FactorScores(*(1.0,) * 4))
+            5000, 5000, *(1.0,) * 7, factors=dict.fromkeys(probes, FactorScores(*(1.0,) * 4))
         ),
         **numbers,
     )

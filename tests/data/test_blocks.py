@@ -153,7 +153,8 @@ def test_a_worker_that_is_killed_is_one_error_and_leaves_nothing(
 
 
 STOPPED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 from seqvae_cli.cli import boundary
 from seqvae_cli.data import blocks
 blocks.ALONE = 0
