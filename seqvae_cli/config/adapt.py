@@ -32,8 +32,10 @@ LONGER = 3_000
 """Training sentences below which there are more epochs, and where words are `COMMON` more dropout."""
 FASTEST = 4.0
 """Times the learning rate of the preset, at most."""
-FREE_SHARE = 0.15
-"""Share of the unigram NLL that free bits have, at most."""
+FREE_SHARE, HIGH_SHARE = 0.15, 0.26
+"""Share of the unigram NLL that free bits have, at most; that of a preset of over `HIGH` free bits."""
+HIGH = 10
+"""Free bits of a preset, in nats, from which on a high rate is its purpose."""
 KEYS = (
     *("train.unknown", "train.batch_size", "train.epochs", "train.pretrain", "train.early_stop", "train.lr"),
     *("objective.kl_hold", "objective.kl_warmup", "objective.free_bits_total", "objective.free_bits_fade"),
@@ -63,7 +65,8 @@ def adapted(settings: Settings, facts: Facts) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"train.unknown": unknown_share(facts)}
     if objective.free_bits_total:
-        most = round(FREE_SHARE * facts.unigram_nll, 1) if facts.sentences >= SCARCE else 0.0
+        share = HIGH_SHARE if objective.free_bits_total > HIGH else FREE_SHARE
+        most = round(share * facts.unigram_nll, 1) if facts.sentences >= SCARCE else 0.0
         found["objective.free_bits_total"] = min(objective.free_bits_total, most)
     sentences = max(1, facts.sentences)
     small = smallness(sentences)

@@ -13,6 +13,8 @@ from seqvae_cli.config.adapt import (
     FASTEST,
     FEW,
     FREE_SHARE,
+    HIGH,
+    HIGH_SHARE,
     FREQUENT,
     FULL,
     KEYS,
@@ -127,6 +129,8 @@ def test_free_bits_are_at_most_a_share_of_what_a_sentence_has() -> None:
         return layers.resolve(preset, adapted=adapted(layers.resolve(preset), facts)).objective.free_bits_total
 
     assert free(20.0, 300) == free(20.0, FULL) == pytest.approx(20 * FREE_SHARE)
+    assert free(20.0, FULL, "balanced") == pytest.approx(20 * HIGH_SHARE)
+    assert free(1000.0, FULL, "balanced") == layers.resolve("balanced").objective.free_bits_total > HIGH
     assert free(1000.0, SCARCE) == 7
     assert free(1000.0, SCARCE - 1) == 0
     assert free(20.0, FULL, "lm") == 0
