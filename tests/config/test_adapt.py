@@ -31,7 +31,7 @@ from seqvae_cli.config.schema import Settings
 SIZES = (1, 10, 100, 300, 1_000, 3_000, 10_000, 19_999)
 
 
-FACTS = Facts(sentences=300, seen_once=60, seen_twice=20, occurrences=5.0, unigram_nll=100.0)
+FACTS = Facts(sentences=300, seen_once=60, seen_twice=20, occurrences=5.0, unigram_nll=150.0)
 
 
 def chosen(sentences: int, preset: str = "default", **overrides: object) -> Settings:
