@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from seqvae_cli.cli import display, shards
 from seqvae_cli.cli.pauses import may_pause, standard_input, with_pauses
-from seqvae_cli.errors import UsageError
+from seqvae_cli.errors import UsageError, counted
 from seqvae_cli.system.processes import of_environment
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def _open_files(names: list[Path], reading: Reading) -> Lines:
         if not name.is_dir():
             paths.append(name)
             continue
+        warn_of_skipped(name)
         for _, path, label in folders.files_of(name, reading.format):
             paths.append(path)
             if label is not None:
@@ -209,6 +210,15 @@ def _open_files(names: list[Path], reading: Reading) -> Lines:
         columns = replace(reading.columns, labels=(*reading.columns.labels, folders.FOLDER))
         told = replace(reading, columns=columns)
     return Lines(_read(paths, reading, labels, guessed), told, size, paths)
+
+
+def warn_of_skipped(folder: Path) -> None:
+    """Warns of the files of a folder that are not read, since their endings are not those of text."""
+    from seqvae_cli.data import folders
+
+    if names := folders.skipped(folder):
+        said = f"{folder}: {counted(len(names), 'file')} skipped, of no known format: {folders.listed(names)}"
+        display.warn(said, "a file that is named is read as text")
 
 
 def sentence_arguments(arguments: Iterable[str], hint: str) -> list[str]:

@@ -66,6 +66,14 @@ def files_of(folder: Path, form: str | None = None) -> list[Found]:
     return list(_by_folder(found, folder))
 
 
+def skipped(folder: Path) -> list[str]:
+    """The files below a folder that `files_of` takes for no text, by their endings, without README and LICENSE."""
+    with files.machine_errors(folder):
+        others = [path for path in _walk(folder) if not format_by_ending(path.name)]
+    told = [path for path in others if path.name.lower().partition(".")[0] not in ABOUT]
+    return [str(path.relative_to(folder)) for path in told]
+
+
 def _of_one_format(folder: Path, form: str | None) -> list[Path]:
     """The files with text below a folder. Raises `UsageError` for files of several formats, of which none is chosen."""
     by_format: dict[str, list[Path]] = {}
@@ -126,11 +134,11 @@ def _by_folder(paths: Sequence[Path], folder: Path) -> Iterator[Found]:
         named = [name for name, split in splits.items() if split]
         if others := [name for name, split in splits.items() if split is None]:
             raise UsageError(
-                f"{folder} has folders named as splits ({_listed(named)}) and others ({_listed(others)})",
+                f"{folder} has folders named as splits ({listed(named)}) and others ({listed(others)})",
                 "move the others away, or name the files of one split",
             )
         if twice := [name for name in named if list(splits.values()).count(splits[name]) > 1]:
-            raise UsageError(f"the folders {_listed(twice)} of {folder} are of one split", "move one of them away")
+            raise UsageError(f"the folders {listed(twice)} of {folder} are of one split", "move one of them away")
         for path, parts in parents.items():
             yield Found(splits[parts[0]] or "", path, "/".join(parts[1:]) or None)
         return
@@ -142,9 +150,10 @@ def _by_folder(paths: Sequence[Path], folder: Path) -> Iterator[Found]:
 
 
 def _shown(paths: Sequence[Path], folder: Path) -> str:
-    return _listed([str(path.relative_to(folder)) for path in paths])
+    return listed([str(path.relative_to(folder)) for path in paths])
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The names for a message; of many the first ones, and how many more there are."""
     more = f" and {len(names) - MOST_SHOWN:,} more" if len(names) > MOST_SHOWN else ""
     return ", ".join(names[:MOST_SHOWN]) + more

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqvae_cli.data.folders import files_of
+from seqvae_cli.data.folders import files_of, skipped
 from seqvae_cli.errors import DataError, UsageError
 
 
@@ -79,6 +79,11 @@ def test_what_would_leave_files_out_is_refused(tmp_path: Path, names: tuple[str,
         files_of(folder(tmp_path, *names))
     assert said in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_files_that_are_no_text_by_their_endings_are_named(tmp_path: Path) -> None:
+    names = ("b/page.html2", "extra", "README", "LICENSE.md", ".hidden", "x.CSV.gz", "y.csv")
+    assert skipped(folder(tmp_path, *names)) == ["extra", "b/page.html2"]
 
 
 def test_an_unknown_format_is_told_before_the_folder_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from seqvae_cli.cli import corpus_report, display
+from seqvae_cli.cli import sentences as sentences_of
 from seqvae_cli.cli.headings import KNOWN_CORPORA, SPLITS, VOCABULARY
 from seqvae_cli.cli.options import Encoding, Format, Ids, Json, Labels, TextColumn, complete_source, one_of
 from seqvae_cli.data.tokenizer import KINDS
@@ -242,6 +243,9 @@ def prepare(
     sources = [sys.stdin.buffer if one == "-" else one for one in source]
     with _StageBar("sentences" if kind == "toy" else "bytes") as watch:
         prepared = prepare.prepare(sources, **given, watch=watch)
+    for folder in source if kind == "text" else ():
+        if sentences_of.is_a_folder(folder):
+            sentences_of.warn_of_skipped(Path(folder))
     corpus_report.say_layout(prepared.corpus.info["recipe"], given)
     corpus_report.report(prepared, json)
 
