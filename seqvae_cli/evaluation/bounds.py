@@ -20,12 +20,11 @@ from seqvae_cli.evaluation.metrics import (
     batches,
     decoded,
     doubles,
-    rates_at,
     sentence_streams,
     tokens_at_once,
 )
 from seqvae_cli.model import SentenceVAE
-from seqvae_cli.nn.distributions import Prior
+from seqvae_cli.nn.distributions import Prior, has_closed_form, kl
 from seqvae_cli.system.processes import ALONE, Processes
 from seqvae_cli.system.progress import Advance
 from seqvae_cli.system.runtime import autocast
@@ -125,15 +124,19 @@ def _bounds(
     with autocast(network.device, precision):
         posterior = network.encoder(batch)
     # In float64: where posteriors are narrow, log densities are differences of large numbers.
-    q = posterior.apply(lambda parameter: doubles(parameter)[:, None])
+    exact_posterior = posterior.apply(doubles)
+    q, closed = exact_posterior.apply(lambda parameter: parameter[:, None]), has_closed_form(posterior, prior)
     total = q.code.new_full((len(batch),), -torch.inf)
     distortion, rate = q.code.new_zeros(2, len(batch))
+    if closed:
+        rate = kl(exact_posterior, prior, exact_posterior.code).sum(1)
     for _, z, log_p in decoded(network, batch, posterior, streams, samples, precision):
         exact, log_p = doubles(z), doubles(log_p)
-        weights = log_p + prior.log_prob(exact) - q.log_prob(exact)
-        total = torch.logaddexp(total, weights.logsumexp(1))
+        log_ratio = q.log_prob(exact) - prior.log_prob(exact)
+        total = torch.logaddexp(total, (log_p - log_ratio).logsumexp(1))
         distortion = distortion - log_p.sum(1) / samples
-        rate = rate + rates_at(posterior, prior, z).sum((1, 2)) / samples
+        if not closed:
+            rate = rate + log_ratio.sum(1) / samples
         if watch:
             watch(tokens * log_p.size(1))
     return tuple(values.cpu().numpy() for values in (distortion, rate, math.log(samples) - total))

@@ -292,6 +292,10 @@ class UniformOnSphere:
         return F.normalize(noise, dim=-1)
 
 
+PAIRS = 2**20
+"""Pairs of a z and a component whose densities are computed at once: 8 MB."""
+
+
 class Mixture:
     """Σ_k weight_k component_k: components [K, L], log weights [K]."""
 
@@ -302,8 +306,10 @@ class Mixture:
     def log_prob(self, z: Tensor) -> Tensor:
         # In float64: `log_probs` subtracts large numbers where components are narrow.
         exact = _exact(z)
-        parts = self.components.apply(lambda t: t.to(exact)).log_probs(exact.reshape(-1, z.size(-1)))
-        return (parts + self.log_weights.to(exact)).logsumexp(-1).view(z.shape[:-1]).to(z)
+        components, log_weights = self.components.apply(lambda t: t.to(exact)), self.log_weights.to(exact)
+        blocks = torch.split(exact.reshape(-1, z.size(-1)), max(1, PAIRS // len(log_weights)))
+        found = [(components.log_probs(block) + log_weights).logsumexp(-1) for block in blocks]
+        return torch.cat(found).view(z.shape[:-1]).to(z)
 
     def sample(self, noise: Tensor) -> Tensor:
         """The last of the noise picks the component."""
@@ -330,6 +336,11 @@ CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {
     (VonMisesFisher, UniformOnSphere): _kl_to_uniform,
 }
 """KL(q ‖ p) [B, G] by the types of q and p."""
+
+
+def has_closed_form(q: Posterior, p: Prior) -> bool:
+    """Whether KL(q ‖ p) needs no sample of q."""
+    return (type(q), type(p)) in CLOSED_FORMS
 
 
 def kl(q: Posterior, p: Prior, z: Tensor) -> Tensor:

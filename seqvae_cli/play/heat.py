@@ -25,6 +25,7 @@ def of(model: Model, sentence: str, *, seed: int = 0) -> tuple[list[str], NDArra
     batch = collate([ids] * DRAWS).to(network.device)
     noise = sentence_stream(seed, ids).standard_normal((DRAWS, model.latent_size), dtype=np.float32)
     z = network.encoder(batch).rsample(torch.from_numpy(noise).to(network.device))
-    log_p = network.decoder(network.inputs(batch), z).float().log_softmax(-1)
-    nats = -log_p.gather(2, batch.tokens[:, :, None])[:, :, 0].double().mean(0).cpu().numpy()
+    states = network.decoder.states(network.inputs(batch), z)
+    losses = network.decoder.cross_entropy(states.flatten(0, 1), batch)
+    nats = losses.view(batch.ids.shape).double().mean(0).cpu().numpy()
     return [*model.tokenizer.tokens(ids), "<eos>"], nats

@@ -24,6 +24,8 @@ FOLDER = "maps"
 """Folder in that of a run: neighbourhood maps, a file for each content."""
 NEAREST = 4
 """Shown codes that place another code on a neighbourhood map."""
+MOST_HELD = 16
+"""Neighbourhood maps that stay in memory."""
 FEWEST = 8
 """Codes of a neighbourhood map, at least."""
 
@@ -82,10 +84,18 @@ class Background:
             self._made[key] = None if kept is None else Neighbourhood(codes, kept)
             if kept is None:
                 threading.Thread(target=self._make, args=(key, path, codes), name="seqvae-map", daemon=True).start()
+            self._forget()
         found = self._made[key]
         if isinstance(found, SeqvaeError):
+            del self._made[key]  # the next call tries again
             raise found
         return found
+
+    def _forget(self) -> None:
+        """Drops the oldest maps beyond `MOST_HELD`, which the folders of their runs still have."""
+        done = [key for key, found in self._made.items() if found is not None]
+        for key in done[: max(0, len(done) - MOST_HELD)]:
+            del self._made[key]
 
     def _make(self, key: str, path: Path, codes: Codes) -> None:
         with self._turn:
@@ -97,8 +107,8 @@ class Background:
             except Exception as error:  # whatever the library raises: the map stays away, and the page says why
                 self._made[key] = MachineError(f"the neighbourhood map failed: {error}")
                 return
-        self._made[key] = Neighbourhood(codes, places)
         _keep(path, places)
+        self._made[key] = Neighbourhood(codes, places)
 
 
 def _read(path: Path, count: int) -> Plane | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,7 +66,7 @@ class Opened:
 
 
 class Playground:
-    """Opens models by the names of their runs. All methods but `run` and `runs` are for the worker's thread alone."""
+    """Opens models by the names of their runs. All methods but `run` are for the worker's thread alone."""
 
     def __init__(self, model: Model, background: Background | None = None) -> None:
         self.first, self.device = model.run.name, str(model.network.device)
@@ -75,7 +74,6 @@ class Playground:
         self.threads = torch.get_num_threads()
         """CPU threads for the work on many sentences."""
         self._open = {model.run.name: Opened(model, _saved(model.run))}
-        self._lock = threading.Lock()
 
     def open(self, name: str) -> Opened:
         """The model of a run, read again where its training has saved a better one; `""`: of the first run.
@@ -85,15 +83,14 @@ class Playground:
         name = name or self.first
         run = registry.find(name, trained=True)
         saved = _saved(run)
-        with self._lock:
-            found = self._open.pop(run.name, None)
-            if found is None or found.saved != saved:
-                model = api.load(run, device=self.device)
-                model.require_latent()
-                found = Opened(model, saved)
-            self._open[run.name] = found  # the last of the dictionary was used last
-            while len(self._open) > MOST_OPEN:
-                del self._open[next(iter(self._open))]
+        found = self._open.pop(run.name, None)
+        if found is None or found.saved != saved:
+            model = api.load(run, device=self.device)
+            model.require_latent()
+            found = Opened(model, saved)
+        self._open[run.name] = found  # the last of the dictionary was used last
+        while len(self._open) > MOST_OPEN:
+            del self._open[next(iter(self._open))]
         return found
 
     def layout(self, opened: Opened, shown: Points, kind: str, label: str) -> Layout | None:

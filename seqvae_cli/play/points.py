@@ -60,7 +60,7 @@ class Points:
     labels: dict[str, Label]
     """By name; `split` is one."""
     codes: NDArray[np.float32]
-    """Posterior means: [N, L]."""
+    """Those of `TextModel.encode`: [N, L]."""
     profile: Profile
     """What each dimension carries, with its 0.01, 0.5 and 0.99 quantile: the ends and the middle of its slider."""
 
@@ -103,15 +103,15 @@ def points(model: Model, corpus: Corpus, split: str, check: Callable[[], object]
         check()
 
     posterior = metrics.posteriors(model.network, sentences, watch=watch)
-    if not torch.isfinite(posterior.mean).all():
-        raise DataError("the posterior means are not finite", "name another run")
+    if not torch.isfinite(posterior.code).all():
+        raise DataError("the codes are not finite", "name another run")
     return Points(
         split=split,
         total=int(starts[-1]),
         texts=[model.tokenizer.decode(ids) for ids in sentences.ids],
         lengths=sentences.lengths,
         labels={"split": Label(tuple(names), of), **_labels(corpus, names, of, inner)},
-        codes=posterior.mean.float().numpy(),
+        codes=posterior.code.float().numpy(),
         profile=dimensions.of_posterior(model.network, posterior, sentences, 3, split=split),
     )
 

@@ -90,7 +90,7 @@ def of_split(
     data = corpus.nonempty_split(split)
     rows = spread_indices(len(data), most)
     subset = Subset(data, rows)
-    means = _finite(metrics.posteriors(network, subset, watch=watch).mean.double().numpy())
+    means = _finite(metrics.posteriors(network, subset, watch=watch).code.double().numpy())
     labels = {}
     for name, label in corpus.labels(split).items():
         used, indices = np.unique(label.indices[rows], return_inverse=True)
@@ -126,7 +126,7 @@ def of_sentences(
     kept: dict[int, tuple[_Drawn, NDArray[np.float64]]] = {}
     drawn = _drawn(sentences, labels, tokenizer, reservoir, tally)
     for held in windows(drawn, WINDOW, lambda one: len(one.ids)):
-        means = metrics.posteriors(network, _Sentences(one.ids for one in held)).mean.double().numpy()
+        means = metrics.posteriors(network, _Sentences(one.ids for one in held)).code.double().numpy()
         kept.update((one.place, (one, mean)) for one, mean in zip(held, means, strict=True))
     if not kept:
         raise DataError(f"no sentences{f' in {source}' if source else ''}", "give sentences with words")

@@ -43,7 +43,7 @@ PHASE_STYLES: dict[str, dict[str, Any]] = {
 ENTROPY_STYLE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (1, 1.5)), "linewidth": 1.6, "zorder": 1}
 MAX_MARKERS = 15
 """Markers at regular epochs on one curve."""
-INSTALL = "pip install '.[plot]' in a clone of the repository; --text draws curves in the terminal without it"
+INSTALL = 'pip install "seqvae[plot]"; --text draws curves in the terminal without it'
 
 
 def picture(runs: Runs, panels: Sequence[str] = tuple(curves.PANELS), kind: str = "png") -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,15 +21,19 @@ def usable_cores() -> int:
 
 def _quota() -> int | None:
     """The CPUs whose time the control groups of this process allow (version 2, Linux), at least 1; None: no limit."""
-    found = []
-    with suppress(OSError, ValueError):
+    limits = (re.fullmatch(r"(\d+) ([1-9]\d*)", line) for line in group_limits("cpu.max"))  # no limit: the word max
+    found = [math.ceil(int(limit[1]) / int(limit[2])) for limit in limits if limit]
+    return max(1, min(found)) if found else None
+
+
+def group_limits(name: str) -> Iterator[str]:
+    """The file of a limit in each of the control groups that hold this process (version 2, Linux), where it is."""
+    with suppress(OSError):
         lines = OWN_CGROUP.read_text(encoding="utf-8", errors="replace").splitlines()
         own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
         group = CGROUPS / own.lstrip("/")
         for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # no limit is the word max
-                time, period = map(int, (folder / "cpu.max").read_text(encoding="ascii").split())
-                found.append(math.ceil(time / period))
+            with suppress(OSError):
+                yield (folder / name).read_text(encoding="ascii", errors="replace").strip()
             if folder == CGROUPS:
                 break
-    return max(1, min(found)) if found else None

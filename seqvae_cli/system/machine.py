@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae_cli.errors import MachineError
-from seqvae_cli.system import files, places
+from seqvae_cli.system import cores, files, places
 from seqvae_cli.version import __version__
 
 LEAST_FREE = 10**9
@@ -77,12 +77,11 @@ def units() -> list[str]:
 
 
 def memory() -> int | None:
-    """Bytes of memory that a process may use: those of the machine, or of its container; None where unknown."""
+    """Bytes of memory that a process may use: those of the machine, or of its container or job; None where unknown."""
     found = []
     with suppress(AttributeError, ValueError, OSError):  # not everywhere
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, ValueError):  # no limit is the word max
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    found += [int(limit) for limit in cores.group_limits("memory.max") if limit.isdecimal()]
     return min(found, default=None)
 
 

@@ -39,8 +39,6 @@ ROWS = 10
 """Training sentences a component, at least, for a number to be tried."""
 MOST = 100_000
 """Training sentences that it is fitted to, at most."""
-ROWS_AT_ONCE = 2**10
-"""Codes whose densities are computed at once."""
 DRAWS = 10
 """Codes of each sentence of validation at which priors are compared."""
 CLOSE = 0.01
@@ -162,7 +160,7 @@ def log_densities(priors: Sequence[Prior], posteriors: Posterior, seed: int) -> 
     for _ in range(DRAWS):
         z = posteriors.rsample(torch.randn(posteriors.code.shape, generator=stream)).double()
         for prior, total in zip(priors, sums, strict=True):
-            total += torch.cat([prior.log_prob(rows) for rows in torch.split(z, ROWS_AT_ONCE)])
+            total += prior.log_prob(z)
     return [total / DRAWS for total in sums]
 
 

@@ -69,6 +69,8 @@ class Trainer:
         self.steps_per_epoch = len(self.order)
         self.steps_per_event = STEPS_PER_EVENT if setup.device.type == "cpu" else DEVICE_STEPS_PER_EVENT
         self.sums = self.zero_sums()
+        self.began = time.perf_counter()
+        """When the training would have begun if it had never been stopped."""
 
     def zero_sums(self) -> Tensor:
         return torch.zeros(2, dtype=sum_type(self.setup.device), device=self.setup.device)
@@ -100,7 +102,7 @@ class Trainer:
         state, setup = self.state, self.setup
         device, precision = str(setup.device), precision_name(setup.precision)
         self.run.update(threads=setup.threads, device=device, precision=precision, epochs=self.epochs, **setup.record)
-        began, before = time.perf_counter(), state.seconds
+        self.began = time.perf_counter() - state.seconds
         yield StartEvent(
             run=self.run.name,
             corpus=self.corpus.name,
@@ -123,7 +125,6 @@ class Trainer:
         reason = "finished"
         while not state.done and state.epoch <= self.epochs:
             yield from self.train_epoch()
-            state.seconds = before + time.perf_counter() - began
             if self.stop():
                 reason = "interrupted"
                 break
@@ -134,14 +135,13 @@ class Trainer:
                 break
             yield evaluation
             yield from self.after_epoch(evaluation)
-            state.seconds = before + time.perf_counter() - began
             self.save()
             yield SavedEvent(evaluation.epoch, state.step)
         if reason == "interrupted":
             self.save()
         elif state.done:
             reason = "stopped"
-        state.seconds = before + time.perf_counter() - began
+        state.seconds = time.perf_counter() - self.began
         self.run.update(status="interrupted" if reason == "interrupted" else "finished", seconds=state.seconds)
         self.processes.from_first(None)  # all stay until the first has saved
         yield self.end(reason)
@@ -314,6 +314,7 @@ class Trainer:
     def save(self) -> None:
         self.learner.check_finite()
         self.state.sums = self.sums.tolist()
+        self.state.seconds = time.perf_counter() - self.began
         self.write_checkpoint("last", self.learner.tensors(), asdict(self.state))
         self.write_metrics()
 

@@ -111,7 +111,7 @@ def test_without_matplotlib_a_picture_says_what_to_install(plot: Plot, monkeypat
     code, out, err = plot()
     assert (code, out) == (5, b"")
     assert "matplotlib" in err
-    assert "pip install '.[plot]'" in err
+    assert 'pip install "seqvae[plot]"' in err
     assert here() == []
 
 

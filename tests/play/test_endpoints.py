@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from seqvae_cli.api import load
+from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.errors import NotFoundError, UsageError
 from seqvae_cli.play import endpoints
+from seqvae_cli.play.layout import Background
 from seqvae_cli.play.playground import Playground
 from seqvae_cli.web import work
 from seqvae_cli.web.worker import ClientGoneError
 from tests.play.conftest import Ask
+from tests.trainings import fit, new_run
 
 FIRST, LAST = "the cat sees the sea", "a dog likes it"
 
@@ -110,6 +113,26 @@ def test_a_shown_sentence_is_its_own_nearest(ask: Ask) -> None:
     near = ask("neighbours", sentence=texts[7], split="train", count=3)["neighbours"]
     assert near[0] == {"index": 7, "text": texts[7], "distance": 0.0}
     assert [one["distance"] for one in near] == sorted(one["distance"] for one in near)
+
+
+@pytest.mark.parametrize("concentration", [20.0, 0.0])
+def test_on_the_sphere_the_codes_that_are_shown_are_those_that_are_encoded(
+    concentration: float, tiny_corpus: Corpus
+) -> None:
+    run = new_run(tiny_corpus, "sphere", model__posterior="vmf", model__concentration=concentration, train__epochs=1)
+    fit(run, tiny_corpus)
+    sphere = Playground(load("sphere"), Background(lambda codes: codes[:, 1:].astype(float)))
+
+    def ask(name: str, **values: Any) -> Any:
+        return endpoints.answer(sphere, name, values, lambda: None)
+
+    shown = ask("points", split="train")
+    for index in (7, 30):
+        near = ask("neighbours", sentence=shown["texts"][index], split="train", count=1)["neighbours"]
+        assert near[0]["distance"] == pytest.approx(0, abs=1e-5)
+        places = ask("map", split="train", map="pca")["places"]
+        encoded = ask("encode", sentences=[shown["texts"][index]], split="train", map="pca")
+        assert np.allclose(encoded["at"][0], places[index], atol=1e-5)
 
 
 def test_the_run_tells_its_curves_and_the_runs_there_are(ask: Ask) -> None:

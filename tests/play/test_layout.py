@@ -94,3 +94,25 @@ def test_what_the_library_raises_becomes_a_reason(tmp_path: Path) -> None:
         wait(background, tmp_path, drawn(12, 3))
     with pytest.raises(MachineError, match="3 sentences"):
         background.find(tmp_path, drawn(3, 3))
+
+
+def test_after_a_failure_the_next_request_tries_again(tmp_path: Path) -> None:
+    failures = iter([MachineError("no memory")])
+
+    def compute(codes: Codes) -> Plane:
+        for failure in failures:
+            raise failure
+        return codes[:, :2].astype(float)
+
+    background, codes = Background(compute), drawn(12, 3)
+    with pytest.raises(MachineError, match="no memory"):
+        wait(background, tmp_path, codes)
+    assert np.allclose(wait(background, tmp_path, codes).places, codes[:, :2])
+
+
+def test_few_maps_stay_in_memory_and_all_with_their_run(tmp_path: Path) -> None:
+    background = Background(lambda codes: codes[:, :2].astype(float))
+    for seed in range(layout.MOST_HELD + 4):
+        wait(background, tmp_path, drawn(12, 3) + seed)
+    assert len(background._made) <= layout.MOST_HELD + 1
+    assert len(list((tmp_path / layout.FOLDER).iterdir())) == layout.MOST_HELD + 4

@@ -260,4 +260,4 @@ def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MachineError, match="matplotlib") as caught:
         latent.picture("a", lines([1, 2]), means())
-    assert "pip install '.[plot]'" in caught.value.hint
+    assert 'pip install "seqvae[plot]"' in caught.value.hint

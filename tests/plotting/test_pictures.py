@@ -142,7 +142,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(MachineError, match=words) as caught:
         pictures.picture({"a": history(2)})
-    assert "pip install '.[plot]'" in caught.value.hint
+    assert 'pip install "seqvae[plot]"' in caught.value.hint
     assert draw_text({"a": history(2)})
 
 

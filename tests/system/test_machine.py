@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import measure
 from seqvae_cli.errors import MachineError
-from seqvae_cli.system import files, machine, runtime, speed
+from seqvae_cli.system import cores, files, machine, runtime, speed
 
 
 def test_the_benchmarks_belong_to_the_machine_of_the_report() -> None:
@@ -137,3 +137,13 @@ def test_speed_is_measured_within_its_time_and_types_may_lack(monkeypatch: pytes
 def test_cores_are_those_of_the_process() -> None:
     assert runtime.usable_cores() >= 1
     assert machine.memory() is None or (machine.memory() or 0) > 10**8
+
+
+def test_memory_is_that_of_the_job_where_it_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    (tmp_path / "job" / "memory.max").write_text("123456789\n")
+    (tmp_path / "job" / "step" / "memory.max").write_text("max\n")
+    (tmp_path / "own").write_text("0::/job/step\n")
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cores, "OWN_CGROUP", tmp_path / "own")
+    assert machine.memory() == 123456789

@@ -102,10 +102,12 @@ def test_stopping_anywhere_and_resuming_equals_never_having_stopped(tiny_corpus:
         stopped = new_run(tiny_corpus, f"stopped-{after}", model__word_dropout=0.2)
         events = fit(stopped, tiny_corpus, stop=Stopper(after))
         assert events[-1].reason == "interrupted", after
+        seconds = events[-1].seconds
         assert registry.find(stopped.name).status == "interrupted"
         torch.manual_seed(999)  # whatever another process left behind
         events = fit(registry.find(stopped.name), tiny_corpus, resume=True)
         assert events[-1].reason == "finished", after
+        assert events[-1].seconds > seconds > 0
         assert_same_run(quiet, stopped)
 
 

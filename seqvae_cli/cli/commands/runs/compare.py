@@ -133,7 +133,7 @@ def _warn_samples(split: str, counts: Iterable[int]) -> None:
     if len(names) > 1:
         display.warn(
             f"the bounds on {split} have different K ({', '.join(names)})",
-            f"eval --split {split} --samples {names[-1]}",
+            f"seqvae eval RUN --split {split} --samples {names[-1]}",
         )
 
 

@@ -105,7 +105,7 @@ def plot(
 
     Each point is an epoch, in nats a sentence; a star marks the best. Bars above a panel show the phases of a run, a
     line the entropy of the corpus where it is known (toy). An existing file is replaced. Pictures need matplotlib
-    (pip install '.[plot]' in a clone of the repository); --text needs nothing.
+    (pip install "seqvae[plot]"); --text needs nothing.
 
     With --latent: the KL of each latent dimension over the epochs, and the posterior means of sentences on two of
     their principal components, at most 5,000: evenly spread over a split, or a random sample of the files of --data,
