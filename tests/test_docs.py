@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
@@ -231,8 +232,7 @@ def test_the_readme_runs_as_it_stands(seqvae: Seqvae, tmp_path: Path, monkeypatc
     """With tiny models and other sentences: each command succeeds and prints lines of the shape that is shown."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
-    rows = [f'"{text}",{text.split()[1]}' for text in tiny_text()]
-    (tmp_path / "reviews.csv").write_text("\n".join(["review_text,sentiment", *rows]) + "\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     smaller = {"prepare toy": ["--sentences", "200"], "train": [*SMALL, "--epochs", "2"], "eval": ["--samples", "2"]}
     done = []
     for line, output in (pair for block in blocks(README, "") for pair in shown(block)):

@@ -63,7 +63,7 @@ def report(prepared: Prepared, json: bool) -> None:
         display.say(records)
     _warn_of_findings(corpus)
     if 0 < (sentences := corpus.sentences("train")) < SCARCE:
-        display.say(f"{counted(sentences, 'training sentence')} may be too few for a code; without: --preset lm")
+        display.say(f"{counted(sentences, 'training sentence')} may be too few for a code; --preset lm has none")
     display.say(f"next: seqvae train --data {info['name']}{_outlook(corpus)}")
 
 

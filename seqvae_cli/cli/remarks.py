@@ -41,8 +41,8 @@ def sizes(event: StartEvent) -> str:
         parts.append(nats + (" that fall to 0" if objective.free_bits_fade < 1 else ""))
     if train.unknown:
         parts.append(f"{100 * train.unknown:.0f} % of the tokens seen once read as unknown")
-    if train.early_stop:
-        parts.append(f"an end after {counted(train.early_stop, 'epoch')} without progress")
+    if 0 < train.early_stop < event.epochs:
+        parts.append(f"stops after {counted(train.early_stop, 'epoch')} without progress")
     return f"{counted(event.sentences, 'sentence')}: {', '.join(parts)}"
 
 
@@ -65,6 +65,8 @@ def collapse_hint(start: StartEvent, event: CollapseEvent) -> str:
     absent = [remedy for remedy, helps in remedies.items() if helps][:REMEDIES]
     held_up = "the KL is held up but carries no information; " if held else ""
     few = f"{too_few(start.sentences)}; " if start.sentences < FEW else ""
+    if _shortened(start):
+        return f"{held_up}{_too_short(start)}"
     return f"{held_up}{few}a new run may try {', '.join(absent) or 'a smaller decoder: --hidden-size'}"
 
 
@@ -94,9 +96,8 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
     model, measurable = start.settings.model, math.log(max(1, start.valid_sentences)) > 2 * LITTLE
     if model.latent_size and measurable and best.mutual_information < LITTLE:
         little = f"its code says {best.mutual_information:z.2f} nats and costs {best.rate:z.2f}"
-        if start.pretrain + start.annealing >= 0.999 * MAX_PHASES_SHARE * start.epochs:  # they had to be shortened
-            few = f"{counted(start.epochs, 'epoch')} {'is' if start.epochs == 1 else 'are'} too few for its phases"
-            return [*found, f"{little}: {few}, a new run with more --epochs gives them time"]
+        if _shortened(start):
+            return [*found, f"{little}: {_too_short(start)}"]
         unlike = "its sentences may have little in common that a code could say"
         advice = too_few(start.sentences) if start.sentences < FEW else unlike
         other = (
@@ -104,6 +105,16 @@ def lessons(start: StartEvent, best: EvalEvent, last: EvalEvent) -> list[str]:
         )
         found.append(f"{little}: {advice}. Without a code, `seqvae train --preset lm` is as good{other}")
     return found
+
+
+def _shortened(start: StartEvent) -> bool:
+    """Whether pretraining and annealing had to be shortened to fit into the epochs."""
+    return start.pretrain + start.annealing >= 0.999 * MAX_PHASES_SHARE * start.epochs
+
+
+def _too_short(start: StartEvent) -> str:
+    few = f"{counted(start.epochs, 'epoch')} {'is' if start.epochs == 1 else 'are'} too few for its phases"
+    return f"{few}, a new run with more --epochs gives them time"
 
 
 def nothing_left(run: str, epoch: int, epochs: int) -> str:

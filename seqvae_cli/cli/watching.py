@@ -136,7 +136,7 @@ def verdict(look: Look) -> str:
         case "failed":
             return f"{name}: failed {after}{why}{resume}"
         case "killed":
-            return f"{name}: ended {after} without a word: it was killed, or the machine stopped{resume}"
+            return f"{name}: ended {after} without a final status: it was killed, or the machine stopped{resume}"
     best, seconds = info.get("best_epoch"), info.get("seconds")
     end = EndEvent(
         look.end,

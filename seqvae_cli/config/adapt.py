@@ -16,7 +16,7 @@ from typing import Any
 from seqvae_cli.config.schema import Settings
 
 FULL, FEW = 20_000, 300
-"""Training sentences from which on, and up to which, dropout and free bits are at their one end and at their other."""
+"""Training sentences between which dropout and free bits go from the preset's to those of the smallest corpora."""
 SCARCE = 200
 """Training sentences below which a code does not pay: none of its bits are free."""
 SMALL = 5_000

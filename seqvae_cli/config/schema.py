@@ -67,7 +67,7 @@ class ModelSettings(_Section):
     dropout: float = Field(0.35, ge=0, lt=1, description="dropout rate before and after the decoder's recurrent layers")
     locked_dropout: bool = Field(False, description="one dropout mask a sentence, not one a token")
     weight_drop: float = Field(
-        0.0, ge=0, lt=1, description="share of the decoder's recurrent weights dropped at each step"
+        0.0, ge=0, lt=1, description="share of the decoder's recurrent weights dropped for a training step"
     )
     word_dropout: float = Field(
         0.0, ge=0, le=1, description="share of decoder input words replaced by <unk>; 1 is the inputless decoder"

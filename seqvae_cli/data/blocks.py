@@ -109,7 +109,7 @@ class Encoding:
 
 
 def of_texts(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Blocks of texts, of bounded size; an error that reading them raises comes after those before it."""
+    """Blocks of texts, of bounded size. An error in reading them is raised after the blocks before it were given."""
     return windows(with_errors_last(texts), BLOCK, len)
 
 

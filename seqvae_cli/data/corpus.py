@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqvae_cli.data import inspection, labels
+from seqvae_cli.data.catalog import CORPORA
 from seqvae_cli.data.inspection import Finding
 from seqvae_cli.data.labels import Label
 from seqvae_cli.data.mapped import memory_map
@@ -306,9 +307,13 @@ def find(name: str) -> Corpus:
             return Corpus.open(path)
     candidates = [path for path in prepared if path.name[:-13] == name]
     if not candidates:
-        hint = nearest(name, known_names()) if prepared else ""
-        source = name[:-13] if FOLDER.fullmatch(name) else name
-        raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, f"seqvae prepare {source}"])))
+        if FOLDER.fullmatch(name):
+            known, source = set(known_names()), name[:-13]
+        else:
+            known, source = {path.name[:-13] for path in prepared}, name
+        command = f"seqvae prepare {source}" if source in ("toy", *CORPORA) else f"seqvae prepare FILE --name {source}"
+        hint = nearest(name, known)
+        raise NotFoundError(f"no prepared corpus {name!r}", "; ".join(filter(None, [hint, command])))
     return Corpus.open(max(candidates, key=prepared_at))
 
 

@@ -24,7 +24,7 @@ PAUSE = Pause()
 
 
 def with_errors_last(items: Iterable[T | Pause]) -> Iterator[T | Pause]:
-    """The items, and a `PAUSE` before an error that reading them raises: what came before it is answered."""
+    """The items, and a `PAUSE` before an error in reading them is raised, so that earlier items are answered first."""
     try:
         yield from items
     except SeqvaeError:

@@ -7,6 +7,7 @@ evaluations of these weights; evaluations of other weights are ignored.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,15 +110,26 @@ def best(by: str, damaged: list[str], *, data: str | None = None, split: str | N
         if value is not None:
             found.append((value, run))
     if not found:
-        name = runs[-1].info["corpus"]["name"]
+        corpus = runs[-1].info["corpus"]
+        name, older = corpus["name"], _older(corpus)
+        if older:  # the name alone would hide them
+            name = corpus["folder"]
         if by == "neg_elbo" and split is None:
             raise NotFoundError(f"no run on {name} has been validated yet", f"seqvae train --data {name}")
         hint = f"seqvae eval {runs[-1].name} --split {split or 'test'}"
+        hint += f"; --data {older} is an older corpus of that name" if older else ""
         raise NotFoundError(f"no run on {name} has {by} on {split or 'test'}: none was evaluated there", hint)
     pick = min if RANKED[by].better == "lower" else max
     value, run = pick(found, key=lambda pair: pair[0])
     ranked = {other.name for _, other in found}
     return Winner(run, value, len(found), [other.name for other in runs if other.name not in ranked], sorted(samples))
+
+
+def _older(corpus: Mapping[str, Any]) -> str:
+    """The folder of another corpus of the same name that a run was trained on, the last one; empty: there is none."""
+    others = [other.info["corpus"] for other in registry.runs()[0]]
+    same = [one["folder"] for one in others if one["name"] == corpus["name"] and one["hash"] != corpus["hash"]]
+    return str(same[-1]) if same else ""
 
 
 def _settings(run: Run) -> dict[str, Any]:

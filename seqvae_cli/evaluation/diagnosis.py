@@ -104,7 +104,7 @@ class Diagnosis:
             return "no latent code: a language model"
         if self.rate < metrics.COLLAPSED or self.worth < metrics.COLLAPSED:
             return f"collapsed: a code of {self.rate:z.1f} nats is worth {self.worth:z.1f} to the decoder; {units}"
-        said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats say something"
+        said = f"{self.mutual_information:z.1f} of {self.rate:z.1f} nats are mutual information"
         if self.at_ceiling:
             said = f"{said}, or more: {self.sentences:,} sentences cannot show more"
         elif self.rate > MOSTLY_UNUSED * self.mutual_information:

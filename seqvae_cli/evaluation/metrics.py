@@ -1,4 +1,4 @@
-"""Metrics of a network on a split: ELBO, importance-weighted bound, mutual information, active units, BLEU.
+"""Passes of a network over a split, and what they measure: the ELBO and its parts, distortions, reconstructions.
 
 In nats a sentence unless stated otherwise. A sentence draws its noise from the seed and its own token ids: its figures
 depend neither on its place nor on the other sentences, but for rounding (1e-6 of a value in float32, 1e-3 in bfloat16).
@@ -36,7 +36,7 @@ DEVICE_TOKENS_AT_ONCE = 2**15
 """The same on another device, which computes a smaller pass in less time than the CPU takes to start it."""
 
 SAMPLES_APART = 16
-"""Samples from which on a CPU reads each sentence by itself."""
+"""Samples a sentence from which on a CPU decodes one sentence a pass."""
 
 COLLAPSED = 0.5
 """A posterior with less rate or mutual information than this, in nats, is called collapsed."""

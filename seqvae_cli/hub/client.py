@@ -84,7 +84,7 @@ def _translated(error: Exception, repository: str, endpoint: str, has_token: boo
         return _translated(error.__cause__, repository, endpoint, has_token)  # it only says what was being done
     match error:
         case errors.GatedRepoError():
-            return MachineError(f"{repository} is open to those alone who asked", f"ask at {endpoint}/{repository}")
+            return MachineError(f"{repository} is gated: access must be requested", f"ask at {endpoint}/{repository}")
         case errors.RepositoryNotFoundError():
             if has_token:
                 return NotFoundError(f"{endpoint} has no repository {repository} that your token opens")

@@ -23,10 +23,10 @@ from seqvae_cli.nn.decoding import Decoder
 from seqvae_cli.system.runtime import autocast
 
 DRAWN = 32
-"""Random numbers that a sentence draws at once: many are never needed."""
+"""Random numbers that are drawn ahead for a sentence, not one by one; few sentences use all."""
 
 FREE_SHARE = 1 / 8
-"""Share of the rows that are free when they are filled again: to fill one takes as long as to fill many."""
+"""Share of the rows whose sentences have ended when new ones replace them: replacing one takes as long as many."""
 
 Streams = Sequence[np.random.Generator]
 

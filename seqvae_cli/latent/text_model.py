@@ -89,11 +89,11 @@ class TextModel:
         return replace(strategy, unk=self.unk) if strategy.unk is None else strategy
 
     def encode(self, sentences: Iterable[str]) -> Code:
-        """Posterior means of N sentences: [N, L]. Raises `UsageError` for a sentence without words."""
+        """Codes of N sentences, posterior means (on the sphere directions): [N, L]. `UsageError` for an empty one."""
         return self.posterior(sentences)[0]
 
     def posterior(self, sentences: Iterable[str]) -> tuple[Code, Code]:
-        """Posterior means and standard deviations of N sentences: two of [N, L]."""
+        """Codes and standard deviations of N sentences: two of [N, L]."""
         self.require_latent()
         codes = generate.encode(self.network, self._ids(sentences))
         parts = [np.empty((2, 0, self.latent_size), np.float32)]
@@ -337,7 +337,7 @@ class TextModel:
         texts = check_sentences(sentences)
         ids = [np.array(self.tokenizer.encode(sentence), dtype=np.int64) for sentence in texts]
         if any(not len(words) for words in ids):
-            raise UsageError("an empty sentence has no code", "leave it out")
+            raise UsageError("a sentence is empty", "leave it out")
         return ids
 
     def _codes(self, codes: ArrayLike | Tensor) -> Code:

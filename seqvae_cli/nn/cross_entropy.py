@@ -22,10 +22,10 @@ CACHED_ROWS = 256
 """Tokens whose logits fit into a CPU's cache."""
 
 MOST_LOGITS = 2**29
-"""Logits that are kept for the gradient, at most; those of a very long sentence are computed a second time instead."""
+"""Logits kept for the backward pass, at most; beyond that, as for a very long sentence, they are computed twice."""
 
 IN_RANGE = 1e-20, 1e30
-"""Sums of exp(logits) that are exact. Elsewhere, each token's highest logit is taken from its logits first."""
+"""Sums of exp(logits) within which the highest logit of a token need not be subtracted first."""
 
 
 def reference(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

@@ -46,9 +46,10 @@ Recurrent = LSTM | GRU
 CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
 """By `model.cell`.
 
-A cell is built with (inputs, size, layers, batch_first, bidirectional), and called with [B, T, I], packed if
-bidirectional, and a hidden state; it returns the top layer's states and the new hidden state. `first` makes the first
-hidden state from values. Its recurrent weights are named `weight_hh…`: those are what weight drop drops.
+A cell is built with (inputs, size, layers, batch_first, bidirectional, device, dtype), and called with [B, T, I],
+packed if bidirectional, and a hidden state; it returns the top layer's states and the new hidden state. `first` makes
+the first hidden state from values. Attributes and weights are named as those of `nn.LSTM`: weight drop drops
+`weight_hh…`, and shared words need `weight_ih_l0`. `export` knows these two cells alone.
 """
 
 

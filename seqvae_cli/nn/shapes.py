@@ -1,4 +1,4 @@
-"""Modules without numbers: their names and shapes, on the `meta` device."""
+"""Modules on the `meta` device: names and shapes alone, without values."""
 
 from __future__ import annotations
 
@@ -25,8 +25,5 @@ class _Unfilled(TorchFunctionMode):
 
 
 def filled_where_real(device: torch.device | str) -> AbstractContextManager[Any]:
-    """Within, new parameters get their first values, but on `meta`, where there are none.
-
-    There torch would load its compiler to draw nothing: seconds of every command.
-    """
+    """Within it, parameters on `meta` are not initialized: torch would import its compiler for that, in seconds."""
     return _Unfilled() if torch.device(device).type == "meta" else nullcontext()

@@ -179,7 +179,7 @@ def _drawn(
                 values = tuple(check_value(name, text) for name, text in texts)
                 yield _Drawn(place, reservoir.seen, sentence, values, np.array(ids, dtype=np.int64))
                 continue
-            reservoir.seen -= 1  # as if it had not come
+            reservoir.seen -= 1  # sentences without words are not drawn from
         tally.empty += 1
     if labels and next(rows, _END) is not _END:
         raise UsageError("there are more labels than sentences", _ONE_EACH)

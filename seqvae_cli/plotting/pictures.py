@@ -211,7 +211,9 @@ def _legend(figure: Figure, runs: Runs, panels: Sequence[Panel], arrows: bool) -
         style: dict[str, Any] = {"marker": ARROWS["^"], "markersize": ARROW_SIZE, "linestyle": ""}
         kinds.append(Line2D([], [], label="point beyond the axis", **style | grey))
     if any(panel.x == "epoch" for panel in panels):
-        drawn = {phase.name for run in runs.values() for phase in run.phases}
+        numbers = (line.get("epoch") for run in runs.values() for line in run.lines)
+        first = min((number for number in numbers if number is not None), default=1)  # where the axis begins
+        drawn = {phase.name for run in runs.values() for phase in run.phases if phase.end >= first}
         bars = [(PHASE_STYLES[name], label) for name, label in curves.PHASES.items() if name in drawn]
         kinds += [Line2D([], [], label=label, **style | grey) for style, label in bars]
     if any(curves.entropies(runs, panel) for panel in panels):

@@ -5,7 +5,9 @@ HOME/runs/NAME/
     config.yaml      the resolved settings
     tokenizer.json
     metrics.jsonl    a line an epoch
-    tags.json        separate, since the training process rewrites run.json from memory
+    tags.json        separate, since the training process rewrites run.json from memory; tags.lock guards it
+    init/            weights that `train --init` began with
+    logs/            of `train --log`, a folder each
     evaluations/     the results of `eval`, a file each
     maps/            neighbourhood maps of `play`, a file each
     best/ last/      checkpoints

@@ -16,7 +16,7 @@ from seqvae_cli.system import files
 SECONDS = 1.0
 """Between two looks at the folder."""
 UNMARKED_LOOKS = 3
-"""Looks that find no process before a run counts as killed: a new one has its lock a moment after its folder."""
+"""Looks in a row that find no process before a run counts as killed: a new run has its folder before its lock."""
 
 
 @dataclass(frozen=True)

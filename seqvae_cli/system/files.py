@@ -73,7 +73,7 @@ class DurableFile:
         self._digest.update(data)
 
     def write_start(self, data: bytes) -> None:
-        """Writes over the first bytes: those of a header that depends on what follows it."""
+        """Overwrites the first bytes: a header that depends on the content after it."""
         with machine_errors(self.path):
             self._file.seek(0)
             self._file.write(data)

@@ -153,9 +153,9 @@ def check_alone(what: str) -> None:
 
 
 def leave_to_first() -> None:
-    """Gives the first process of this machine the time to say what is wrong, and the launcher that to end this one.
+    """Delays the other processes of a machine, so that the first prints the error before the launcher ends them all.
 
-    For what every process finds by itself, before they meet; afterwards `one_voice` has chosen who speaks.
+    For errors that every process finds by itself before they are connected; afterwards `one_voice` chooses who prints.
     """
     if "torch" in sys.modules and _distributed().is_available() and _distributed().is_initialized():
         return

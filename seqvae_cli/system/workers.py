@@ -38,8 +38,8 @@ _OWN_GROUP: dict[str, Any] = (
 class Workers:
     """Up to `count` processes, started when they are needed. Use it in a `with`, which ends them.
 
-    alone: items that this process works on itself before it starts the others, over all calls of `map`: a short work
-        costs nothing more. With a `count` of 1 it works on all of them.
+    alone: items that this process works on before it starts the others, over all calls of `map`, so that a small
+        input starts none. With a `count` of 1 it works on all of them.
     """
 
     def __init__(self, count: int, alone: int = 0) -> None:

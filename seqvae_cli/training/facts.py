@@ -1,4 +1,4 @@
-"""What the settings of a training follow from: a look at the training split, without PyTorch."""
+"""The statistics of a training split from which settings follow, without PyTorch."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_prepare_shows_a_table_and_is_done_at_once_the_second_time(seqvae: Seqva
     assert [line.split()[:2] for line in (train, valid, test)] == [["train", "90"], ["valid", "5"], ["test", "5"]]
     assert int(train.split()[-2]) > 0  # truncated
     assert re.search(r"next: seqvae train --data my-notes \(72 epochs, about \d+ s on this CPU at most\)", first.err)
-    assert "90 training sentences may be too few for a code; without: --preset lm" in first.err
+    assert "90 training sentences may be too few for a code; --preset lm has none" in first.err
     second = seqvae("prepare", str(text), "--max-len", "4")
     assert second.out == first.out
     assert "prepared already" in second.err

@@ -100,7 +100,7 @@ def test_sizes_that_follow_from_the_corpus_are_told(capsys: pytest.CaptureFixtur
     said = f"300 sentences: {model.hidden_size} dimensions, batches of {train.batch_size}, {train.epochs} epochs, "
     assert lines[1].startswith(said + f"learning rate {train.lr:.2g}, dropout {model.dropout:.2g}, ")
     assert "60 % of the tokens seen once read as unknown" in lines[1]
-    assert lines[1].endswith(f"an end after {train.early_stop} epochs without progress")
+    assert lines[1].endswith(f"stops after {train.early_stop} epochs without progress")
 
 
 @pytest.mark.parametrize(

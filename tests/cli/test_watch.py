@@ -153,7 +153,7 @@ def test_epochs_are_said_once_and_repeated_ones_again(run: Run, capsys: pytest.C
         ("interrupted", {}, "; to go on: seqvae train --resume tiny-run"),
         ("diverged", {"failure": "not finite after step 9"}, "diverged after 5 epochs: not finite after step 9"),
         ("failed", {"failure": "OSError()"}, "failed after 5 epochs: OSError(); to go on: seqvae train --resume"),
-        ("killed", {}, "ended after 5 epochs without a word: it was killed"),
+        ("killed", {}, "ended after 5 epochs without a final status: it was killed"),
     ],
 )
 def test_the_verdict_says_how_it_ended(run: Run, end: str, info: dict[str, Any], said: str) -> None:

@@ -82,7 +82,7 @@ def test_find_hints_at_the_nearest_corpus_and_at_prepare(made: Corpus) -> None:
     with pytest.raises(NotFoundError) as caught:
         find("smal")
     assert "'small'" in caught.value.hint
-    assert "seqvae prepare smal" in caught.value.hint
+    assert "seqvae prepare FILE --name smal" in caught.value.hint
     assert made.path.is_dir()
 
 

@@ -125,6 +125,9 @@ def test_runs_on_another_corpus_are_never_compared() -> None:
     assert best(data="d") == best(data="d-0123456789ab") == "foreign"
     assert best(data="c") == "b"  # of the two corpora called c that of the latest run
     assert best(data="c-older") == "older"
+    with pytest.raises(NotFoundError, match=f"no run on {CORPUS['folder']} has iw_ppl on test") as caught:
+        best("iw_ppl", data="c")
+    assert "--data c-older is an older corpus of that name" in caught.value.hint
     assert [run.name for run in compare.same_corpus()] == ["a", "b"]
     with pytest.raises(NotFoundError) as caught:
         best(data="d-0123456789ac")

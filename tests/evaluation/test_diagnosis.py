@@ -38,11 +38,11 @@ FOUND = Diagnosis(
 @pytest.mark.parametrize(
     ("changes", "start", "said"),
     [
-        ({}, "used: 6.0 of 7.0 nats say something", "costs 15.0"),
+        ({}, "used: 6.0 of 7.0 nats are mutual information", "costs 15.0"),
         ({"rate": 0.2, "mutual_information": 0.1}, "collapsed", "0.2 nats"),
         ({"shuffled": 95.1}, "collapsed", "worth 0.1"),
         ({"mutual_information": 3.0}, "used, at a high price: 3.0 of 7.0", "32 of 32"),
-        ({"rate": 4.9, "mutual_information": 0.2}, "mostly unused: 0.2 of 4.9 nats say something", "32 of 32"),
+        ({"rate": 4.9, "mutual_information": 0.2}, "mostly unused: 0.2 of 4.9 nats are mutual information", "32 of 32"),
         ({"rate": 30.0, "mutual_information": math.log(3761)}, "used: 8.2 of 30.0 nats", "or more: 3,761 sentences"),
         ({"latent_size": 0}, "no latent code", "language model"),
     ],

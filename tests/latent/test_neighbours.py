@@ -167,7 +167,7 @@ def test_a_split_knows_its_sentences(model: Model) -> None:
         ({"among": 7}, "sentences are 7"),
         ({"among": [7]}, "7 is not a sentence"),
         ({"queries": "the cat"}, "one sentence is given"),
-        ({"queries": [""]}, "an empty sentence has no code"),
+        ({"queries": [""]}, "a sentence is empty"),
         ({"queries": np.ones((1, 3))}, "codes of shape"),
         ({"queries": np.ones((1, 4)), "metric": "kl"}, "a code alone has no scale"),
     ],

@@ -150,7 +150,7 @@ def test_the_readme_tells_to_install_matplotlib_in_the_same_way(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MachineError) as caught:
         pictures.picture({"a": history(1)})
-    command = caught.value.hint.partition(" in ")[0]
+    command = caught.value.hint.partition("; ")[0]
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert command.startswith("pip install")
     assert f"`{command}`" in readme

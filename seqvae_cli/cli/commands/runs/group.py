@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,11 +63,13 @@ def list_(
         display.say(f"no run is tagged {tag}" if runs else "there is no run yet: seqvae train")
         return
     columns = ["run", "status", "corpus", "epoch", "val -ELBO", "tags", "created"]
+    corpora = {run.info["corpus"]["hash"]: run.info["corpus"] for run, _ in tagged}
+    named = Counter(corpus["name"] for corpus in corpora.values())
     rows = [
         [
             run.name,
             run.status,
-            run.info["corpus"]["name"],
+            run.info["corpus"]["name" if named[run.info["corpus"]["name"]] == 1 else "folder"],
             run.info.get("epoch"),
             run.info.get("best_neg_elbo"),
             ", ".join(run_tags),
