@@ -333,6 +333,8 @@ def train_model(
     """
     check_alone("train_model")
     names = loggers.check([log] if isinstance(log, str) else log)
+    if not isinstance(data, str | Corpus | None):
+        raise UsageError(f"data is {data!r:.40}", "give a prepared corpus or its name")
     if data and layers.resolve(preset, overrides=settings).data:
         raise UsageError("the corpus is named twice", "leave data out of the settings, or the argument out")
     given = corpora.find(data) if isinstance(data, str) and data else data or None

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,21 @@ def test_the_names_are_loaded_when_they_are_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     for name in seqvae_cli.__all__:
         assert getattr(seqvae_cli, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: prepare_corpus(None), "the source is None"),  # type: ignore[arg-type]
+        (lambda: prepare_corpus("x.txt", lower="no"), "lower is 'no'"),  # type: ignore[arg-type]
+        (lambda: prepare_corpus("x.txt", seed=-1), "seed is -1"),
+        (lambda: prepare_corpus("x.txt", seed=1.5), "seed is 1.5"),  # type: ignore[arg-type]
+        (lambda: train_model(data=5), "data is 5"),  # type: ignore[arg-type]
+        (lambda: Strategy(temperature=1e39), "temperature from 1e-06 to 1e\\+06"),
+        (lambda: Strategy(beam=True), "is out of range"),
+    ],
+)
+def test_values_of_another_type_or_size_are_refused(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert re.search(words, f"{caught.value.message} {caught.value.hint}")

@@ -224,7 +224,7 @@ def _open_streams() -> None:
     """
     if sys.stderr is None:  # `print(file=None)` would write to stdout
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if sys.stdin is None:  # closed: read as empty
+    if sys.stdin is None:  # closed: `standard_input` says so where it is read
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

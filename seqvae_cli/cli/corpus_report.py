@@ -64,6 +64,9 @@ def report(prepared: Prepared, json: bool) -> None:
     _warn_of_findings(corpus)
     if 0 < (sentences := corpus.sentences("train")) < SCARCE:
         display.say(f"{counted(sentences, 'training sentence')} may be too few for a code; --preset lm has none")
+    if not corpus.sentences("valid"):
+        display.warn("valid has no sentences, and a training needs some", "--valid FILE, or a higher --valid-fraction")
+        return
     display.say(f"next: seqvae train --data {info['name']}{_outlook(corpus)}")
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from seqvae_cli.errors import MachineError
+
 if TYPE_CHECKING:
     from seqvae_cli.data.windows import Pause
 
@@ -37,7 +39,12 @@ class _End:
 
 
 def standard_input() -> BinaryIO:
-    """Standard input, unbuffered: a thread that waits in its buffer would abort the interpreter when that ends."""
+    """Standard input, unbuffered: a thread that waits in its buffer would abort the interpreter when that ends.
+
+    Raises `MachineError` where it was closed.
+    """
+    if getattr(sys.stdin, "name", "") == os.devnull:  # opened by `boundary` in its place
+        raise MachineError("standard input is closed", "send it a file or a pipe")
     try:
         number = sys.stdin.fileno()
         with suppress(OSError, AttributeError):  # not everywhere; a program that shares it may have made reads not wait

@@ -8,7 +8,7 @@ it is only hashed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -147,6 +147,7 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
     """
     several = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else [source]
     given: dict[str, Any] = {key: value for key, value in options.items() if value not in (None, DEFAULTS.get(key))}
+    _check_types(several, given)
     kind = kind_of_source(several)
     if refused := refused_options(several, given):
         raise UsageError(f"{refused[0]} does not go with {'text' if kind == 'text' else several[0]}", "leave it out")
@@ -176,6 +177,19 @@ def prepare(source: Source | Sequence[Source], **options: Unpack[PrepareOptions]
         defaults["normalize"] = "nfc"
     text = sources.text_source(texts, **held_out, form=reading.format)
     return prepare_text(text, **defaults | given, encoding=reading.encoding, reading=reading)
+
+
+def _check_types(source: Sequence[object], given: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for values that would be taken for others, or would fail far from here."""
+    for one in source:
+        if not isinstance(one, str | Path) and not hasattr(one, "read"):
+            raise UsageError(f"the source is {one!r:.40}", "name a file, a folder or a corpus")
+    for name in ("verify", "dedupe", "lower"):
+        if name in given and not isinstance(given[name], bool):
+            raise UsageError(f"{name} is {given[name]!r:.40}", "True or False")
+    seed = given.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed!r:.40}", "a whole number from 0 to 2^63 - 1")
 
 
 def prepare_text(

@@ -92,7 +92,7 @@ def check_counts(**values: tuple[object, int]) -> None:
     """Raises `UsageError` for a value that is not a whole number of at least its minimum: name=(value, minimum)."""
     for name, (value, least) in values.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
-            raise UsageError(f"{name} is {value!r}", f"a whole number of at least {least}")
+            raise UsageError(f"{name} is {value!r:.80}", f"a whole number from {least} to 2^63 - 1")
 
 
 def _short(value: object) -> str:

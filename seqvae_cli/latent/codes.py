@@ -58,8 +58,10 @@ def _read(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     while len(start) < len(MAGIC) and (some := file.read(len(MAGIC) - len(start))):
         start += some
     if start == MAGIC:
-        yield from _rows(io.BytesIO(start + file.read()), size, label)
+        yield from _arrays(io.BytesIO(start + file.read()), size, label)
         return
+    if label.endswith(".npy"):
+        raise DataError(f"{label} is not a NumPy array", "name it .jsonl if it has a code a line")
     if start.startswith(PARQUET_MAGIC):
         raise DataError(f"{label} is a Parquet table, not a file of codes", "name the output of seqvae encode .jsonl")
     text = cast(BinaryIO, Stream(start, getattr(file, "read1", file.read)))
@@ -77,7 +79,18 @@ def _lines(text: BinaryIO, label: str, dropped: Counter[str]) -> Iterator[str]:
         raise DataError(error.message, "codes are JSON Lines in UTF-8, or one .npy file") from error
 
 
-def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
+def _arrays(file: io.BytesIO, size: int, label: str) -> Iterator[Code | None]:
+    """The rows of one array after another, as `cat` joins the files of shards."""
+    end, before = len(file.getbuffer()), 0
+    while file.tell() < end:
+        values = _array(file, size, label)
+        for number, row in enumerate(values, before + 1):
+            yield None if np.isnan(row).all() else _finite(row, f"{label}, row {number}")
+        before += len(values)
+
+
+def _array(file: BinaryIO, size: int, label: str) -> NDArray[np.float32]:
+    """The next array of a file: [N, size]."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about headers of old NumPy versions
@@ -87,12 +100,7 @@ def _rows(file: BinaryIO, size: int, label: str) -> Iterator[Code | None]:
     if values.ndim != 2 or values.shape[1] != size or values.dtype.kind not in "fiu":
         raise DataError(f"{label} has shape {values.shape} of {values.dtype}, not (sentences, {size}) numbers")
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
-    for number, row in enumerate(values, 1):
-        if np.isnan(row).all():
-            yield None
-        else:
-            yield _finite(row, f"{label}, row {number}")
+        return np.asarray(values, dtype=np.float32)
 
 
 def _code(line: str, size: int, where: str) -> Code | None:

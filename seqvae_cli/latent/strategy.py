@@ -5,7 +5,6 @@ Shapes: B sentences, V words.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,8 @@ from seqvae_cli.system.runtime import sum_type
 
 SMALLEST = 1e-6
 """Smallest temperature and top_p; below, float32 cannot tell the softmax from greedy choice."""
+LARGEST = 1e6
+"""Largest temperature; above, float32 cannot tell the softmax from a uniform distribution."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Strategy:
         """Raises `UsageError` for values out of range, and for some that contradict each other."""
         counts: tuple[object, ...] = (self.top_k, self.beam)
         numbers: tuple[object, ...] = (self.temperature, self.top_p)
-        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
+        whole = all(isinstance(count, int | np.integer) and type(count) is not bool and count >= 0 for count in counts)
         real = all(isinstance(number, int | float | np.number) for number in numbers)
-        if not (real and SMALLEST <= self.temperature < math.inf and SMALLEST <= self.top_p <= 1 and whole):
+        if not (real and SMALLEST <= self.temperature <= LARGEST and SMALLEST <= self.top_p <= 1 and whole):
             raise UsageError(
                 f"{self} is out of range",
-                f"temperature from {SMALLEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
+                f"temperature from {SMALLEST:g} to {LARGEST:g}, top_p from {SMALLEST:g} to 1, whole numbers from 0",
             )
         drawing = {"temperature": self.temperature != 1, "top_k": self.top_k > 0, "top_p": self.top_p < 1}
         drawn = [name for name, chosen in drawing.items() if chosen]

@@ -35,8 +35,8 @@ def home() -> Path:
             path = Path(named).expanduser().absolute()
         except RuntimeError as error:
             raise MachineError(f"SEQVAE_HOME is {named}, but no user has that name", "name a folder") from error
-        if os.path.isfile(path):  # noqa: PTH113 - os.path.isfile never raises
-            raise MachineError(f"SEQVAE_HOME is {path}, which is a file", "name a folder; a missing one is made")
+        if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112 - these never raise
+            raise MachineError(f"SEQVAE_HOME is {path}, which is not a folder", "name a folder; a missing one is made")
         return _utf8(path)
     import platformdirs
 

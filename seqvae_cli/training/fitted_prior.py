@@ -40,7 +40,9 @@ ROWS = 10
 MOST = 100_000
 """Training sentences that it is fitted to, at most."""
 DRAWS = 10
-"""Codes of each sentence of validation at which priors are compared."""
+"""Codes of each sentence of validation at which priors are compared, at least."""
+MOST_DRAWN = 20_000
+"""Codes of a validation split of fewer sentences than `MOST_DRAWN / DRAWS` at which priors are compared."""
 CLOSE = 0.01
 """Nats a sentence that more components have to gain."""
 KEPT = ("epochs", "epoch", "seconds", "device", "precision", "threads")
@@ -154,14 +156,18 @@ def _save(
 
 
 def log_densities(priors: Sequence[Prior], posteriors: Posterior, seed: int) -> list[Tensor]:
-    """The mean of log p(z) over `DRAWS` codes of each posterior, the same for all `priors`: [N] nats each."""
+    """The mean of log p(z) over the draws of each posterior, the same for all `priors`: [N] nats each.
+
+    `DRAWS` draws, and more for a small N, whose sentences do not average out the noise of the draws.
+    """
+    draws = max(DRAWS, MOST_DRAWN // len(posteriors.code))
     stream = torch.Generator().manual_seed(seed)
     sums = [torch.zeros(len(posteriors.code), dtype=torch.float64) for _ in priors]
-    for _ in range(DRAWS):
+    for _ in range(draws):
         z = posteriors.rsample(torch.randn(posteriors.code.shape, generator=stream)).double()
         for prior, total in zip(priors, sums, strict=True):
             total += prior.log_prob(z)
-    return [total / DRAWS for total in sums]
+    return [total / draws for total in sums]
 
 
 def simplest(densities: Sequence[Tensor]) -> int:

@@ -106,6 +106,32 @@ def test_rows_of_npy_are_written_as_they_come(tmp_path: Path) -> None:
     assert np.load(path).shape == (0, 3)
 
 
+def test_an_output_is_a_file_and_a_link_stays_one(reviews: Path, seqvae: Seqvae) -> None:
+    Path("link.jsonl").symlink_to("codes.jsonl")
+    assert seqvae("encode", str(reviews), "-o", "link.jsonl").code == 0
+    assert Path("link.jsonl").is_symlink()
+    assert len(Path("codes.jsonl").read_text().splitlines()) == 3
+    os.mkfifo("pipe.jsonl")
+    refused = seqvae("encode", str(reviews), "-o", "pipe.jsonl")
+    assert (refused.code, "'pipe.jsonl' is a pipe or a device" in refused.err) == (2, True)
+    assert Path("pipe.jsonl").is_fifo()
+    Path("twice.csv").write_text("text,mean_1\nthe cat sees the sea,1\n")
+    refused = seqvae("encode", "twice.csv", "--text", "text", "--label", "mean_1", "-o", "codes.tsv")
+    assert (refused.code, "two columns 'mean_1'" in refused.err) == (2, True)
+    assert not Path("codes.tsv").exists()
+
+
+def test_files_of_a_folder_that_are_no_text_are_told(tmp_path: Path, trained_home: Path, seqvae: Seqvae) -> None:
+    assert trained_home.is_dir()
+    for name in ("a.txt", "notes.md", "README.md"):
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / name).write_text("the cat sees the sea\n" * 30)
+    for command in ("encode", "prepare"):
+        answer = seqvae(command, str(tmp_path / "texts"))
+        assert answer.code == 0
+        assert "texts: 1 file skipped, of no known format: notes.md" in answer.err
+
+
 @pytest.mark.parametrize("command", ["encode", "score", "reconstruct"])
 def test_a_folder_gives_its_files_with_the_folders_as_a_label(reviews: Path, seqvae: Seqvae, command: str) -> None:
     for name, text in {"good": "the cat sees the sea\n", "bad": "a dog likes it\n\n"}.items():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from seqvae_cli.cli import pauses
+from seqvae_cli.cli import boundary, pauses
 from seqvae_cli.data.windows import PAUSE
+from seqvae_cli.errors import MachineError
 
 
 def test_a_pause_stands_where_the_source_waits_and_nothing_is_lost() -> None:
@@ -80,3 +82,10 @@ def test_standard_input_waits_though_another_program_made_it_not_wait(monkeypatc
         with pauses.standard_input() as file:
             threading.Timer(0.05, pipe.write, [b"a line\n"]).start()
             assert file.read(100) == b"a line\n"
+
+
+def test_a_closed_standard_input_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    boundary._open_streams()
+    with sys.stdin, pytest.raises(MachineError, match="standard input is closed"):
+        pauses.standard_input()

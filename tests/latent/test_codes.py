@@ -48,6 +48,15 @@ def test_rows_without_a_code_keep_their_place() -> None:
     assert read(npy(np.array([[1, 2, 3], [np.nan] * 3], np.float32))) == [[1, 2, 3], None]
 
 
+def test_arrays_that_were_joined_are_read_one_after_another(tmp_path: Path) -> None:
+    assert read(npy(CODES) + npy(CODES[:1])) == [*CODES.tolist(), CODES[0].tolist()]
+    with pytest.raises(DataError, match="standard input is not a NumPy array"):
+        read(npy(CODES) + b"more")
+    (tmp_path / "empty.npy").touch()
+    with pytest.raises(DataError, match=r"empty\.npy is not a NumPy array"):
+        list(read_codes(tmp_path / "empty.npy", 3))
+
+
 def test_nothing_holds_no_codes() -> None:
     assert read(b"") == []
     assert read(npy(np.empty((0, 3), np.float32))) == []

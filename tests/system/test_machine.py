@@ -96,7 +96,7 @@ def test_a_home_that_is_a_file_is_a_problem(home: Path) -> None:
     home.write_text("")
     found, (problem,) = machine.home()
     assert found == {"path": str(home)}
-    assert "which is a file" in problem.problem
+    assert "which is not a folder" in problem.problem
     assert problem.advice
 
 

@@ -17,7 +17,7 @@ from seqvae_cli.errors import DataError, UsageError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.evaluation.card import card
 from seqvae_cli.nn import mixture_fit
-from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, StandardNormal
+from seqvae_cli.nn.distributions import DiagonalGaussian, Mixture, StandardNormal, kl
 from seqvae_cli.runs import checkpoint, registry
 from seqvae_cli.runs.run import Run
 from seqvae_cli.training import fitted_prior, session
@@ -94,6 +94,15 @@ def test_the_gain_is_of_the_same_codes() -> None:
     expected = 0.375 * (posteriors.mean.square() + math.exp(-1.0))[:, 0].double() - math.log(2)
     assert float((after - before).mean()) == pytest.approx(float(expected.mean()), abs=0.03)
     torch.testing.assert_close((after - before), expected, atol=1.5, rtol=0)  # sentence by sentence
+
+
+def test_of_few_sentences_the_draws_average_out() -> None:
+    posteriors = DiagonalGaussian(torch.full((15, 4), 0.1), torch.full((15, 4), -0.1))
+    closer = Mixture(DiagonalGaussian(torch.full((1, 4), 0.1), torch.full((1, 4), -0.1)), torch.zeros(1))
+    expected = float(kl(posteriors, StandardNormal(4), posteriors.code).sum(1).mean())
+    for seed in range(3):
+        before, after = fitted_prior.log_densities([StandardNormal(4), closer], posteriors, seed)
+        assert float((after - before).mean()) == pytest.approx(expected, abs=0.01)
 
 
 def test_the_standard_error_is_that_of_a_sample() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display, progress
+from seqvae_cli.cli import display, output_file, progress
 from seqvae_cli.cli.models import counting, follow, shared_model
 from seqvae_cli.cli.options import (
     BatchSize,
@@ -83,8 +83,8 @@ def encode(
     if output is not None and ending not in (*WRITERS, ".npy"):
         hint = "name it .jsonl, .tsv, .parquet or .npy"
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", hint)
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
+    if output is not None:
+        output_file.check_place(output)
     if output is not None and json and ending != ".jsonl":
         raise UsageError(f"--json does not go with {ending}", "name the output .jsonl, or leave --json out")
     if ending == ".npy" and (label or id_column):
@@ -112,11 +112,11 @@ def encode(
                 for row in rows():
                     display.out_jsonl(_json(row, lines))
             elif ending == ".npy":
-                _write_npy(output, rows(), model.latent_size)
+                _write_npy(output_file.target(output), rows(), model.latent_size)
             else:
                 from seqvae_cli.system import files
 
-                files.write(output, WRITERS[ending](rows(), lines, model.latent_size))
+                files.write(output_file.target(output), WRITERS[ending](rows(), lines, model.latent_size))
 
 
 def _json(row: Row, lines: Lines) -> dict[str, Any]:
@@ -143,7 +143,10 @@ def _names(lines: Lines, latent: int) -> list[str]:
     """The columns of a table: the text, the mean, the scale, and what is passed through."""
     from seqvae_cli.latent.frames import code_names
 
-    return ["text", *code_names(latent), *code_names(latent, "scale"), *lines.names()]
+    names = ["text", *code_names(latent), *code_names(latent, "scale"), *lines.names()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"the table would have two columns {twice[0]!r}", "name the output .jsonl")
+    return names
 
 
 def _parquet(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
@@ -156,8 +159,6 @@ def _parquet(rows: Iterator[Row], lines: Lines, latent: int) -> Iterator[bytes]:
     from seqvae_cli.data.windows import WINDOW
 
     arrow, names = parquet.library(), _names(lines, latent)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"the table would have two columns {twice[0]!r}", "name the output .jsonl or .tsv")
     schema = arrow.schema([(name, arrow.string()) for name in names])
     for place in range(1, 1 + 2 * latent):
         schema = schema.set(place, arrow.field(names[place], arrow.float32()))

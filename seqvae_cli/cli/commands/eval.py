@@ -140,5 +140,7 @@ def evaluate(
 
 def _check_pairs(model: Model, split: str) -> None:
     """Raises `UsageError`, before anything is measured, where a split has no two sentences to compare."""
-    if (count := model.corpus().sentences(split)) < 2:
+    corpus = model.corpus()
+    corpus.nonempty_split(split)
+    if (count := corpus.sentences(split)) < 2:
         raise UsageError(f"{split} has {counted(count, 'sentence')}: codes and paths of two or more are compared")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display, map_sentences, picture_file, progress
+from seqvae_cli.cli import display, map_sentences, output_file, progress
 from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.options import (
     Device,
@@ -150,6 +150,8 @@ def draw(
 def _check_output(output: Path | None, projector: Path | None, method: str | None, json: bool) -> None:
     """Raises `UsageError` for files that cannot be written, `MachineError` where a package for them is missing."""
     if projector is not None:
+        if projector == Path():  # an empty value, such as an unset variable of the shell
+            raise UsageError("--projector names no folder", "name one, such as ./projector")
         if projector.exists() and not projector.is_dir():
             raise UsageError(f"{str(projector)!r} is a file", "--projector names a folder")
         if not projector.absolute().parent.is_dir():
@@ -166,7 +168,7 @@ def _check_output(output: Path | None, projector: Path | None, method: str | Non
         return
     from seqvae_cli.plotting import pictures
 
-    picture_file.check_name(output, (*pictures.PICTURE_FORMATS, "html", "tsv", "parquet"))
+    output_file.check_name(output, (*pictures.PICTURE_FORMATS, "html", "tsv", "parquet"))
     kind = _kind(output)
     if kind == "parquet":
         from seqvae_cli.data.parquet import library
@@ -209,7 +211,7 @@ def _tell(found: Map, method: str | None, color: str | None, output: Path | None
     count = len(found.sentences)
     if output is not None and method is None and found.method == "pca":
         why = (
-            f"{counted(count, 'sentence')} are too few for t-SNE"
+            f"{counted(count, 'sentence')} {'is' if count == 1 else 'are'} too few for t-SNE"
             if count < methods.LEAST
             else f"t-SNE would show neighbours: {methods.install('tsne')}"
         )
@@ -240,7 +242,7 @@ def _write(
         for row in tables.rows(found):
             display.out_row(row)
     elif output is not None:
-        files.write(output, _content(model.name, found, _kind(output)))
+        files.write(output_file.target(output), _content(model.name, found, _kind(output)))
     if json:
         display.out_json(
             {

@@ -35,7 +35,7 @@ app = typer.Typer()
 def sample(
     run: RunArgument = None,
     run_option: RunOption = None,
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Sentences.", show_default=True)] = 10,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, max=2**63 - 1, help="Sentences.", show_default=True)] = 10,
     start: Start = "",
     greedy: Greedy = False,
     beam: Beam = None,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqvae_cli.cli import display, map_sentences, picture_file, progress
+from seqvae_cli.cli import display, map_sentences, output_file, progress
 from seqvae_cli.cli.models import counting, open_model
 from seqvae_cli.cli.sentences import Lines, names_a_file
 from seqvae_cli.errors import UsageError
@@ -49,7 +49,7 @@ def draw(
     model = open_model(names[0] if names else None, None, "cpu", 0)
     if not data and split is None:
         split = usual_split(model.corpus())
-    output = picture_file.choose(output, f"{model.name}-latent", json)
+    output = output_file.choose(output, f"{model.name}-latent", json)
     if lines is not None:
         means, labels = _of_files(model, lines, color, axes, map_sentences.called(data or [])), lines.columns.labels
     else:
@@ -70,7 +70,7 @@ def draw(
         "components": list(means.components),
         "variance": list(means.variance),
     }
-    picture_file.write(output, lambda kind: latent.picture(model.name, epochs, means, kind), answer, json)
+    output_file.write(output, lambda kind: latent.picture(model.name, epochs, means, kind), answer, json)
 
 
 def _components(text: str | None) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqvae_cli.cli import display, map_sentences, picture_file
+from seqvae_cli.cli import display, map_sentences, output_file
 from seqvae_cli.cli.commands.runs import latent_map
 from seqvae_cli.cli.headings import LATENT, TABLES
 from seqvae_cli.cli.options import Encoding, Format, Json, Labels, complete_color, complete_split, one_of, run_argument
@@ -129,7 +129,7 @@ def plot(
     if text and (output is not None or json):
         raise UsageError(f"--text does not go with {'--output' if output is not None else '--json'}", "leave one out")
     if output is not None:
-        picture_file.check(output, json)
+        output_file.check(output, json)
     tables = map_sentences.Tables(form, text_column, label, encoding)
     options: dict[str, Any] = {"split": split, "data": data, "color": color, "components": components}
     if latent:
@@ -149,8 +149,8 @@ def plot(
             display.out(line)
         return
     stem = next(iter(runs)) if len(runs) == 1 else "runs"
-    output = picture_file.choose(output, stem if only is None else f"{stem}-{only}", json)
-    picture_file.write(
+    output = output_file.choose(output, stem if only is None else f"{stem}-{only}", json)
+    output_file.write(
         output, lambda kind: pictures.picture(runs, panels, kind), {"runs": list(runs), "panels": panels}, json
     )
 

@@ -1,4 +1,4 @@
-"""The file that `seqvae runs plot` and `seqvae map` write to."""
+"""The files that `seqvae encode`, `map` and `runs plot` write to."""
 
 from __future__ import annotations
 
@@ -37,8 +37,20 @@ def check_name(output: Path, formats: Collection[str]) -> None:
     if output.suffix[1:].lower() not in formats:
         endings = ", ".join(f".{kind}" for kind in formats)
         raise UsageError(f"{str(output)!r}: the ending of the output is unknown", f"known: {endings}")
+    check_place(output)
+
+
+def check_place(output: Path) -> None:
+    """Raises `UsageError` for a file in no folder, and for what is there and is no file, such as a pipe."""
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"{str(output)!r} is a pipe or a device", "name a file, or send the output there with >")
+
+
+def target(output: Path) -> Path:
+    """The file to write: the one that a symbolic link names, so that the link stays."""
+    return output.resolve() if output.is_symlink() else output
 
 
 def write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
@@ -49,7 +61,7 @@ def write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any],
         sys.stdout.flush()
         sys.stdout.buffer.write(picture("png"))
         return
-    files.write(output, picture(output.suffix[1:].lower()))
+    files.write(target(output), picture(output.suffix[1:].lower()))
     if json:
         display.out_json({"path": str(output.absolute()), **answer})
     else:
