@@ -186,14 +186,26 @@ def test_the_table_has_every_command() -> None:
     assert list(CALLS) == list(every_command())
 
 
-@pytest.mark.parametrize("command", CALLS)
-def test_help_has_an_example(seqvae: Seqvae, command: str) -> None:
-    answer = seqvae(*command.split(), "--help")
+@pytest.mark.parametrize("page", ["", *{command.split()[0]: "" for command in CALLS if " " in command}, *CALLS])
+def test_help_has_an_example_and_fits_eighty_columns(
+    seqvae: Seqvae, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = seqvae(*page.split(), "--help")
     assert answer.code == 0
     assert answer.err == ""
-    assert "Example" in answer.out
-    assert f"seqvae {command}" in answer.out
-    assert all(option in answer.out for option in ("--json", "--quiet", "--no-color", "--help"))
+    assert all(option in answer.out for option in ("--quiet", "--no-color", "--help"))
+    if page:
+        assert "Example" in answer.out
+        assert f"seqvae {page}" in answer.out
+    else:
+        assert "..." not in answer.out.partition("COMMAND [ARGS]...")[2], "a summary is cut"
+    if page in CALLS:
+        assert "--json" in answer.out
+    assert max(map(len, answer.lines)) <= 80
+    assert not [line for line in answer.lines[1:] if line.endswith(("...", "…"))], "a sentence is cut"
+    if page == "train":
+        assert not [line for line in answer.lines if line.endswith("-") and "Mises-" not in line], "a name is broken"
 
 
 @pytest.mark.parametrize("command", CALLS)
