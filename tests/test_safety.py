@@ -159,7 +159,7 @@ SHOWN: list[tuple[list[str], bytes]] = [
     (["runs", "path"], b""),
     (["runs", "doctor"], b""),
     (["runs", "export", "wild", "a\x1b[31m.tar.gz"], b""),
-    (["runs", "plot", "wild", "-o", "a\x1b[31m.svg"], b""),
+    (["runs", "plot", "wild", "-o", "a\x1b[31m.svg", "--only", "kl"], b""),
     (["runs", "rm", "wild"], b""),
 ]
 
@@ -341,7 +341,7 @@ def plant(path: Path, victim: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("folder", "stem", "arguments"),
     [
-        ("runs", "run", ["train", "--data", "tiny", *SMALL]),
+        ("runs", "run", ["train", "--data", "tiny", *SMALL, "--epochs", "1"]),
         ("runs", "import", ["runs", "import", "tiny.tar.gz", "--name", "again"]),
         ("cache", "text", ["prepare", "-", "--name", "other"]),
     ],
