@@ -161,11 +161,14 @@ def ready(
     seqvae: Seqvae,
 ) -> Iterator[Ready]:
     """No command asks the network; two ask a hub, here a local one."""
+    import huggingface_hub
+
     for name, value in hub.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("seqvae_cli.web.server.serve", lambda *_: None)  # it would serve until Ctrl-C
     assert home == tmp_path / "home"
+    huggingface_hub.close_session()  # a connection that is open already would not be noticed
     with pytest.MonkeyPatch.context() as patch:
         asked = refuse_network(patch, ("127.0.0.1", hub.server_port) if command in ASKING else None)
         yield Ready(command, seqvae, ready_home, tmp_path)
