@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import pty
 import re
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,39 +18,18 @@ from seqvae_cli.cli import boundary
 from seqvae_cli.errors import MachineError
 from seqvae_cli.runs import registry
 from seqvae_cli.system import files, places
-from tests.cli.test_everywhere import CALLS, call, hub, ready, ready_home
 from tests.conftest import SMALL, Answer, Seqvae, tiny_text
+from tests.offline import refuse_network
 from tests.preloaded import Preloaded
-
-__all__ = ["hub", "ready", "ready_home"]  # fixtures
 
 # No network
 
 
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What was asked of the network, which refuses everything."""
-    asked: list[object] = []
-
-    def refuse(*arguments: object, **_: object) -> None:
-        asked.append(arguments[-1] if isinstance(arguments[0], socket.socket) else arguments[0])
-        raise OSError(errno.ENETUNREACH, "no network here")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
-        monkeypatch.setattr(socket, name, refuse)
-    return asked
-
-
-@pytest.mark.parametrize("command", [name for name in CALLS if name not in ("runs push", "runs pull")])
-def test_no_command_asks_the_network(ready: Seqvae, tried: list[object], command: str) -> None:
-    answer = call(ready, command)
-    assert answer.code == 0, answer.err
-    assert tried == []
-
-
-def test_a_download_asks_the_network_and_says_that_there_is_none(seqvae: Seqvae, tried: list[object]) -> None:
+def test_a_download_asks_the_network_and_says_that_there_is_none(
+    seqvae: Seqvae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tests/cli/test_everywhere.py asks of every command, of which none does."""
+    tried = refuse_network(monkeypatch)
     answer = seqvae("prepare", "ptb")
     assert tried
     assert answer.code == 4
@@ -182,7 +159,7 @@ SHOWN: list[tuple[list[str], bytes]] = [
     (["runs", "path"], b""),
     (["runs", "doctor"], b""),
     (["runs", "export", "wild", "a\x1b[31m.tar.gz"], b""),
-    (["runs", "plot", "wild", "-o", "a\x1b[31m.svg"], b""),
+    (["runs", "plot", "wild", "-o", "a\x1b[31m.svg", "--only", "kl"], b""),
     (["runs", "rm", "wild"], b""),
 ]
 
@@ -364,7 +341,7 @@ def plant(path: Path, victim: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("folder", "stem", "arguments"),
     [
-        ("runs", "run", ["train", "--data", "tiny", *SMALL]),
+        ("runs", "run", ["train", "--data", "tiny", *SMALL, "--epochs", "1"]),
         ("runs", "import", ["runs", "import", "tiny.tar.gz", "--name", "again"]),
         ("cache", "text", ["prepare", "-", "--name", "other"]),
     ],

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from seqvae_cli.cli import app
 from seqvae_cli.cli.corpus_report import about
 from seqvae_cli.config import presets
 from seqvae_cli.data import corpus
@@ -23,14 +22,6 @@ from seqvae_cli.runs import checkpoint, registry
 from tests.conftest import SMALL, Seqvae, tiny_text
 
 pytestmark = pytest.mark.usefixtures("trained_home")
-
-
-@pytest.mark.parametrize("command", [*app.COMMANDS, "runs list", "runs show", "runs path"])
-def test_every_command_has_help_with_an_example(seqvae: Seqvae, command: str) -> None:
-    answer = seqvae(*command.split(), "--help")
-    assert answer.code == 0
-    assert "Example" in answer.out
-    assert f"seqvae {command.split()[0]}" in answer.out
 
 
 def test_the_help_names_every_preset(seqvae: Seqvae) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from seqvae_cli.cli import app, boundary
 from tests import fake_hub
 from tests.conftest import SMALL, TINY, Answer, Seqvae, tiny_text
+from tests.offline import refuse_network
 
 TEXT = b"the cat sees the sea\na dog likes it\n"
 CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
@@ -23,21 +25,21 @@ CODES = b"[0.1, 0.2, 0.3, 0.4]\n[0, 0, 0, 0]\n"
 CALLS: dict[str, tuple[list[str], bytes]] = {
     "prepare": (["-", "--name", "piped"], "\n".join(tiny_text()).encode()),
     "train": (["--data", "tiny", "--name", "again", *SMALL, "--latent-size", "0"], b""),
-    "prior": (["tiny-run"], b""),
+    "prior": (["tiny-run", "--components", "2", "--threads", "1"], b""),
     "sweep": (["small.yaml"], b""),
-    "eval": (["tiny-run", "--samples", "2"], b""),
+    "eval": (["tiny-run", "--samples", "2", "--threads", "1"], b""),
     "corpora": ([], b""),
     "presets": ([], b""),
-    "sample": (["-n", "3"], b""),
-    "reconstruct": (["-"], TEXT),
-    "score": (["-"], TEXT),
-    "interpolate": (["the cat sees", "a dog likes it", "--steps", "3"], b""),
+    "sample": (["-n", "3", "--threads", "1"], b""),
+    "reconstruct": (["-", "--threads", "1"], TEXT),
+    "score": (["-", "--threads", "1"], TEXT),
+    "interpolate": (["the cat sees", "a dog likes it", "--steps", "3", "--threads", "1"], b""),
     "traverse": (["the cat sees", "--top", "1", "--steps", "2", "--threads", "1"], b""),
     "arithmetic": (["the cat sees", "-", "a dog sees", "+", "-", "--threads", "1"], TEXT),
-    "neighbours": (["-", "-n", "2"], TEXT),
-    "map": (["-o", "map.tsv", "--method", "pca"], b""),
-    "encode": (["-"], TEXT),
-    "decode": (["-"], CODES),
+    "neighbours": (["-", "-n", "2", "--threads", "1"], TEXT),
+    "map": (["-o", "map.tsv", "--method", "pca", "--threads", "1"], b""),
+    "encode": (["-", "--threads", "1"], TEXT),
+    "decode": (["-", "--threads", "1"], CODES),
     "play": (["--no-open"], b""),
     "serve": ([], b""),
     "export": (["tiny-run", "--format", "safetensors", "-o", "weights", "--threads", "1"], b""),
@@ -50,7 +52,7 @@ CALLS: dict[str, tuple[list[str], bytes]] = {
     "runs rm": (["tiny-run"], b""),
     "runs restore": (["gone"], b""),
     "runs path": ([], b""),
-    "runs plot": (["-o", "curves.svg"], b""),
+    "runs plot": (["-o", "curves.svg", "--only", "kl"], b""),
     "runs export": (["tiny-run", "run.tar.gz"], b""),
     "runs import": (["carried.tar.gz", "--name", "carried"], b""),
     "runs push": (["tiny-run", "me/new"], b""),
@@ -74,6 +76,20 @@ STREAMS = {
     "runs watch",
 }
 """Commands whose JSON may be several lines, a document each."""
+
+
+VARYING = {
+    "prepare": {"created", "prepared_at"},
+    "train": {"seconds"},
+    "play": {"url"},
+    "serve": {"url", "token"},
+    "runs rm": {"path"},
+    "doctor": {"float32", "bfloat16", "free"},
+}
+"""What two calls of a command answer differently: times, tokens, speeds, the place in the trash."""
+
+ASKING = {"runs push", "runs pull"}
+"""Commands that ask a hub; no other may ask the network."""
 
 
 def every_command() -> Iterator[str]:
@@ -108,51 +124,100 @@ def hub(tiny_home: Path) -> Iterator[fake_hub.Hub]:
         yield hub
 
 
+@dataclass
+class Ready:
+    """Calls a command in a home in which it works, and a folder to work in: each time as they were."""
+
+    command: str
+    seqvae: Seqvae
+    template: Path
+    folder: Path
+
+    def furnish(self) -> None:
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(self.template, self.folder / "home")
+        shutil.copy(self.template.parent / "carried.tar.gz", self.folder)
+        settings = "".join(
+            f"  {key}: {json.dumps(value)}\n" for key, value in (TINY | {"model.latent_size": 0}).items()
+        )
+        plan = f"data: tiny\nsettings:\n{settings}space:\n  train.lr: [0.001, 0.002]\ntrials: 1\n"
+        (self.folder / "small.yaml").write_text(plan)
+
+    def __call__(self, *more: str) -> Answer:
+        arguments, stdin = CALLS[self.command]
+        self.furnish()
+        return self.seqvae(*self.command.split(), *arguments, *more, stdin=stdin)
+
+
 @pytest.fixture
 def ready(
+    command: str,
     ready_home: Path,
     hub: fake_hub.Hub,
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     seqvae: Seqvae,
-) -> Seqvae:
-    """A home in which every call works, a folder to work in, and a local hub."""
+) -> Iterator[Ready]:
+    """No command asks the network; two ask a hub, here a local one."""
+    import huggingface_hub
+
     for name, value in hub.environment.items():
         monkeypatch.setenv(name, value)
-    shutil.copytree(ready_home, home)
-    shutil.copy(ready_home.parent / "carried.tar.gz", tmp_path)
-    settings = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in (TINY | {"model.latent_size": 0}).items())
-    plan = f"data: tiny\nsettings:\n{settings}space:\n  train.lr: [0.001, 0.002]\ntrials: 1\n"
-    (tmp_path / "small.yaml").write_text(plan)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("seqvae_cli.web.server.serve", lambda *_: None)  # it would serve until Ctrl-C
-    return seqvae
+    assert home == tmp_path / "home"
+    huggingface_hub.close_session()  # a connection that is open already would not be noticed
+    with pytest.MonkeyPatch.context() as patch:
+        asked = refuse_network(patch, ("127.0.0.1", hub.server_port) if command in ASKING else None)
+        yield Ready(command, seqvae, ready_home, tmp_path)
+    assert asked == []
 
 
-def call(seqvae: Seqvae, command: str, *more: str) -> Answer:
-    arguments, stdin = CALLS[command]
-    return seqvae(*command.split(), *arguments, *more, stdin=stdin)
+def documents(command: str, answer: Answer) -> list[Any]:
+    """The JSON of an answer, without what no two answers share."""
+
+    def lasting(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key not in VARYING.get(command, ())}
+
+    texts = answer.lines if command in STREAMS else [answer.out]
+    return [json.loads(text, object_pairs_hook=lasting) for text in texts]
 
 
 def test_the_table_has_every_command() -> None:
     assert list(CALLS) == list(every_command())
 
 
-@pytest.mark.parametrize("command", CALLS)
-def test_help_has_an_example(seqvae: Seqvae, command: str) -> None:
-    answer = seqvae(*command.split(), "--help")
+@pytest.mark.parametrize("page", ["", *{command.split()[0]: "" for command in CALLS if " " in command}, *CALLS])
+def test_help_has_an_example_and_fits_eighty_columns(
+    seqvae: Seqvae, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = seqvae(*page.split(), "--help")
     assert answer.code == 0
     assert answer.err == ""
-    assert "Example" in answer.out
-    assert f"seqvae {command}" in answer.out
-    assert all(option in answer.out for option in ("--json", "--quiet", "--no-color", "--help"))
+    assert all(option in answer.out for option in ("--quiet", "--no-color", "--help"))
+    if page:
+        assert "Example" in answer.out
+        assert f"seqvae {page}" in answer.out
+    else:
+        assert "..." not in answer.out.partition("COMMAND [ARGS]...")[2], "a summary is cut"
+    if page in CALLS:
+        assert "--json" in answer.out
+    assert max(map(len, answer.lines)) <= 80
+    assert not [line for line in answer.lines[1:] if line.endswith(("...", "…"))], "a sentence is cut"
+    if page == "train":
+        assert not [line for line in answer.lines if line.endswith("-") and "Mises-" not in line], "a name is broken"
 
 
 @pytest.mark.parametrize("command", CALLS)
-def test_the_answer_is_on_stdout_and_plain(ready: Seqvae, command: str) -> None:
-    """Off a terminal, and whatever NO_COLOR says: no escape codes, no carriage returns."""
-    answer = call(ready, command)
+def test_the_answer_is_plain_off_a_terminal_even_where_colour_is_forced(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No escape codes, no carriage returns."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    answer = ready()
     assert answer.code == 0, answer.err
     for text in (answer.out, answer.err):
         assert "\x1b" not in text
@@ -160,39 +225,24 @@ def test_the_answer_is_on_stdout_and_plain(ready: Seqvae, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", CALLS)
-def test_json_has_stdout_to_itself(ready: Seqvae, command: str) -> None:
-    answer = call(ready, command, "--json")
-    assert answer.code == 0, answer.err
-    documents = [json.loads(line) for line in answer.lines] if command in STREAMS else [json.loads(answer.out)]
-    assert documents
-    for line in answer.err.splitlines():
-        assert not line.startswith(("{", "["))
-
-
-@pytest.mark.parametrize("command", CALLS)
-def test_quiet_leaves_the_same_answer_and_nothing_else(ready: Seqvae, command: str) -> None:
-    answer = call(ready, command, "--json", "--quiet")
-    assert answer.code == 0
-    assert answer.err == ""
-    assert answer.out
-
-
-@pytest.mark.parametrize("command", CALLS)
-def test_colour_is_refused_where_it_is_forced_and_forbidden(
-    ready: Seqvae, command: str, monkeypatch: pytest.MonkeyPatch
+def test_json_has_stdout_to_itself_and_quiet_leaves_the_same_answer_and_nothing_else(
+    ready: Ready, command: str
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("NO_COLOR", "1")
-    answer = call(ready, command)
-    assert answer.code == 0
-    assert "\x1b[3" not in answer.out + answer.err  # no colour; bold and the like may stay
+    loud, quiet = ready("--json"), ready("--json", "--quiet")
+    assert loud.code == 0, loud.err
+    assert documents(command, loud)
+    for line in loud.err.splitlines():
+        assert not line.startswith(("{", "["))
+    assert quiet.code == 0, quiet.err
+    assert quiet.err == ""
+    assert documents(command, quiet) == documents(command, loud)
 
 
-@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize("command", CALLS)
 def test_a_reader_that_leaves_early_ends_it_quietly(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ready: Ready, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    ready.furnish()
     reader, writer = os.pipe()
     os.close(reader)
     arguments, stdin = CALLS[command]

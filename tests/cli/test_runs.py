@@ -16,7 +16,6 @@ import pytest
 from seqvae_cli import api
 from seqvae_cli.cli import options
 from seqvae_cli.cli.commands.runs import trash
-from seqvae_cli.cli.commands.runs.group import app as runs_app
 from seqvae_cli.runs import registry
 from seqvae_cli.runs.run import NAME_RULE, Run
 from seqvae_cli.system import files, places
@@ -24,7 +23,6 @@ from tests.conftest import SMALL, Answer, Seqvae
 from tests.runs.folders import holder
 
 pytestmark = pytest.mark.usefixtures("trained_home")
-COMMANDS = sorted(command.name or command.callback.__name__ for command in runs_app.registered_commands)  # type: ignore[union-attr]
 
 
 def copy(name: str, **info: Any) -> Run:
@@ -39,14 +37,6 @@ def copy(name: str, **info: Any) -> Run:
 def ok(answer: Answer) -> Answer:
     assert answer.code == 0, answer.err
     return answer
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example_and_json(seqvae: Seqvae, command: str) -> None:
-    out = ok(seqvae("runs", command, "--help")).out
-    assert "Example" in out
-    assert f"seqvae runs {command}" in out
-    assert "--json" in out
 
 
 @pytest.mark.parametrize(

@@ -182,14 +182,12 @@ def test_keys_that_are_no_text_are_refused(text: str, tmp_path: Path) -> None:
         layers.resolve(file=written(tmp_path, text))
 
 
-def test_a_dotted_key_in_a_file_is_not_told_to_be_itself(tmp_path: Path) -> None:
-    outcome = attempt(written(tmp_path, "train.lr: 0.02\n"))
-    if isinstance(outcome, Settings):
-        assert outcome.train.lr == 0.02
-    else:
-        assert isinstance(outcome, DataError)
-        assert "'train.lr'" in outcome.message
-        assert outcome.hint != "did you mean 'train.lr'?"
+def test_a_dotted_key_in_a_file_is_told_how_a_file_has_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "train.lr: 0.02\n")
+    with pytest.raises(DataError) as caught:
+        layers.resolve(file=file)
+    assert caught.value.message == f"{file}: no setting 'train.lr'"
+    assert caught.value.hint == "in a file groups are nested: `train: {lr: ...}`"
 
 
 def test_a_group_given_twice_in_a_file_is_refused(tmp_path: Path) -> None:

@@ -129,26 +129,13 @@ def exact_elbo(model: SentenceVAE, split: InMemory) -> tuple[float, float]:
 # The importance-weighted bound
 
 
-@pytest.mark.parametrize("latent_size", [1, 2])
-def test_iw_bound_at_k_5000_is_the_exact_nll(latent_size: int) -> None:
-    model, split = tiny_model(latent_size), tiny_split(6)
+def test_iw_bound_at_k_5000_is_the_exact_nll() -> None:
+    """In one dimension; tests/test_variants.py has every posterior and prior in two."""
+    model, split = tiny_model(), tiny_split(6)
     exact = exact_nll(model, split)
     bound = iw_nll(model, split, samples=5000)
     assert np.abs(bound - exact).max() < 0.1
     assert abs(float((bound - exact).mean())) < 0.02
-
-
-def test_iw_bound_falls_with_k_from_the_elbo_to_the_exact_nll() -> None:
-    model, split = tiny_model(2), tiny_split(8)
-    exact = float(exact_nll(model, split).mean())
-    averaged = {
-        k: np.mean([iw_nll(model, split, samples=k, seed=seed).mean() for seed in range(16)]) for k in (1, 4, 30)
-    }
-    neg_elbo = sum(exact_elbo(model, split))
-    assert averaged[1] == pytest.approx(neg_elbo, abs=0.15)
-    assert neg_elbo > exact + 0.3  # else there is nothing to tighten
-    assert averaged[1] > averaged[4] + 0.1 > averaged[30] + 0.12
-    assert averaged[30] > exact - 0.02
 
 
 def test_iw_bound_is_exact_and_without_noise_where_q_is_the_true_posterior() -> None:

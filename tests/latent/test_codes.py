@@ -130,8 +130,19 @@ def test_a_missing_file_is_named_and_a_folder_is_the_machines_fault(tmp_path: Pa
             list(read_codes(path, 3))
 
 
-@given(st.binary(max_size=200))
+ROWS = st.lists(st.lists(st.floats() | st.integers(), min_size=2, max_size=4) | st.none(), max_size=3)
+LINES = ROWS.map(lambda rows: "\n".join(map(json.dumps, rows)).encode())
+ARRAYS = st.builds(
+    lambda kind, width, value: npy(np.full((2, width), value).astype(kind)),
+    st.sampled_from(["f2", "f4", "f8", "i1", "u8", "?", "U1"]),
+    st.integers(2, 4),
+    st.sampled_from([0, 1]),
+)
+
+
+@given(st.binary(max_size=200) | LINES | ARRAYS)
 def test_any_bytes_give_codes_or_a_typed_error(data: bytes) -> None:
     for start in (b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00"):
         with contextlib.suppress(DataError):
-            read(start + data)
+            for code in read_codes(io.BytesIO(start + data), 3):
+                assert code is None or (code.shape, code.dtype, np.isfinite(code).all()) == ((3,), np.float32, True)

@@ -19,6 +19,7 @@ from tests.play.conftest import TOKEN, Client
 pytestmark = needs_browser
 
 FIRST, LAST = "the cat sees the sea", "a dog likes it"
+ONE_THREAD = ["--threads", "1"]
 
 
 def test_the_page_shows_its_map_and_asks_its_own_server_alone(opened: Page) -> None:
@@ -120,7 +121,7 @@ def test_each_tool_answers_as_the_python_and_the_command_that_it_gives(opened: P
     assert printed(python) == text_of(page, "#slider-answer")
     echo, given, *_ = shlex.split(line)
     assert echo == "echo"
-    decoded = seqvae(*shlex.split(line.partition("| seqvae ")[2]), stdin=given.encode())
+    decoded = seqvae(*shlex.split(line.partition("| seqvae ")[2]), *ONE_THREAD, stdin=given.encode())
     assert (decoded.code, decoded.out.strip()) == (0, printed(python)), decoded.err
     page.get_by_role("tab", name="Samples").click()
     page.get_by_label("Temperature").fill("0.5")
@@ -130,14 +131,14 @@ def test_each_tool_answers_as_the_python_and_the_command_that_it_gives(opened: P
     assert len(expected) == 10
     assert all(line.startswith("the") for line in expected)
     expect(page.locator("#samples button")).to_have_text(expected, timeout=30_000)
-    assert seqvae(*shlex.split(copied(page, "command"))[1:]).lines == expected
+    assert seqvae(*shlex.split(copied(page, "command"))[1:], *ONE_THREAD).lines == expected
     page.get_by_label("Beam").fill("2")
     page.get_by_role("button", name="Draw others").click()
     expect(page.get_by_label("Temperature")).to_be_disabled()
     expected = printed(copied(page, "Python")).splitlines()
     shown = [re.compile(f"{re.escape(one)}( …)?") for one in expected]  # the page tells where one is cut
     expect(page.locator("#samples button")).to_have_text(shown, timeout=30_000)
-    assert seqvae(*shlex.split(copied(page, "command"))[1:]).lines == expected, "a beam draws no words"
+    assert seqvae(*shlex.split(copied(page, "command"))[1:], *ONE_THREAD).lines == expected, "a beam draws no words"
     page.get_by_role("tab", name="Score").click()
     assert "nats a token" in text_of(page, "#scores")
     assert len(printed(copied(page, "Python")).splitlines()) == 2

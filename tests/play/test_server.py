@@ -18,7 +18,6 @@ from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.play import application, endpoints, pages
 from seqvae_cli.play.guard import HEADERS, Guard, Refusal
 from seqvae_cli.web import exchange, server
-from seqvae_cli.web.worker import BusyError, Worker
 from tests.conftest import Seqvae
 from tests.play.conftest import TOKEN, Client
 from tests.trainings import fit, new_run
@@ -351,13 +350,3 @@ def test_it_ends_as_by_ctrl_c_where_the_signal_was_ignored(monkeypatch: pytest.M
     monkeypatch.setattr(server, "uvicorn_server", lambda *_: SimpleNamespace(run=lambda **_: None))
     with socket.socket() as listener, pytest.raises(KeyboardInterrupt):
         server.serve(exchange.crowded, listener)
-
-
-def test_a_full_queue_is_said_to_be_busy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise BusyError("too many requests wait for the model")
-
-    monkeypatch.setattr(Worker, "submit", full)
-    found = client.post("model", {})
-    assert found.status == 503
-    assert "too many" in found.json["error"]

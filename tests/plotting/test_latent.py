@@ -116,7 +116,7 @@ def test_epochs_without_rates_are_gaps() -> None:
     assert mesh.get_coordinates()[0, :, 0].tolist() == [0.5, 1.5, 3.5, 4.5]
 
 
-@pytest.mark.parametrize(("groups", "named"), [(8, True), (64, True), (65, False)])
+@pytest.mark.parametrize(("groups", "named"), [(64, True), (65, False)])
 def test_dimensions_are_labelled_while_labels_are_legible(groups: int, named: bool) -> None:
     pytest.importorskip("matplotlib")
     drawn = figure("a", lines([0.1] * groups), means())

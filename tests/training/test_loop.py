@@ -14,7 +14,7 @@ from seqvae_cli import api
 from seqvae_cli.data.batching import collate
 from seqvae_cli.data.corpus import Corpus
 from seqvae_cli.data.tokenizer import EOS, UNK
-from seqvae_cli.errors import UPGRADE, CheckpointError, DivergedError
+from seqvae_cli.errors import UPGRADE, CheckpointError
 from seqvae_cli.evaluation import metrics
 from seqvae_cli.model import SentenceVAE
 from seqvae_cli.runs import checkpoint, registry
@@ -71,8 +71,8 @@ def test_the_loss_falls_below_that_of_words_alone(tiny_corpus: Corpus) -> None:
     run = new_run(
         tiny_corpus,
         "learns",
-        train__epochs=25,
-        train__lr=0.01,
+        train__epochs=10,
+        train__lr=0.03,
         model__dropout=0.0,
         objective__free_bits_total=0.0,
     )
@@ -98,7 +98,7 @@ def test_validation_is_the_elbo_of_the_saved_best_weights(tiny_corpus: Corpus) -
 def test_stopping_anywhere_and_resuming_equals_never_having_stopped(tiny_corpus: Corpus) -> None:
     quiet = new_run(tiny_corpus, "quiet", model__word_dropout=0.2)
     fit(quiet, tiny_corpus)
-    for after in (1, 5, 10, 11, 12, 17, 21):
+    for after in (1, 5, 10, 11, 12, 17, 21) if FULL else (1, 10, 11, 17, 21):
         stopped = new_run(tiny_corpus, f"stopped-{after}", model__word_dropout=0.2)
         events = fit(stopped, tiny_corpus, stop=Stopper(after))
         assert events[-1].reason == "interrupted", after
@@ -222,16 +222,6 @@ def test_damaged_best_weights_are_told_and_the_next_epoch_gives_better_ones(tiny
     assert "damaged" in warning.message
     assert events[-1].best_epoch == 3
     assert api.load(run).step == 30
-
-
-def test_an_enormous_learning_rate_ends_as_diverged_or_finite(tiny_corpus: Corpus) -> None:
-    run = new_run(tiny_corpus, "wild", train__lr=10, train__clip=0, train__epochs=8, objective__kl_schedule="none")
-    try:
-        fit(run, tiny_corpus)
-        ended = "finished"
-    except DivergedError:
-        ended = "diverged"
-    assert registry.find("wild").status == ended
 
 
 def test_a_run_that_goes_on_in_another_precision_says_so(tiny_corpus: Corpus) -> None:
@@ -367,7 +357,7 @@ def test_a_language_model_does_not_begin_as_an_autoencoder(tiny_corpus: Corpus) 
 def test_stopping_and_resuming_equals_never_having_stopped(
     tiny_corpus: Corpus, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", 5)
+    monkeypatch.setattr(aggressive, "MAX_ENCODER_STEPS", 2)
     quiet = new_run(tiny_corpus, "quiet", train__epochs=3, **settings)
     fit(quiet, tiny_corpus)
     for after in (3, 12, 22) if FULL or "train__pretrain" in settings else (12,):
