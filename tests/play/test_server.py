@@ -35,7 +35,7 @@ def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(client
     found = client("GET", f"/?token={TOKEN}", headers={"Cookie": ""})
     assert (found.status, found.headers["location"]) == (303, "/")
     cookie = found.headers["set-cookie"]
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     page = client("GET", "/", headers={"Cookie": cookie.partition(";")[0]})
     assert page.status == 200
     assert TOKEN.encode() not in page.body
@@ -263,6 +263,8 @@ def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path) -> No
     connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
     assert program.stdout.readline() == "begun\n"
     program.send_signal(signal.SIGINT)
+    ended = connection.getresponse()
+    assert (ended.status, json.loads(ended.read())["error"]) == (503, "the server is ending")
     _, err = program.communicate(timeout=60)
     connection.close()
     assert program.returncode == 130
@@ -330,6 +332,7 @@ def test_idle_connections_keep_nobody_out_until_there_are_too_many(
         monkeypatch.setattr("seqvae_cli.web.connection.CONNECTIONS", 60)
         found = client.post("runs", {})
         assert (found.status, found.json["error"]) == (503, "too many connections")
+        assert found.headers["connection"] == "close", "it would get 503 for ever"
     finally:
         for one in idle:
             one.close()
