@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from seqvae_cli.errors import MachineError
 from seqvae_cli.web import exchange, server
 
 LARGE = 8 << 20
@@ -90,20 +89,3 @@ def test_a_client_that_reads_slowly_gets_it_all(running: tuple[Any, int]) -> Non
             time.sleep(PATIENCE / 4)
         assert read > LARGE
         assert time.monotonic() - begun > 3 * PATIENCE
-
-
-def has_ipv6() -> bool:
-    try:
-        server.bind(None, "::1").close()
-    except MachineError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
-def test_a_port_of_the_other_family_is_said_to_be_in_use() -> None:
-    """:: takes the port of IPv4, too, and nobody answers under :: itself."""
-    with server.bind(None) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(MachineError, match=f"port {port} is in use"):
-            server.bind(port, "::")
