@@ -12,6 +12,7 @@ from itertools import accumulate, chain, islice, pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqvae_cli.errors import UsageError
@@ -170,3 +171,11 @@ PATHS = {"linear": linear_path, "spherical": spherical_path}
 def default_path(network: SentenceVAE) -> str:
     """The kind of path that stays in the latent space: a great circle for codes on a sphere, else a line."""
     return "spherical" if network.settings.posterior == "vmf" else "linear"
+
+
+def on_space(network: SentenceVAE, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Codes [..., L] moved onto the sphere, where the posterior lives on one: the decoder has seen no others."""
+    if network.settings.posterior != "vmf":
+        return codes
+    lengths = np.linalg.norm(codes, axis=-1, keepdims=True)
+    return (codes / np.where(lengths > 0, lengths, 1)).astype(np.float32)

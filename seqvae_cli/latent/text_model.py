@@ -33,6 +33,7 @@ from seqvae_cli.latent.arguments import (
     check_text,
 )
 from seqvae_cli.latent.generate import MAX_LEN
+from seqvae_cli.latent.paths import on_space
 from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY, Strategy
 from seqvae_cli.latent.streams import Tally, map_lines
 from seqvae_cli.model import SentenceVAE
@@ -120,8 +121,7 @@ class TextModel:
         self, codes: ArrayLike | Tensor, strategy: Strategy = GREEDY, *, seed: int = 0, max_len: int = MAX_LEN
     ) -> list[str]:
         """A sentence for each of the codes [N, L]; one code [L] gives a list of one."""
-        rows = iter(self._codes(codes))
-        found = self.decode_stream(rows, strategy, seed=seed, max_len=max_len)
+        found = self.decode_stream(iter(self._codes(codes)), strategy, seed=seed, max_len=max_len)
         return [made.text for made in found if made is not None]
 
     def decode_stream(
@@ -133,13 +133,13 @@ class TextModel:
         max_len: int = MAX_LEN,
         batch_size: int = DECODED_AT_ONCE,
     ) -> Iterator[Decoded | None]:
-        """A sentence for each code [L], in order; None where there is None instead of a code."""
+        """A sentence for each code [L], in order, moved `on_space`; None where there is None instead of a code."""
         self.require_latent()
         strategy = self._complete(strategy)
         check_counts(seed=(seed, 0), max_len=(max_len, 1), batch_size=(batch_size, 1))
-        given = check_iterable(codes, "codes")
         rows = (
-            code if code is None or isinstance(code, Pause) else check_code(code, self.latent_size) for code in given
+            one if one is None or isinstance(one, Pause) else on_space(self.network, check_code(one, self.latent_size))
+            for one in check_iterable(codes, "codes")
         )
         return self._decode_rows(rows, strategy, seed, max_len, batch_size)
 

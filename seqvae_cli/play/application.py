@@ -46,7 +46,7 @@ async def _answer(
     request: Request, playground: Playground, guard: Guard, workers: dict[bool, Worker], found: dict[str, pages.File]
 ) -> Response:
     """Raises `SeqvaeError`, and `ClientGoneError` where the client has left."""
-    path = request.scope["path"]
+    path = exchange.path_of(request.scope)
     verdict = guard.judge(path, request.scope["query_string"].decode("latin-1"), request.headers)
     if isinstance(verdict, Refusal):
         if path == "/" and request.method == "GET":

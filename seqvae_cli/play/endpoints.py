@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from seqvae_cli.api import Model, Strategy
 from seqvae_cli.data.labels import numbers
 from seqvae_cli.errors import UsageError
 from seqvae_cli.latent import paths
-from seqvae_cli.latent.answers import Sample
+from seqvae_cli.latent.paths import on_space
 from seqvae_cli.latent.strategy import ANCESTRAL, GREEDY
 from seqvae_cli.play import heat, record
 from seqvae_cli.play.fields import Fields
 from seqvae_cli.play.playground import KINDS, Check, Opened, Playground
 from seqvae_cli.web import work
-from seqvae_cli.web.work import SEEDS, Codes, on_space
+from seqvae_cli.web.work import SEEDS, Codes
 
 MOST_STEPS = 101
 """Sentences of a path."""
@@ -46,7 +47,9 @@ class Request:
     fields: Fields
     check: Check
 
-    def open(self) -> Opened:
+    @cached_property
+    def opened(self) -> Opened:
+        """Of the run that it names; the same throughout a request, even where better weights are saved meanwhile."""
         return self.playground.open(self.fields.text("run", ""))
 
 
@@ -67,11 +70,10 @@ STRATEGY = ("temperature", "top_k", "top_p", "beam", "unk", "greedy", "max_len",
 
 def model(request: Request) -> Answer:
     """What the page must know of a model before it asks for more."""
-    opened = request.open()
+    opened = request.opened
     found, corpus = opened.model, opened.corpus
     return {
         "run": found.run.name,
-        "step": found.step,
         "latent_size": found.latent_size,
         "parameters": sum(one.numel() for one in found.network.parameters()),
         "corpus": corpus.name,
@@ -85,7 +87,7 @@ def model(request: Request) -> Answer:
 
 def points(request: Request) -> Answer:
     """The shown sentences, with what colours them and the rate and ends of each dimension."""
-    opened = request.open()
+    opened = request.opened
     shown = opened.points(request.fields.text("split", ""), request.check)
     labels = {
         name: {"values": list(label.values), "indices": label.indices.tolist(), "scale": _scale(label.values)}
@@ -94,7 +96,6 @@ def points(request: Request) -> Answer:
     low, middle, high = shown.profile.values.T
     return {
         "run": opened.model.run.name,
-        "step": opened.model.step,
         "split": shown.split,
         "total": shown.total,
         "texts": shown.texts,
@@ -110,7 +111,7 @@ def points(request: Request) -> Answer:
 
 def place(request: Request) -> Answer:
     """The map of the shown sentences; `ready` is false while it is computed, and the page asks again."""
-    opened = request.open()
+    opened = request.opened
     shown = opened.points(request.fields.text("split", ""), request.check)
     kind = request.fields.choice("map", "pca", KINDS)
     found = request.playground.layout(opened, shown, kind, request.fields.text("label", ""))
@@ -122,7 +123,7 @@ def place(request: Request) -> Answer:
 
 
 def encode(request: Request) -> Answer:
-    opened = request.open()
+    opened = request.opened
     sentences = request.fields.texts("sentences", MOST_SENTENCES)
     means, scales = opened.model.posterior(_with_words(opened.model, sentences))
     unknown = [opened.model.unknown(sentence) for sentence in sentences]
@@ -130,18 +131,18 @@ def encode(request: Request) -> Answer:
 
 
 def decode(request: Request) -> Answer:
-    opened = request.open()
+    opened = request.opened
     codes = request.fields.codes("codes", opened.model.latent_size, MOST_SENTENCES)
     if codes is None:
         raise UsageError("codes are missing", "a list of codes")
-    codes = on_space(opened.model, codes)
+    codes = on_space(opened.model.network, codes)
     made = _decoded(request, opened.model, codes, _strategy(request.fields, GREEDY))
     return {"sentences": made, "at": _at(request, opened, codes)}
 
 
 def interpolate(request: Request) -> Answer:
     """The path between two sentences, as `Model.interpolation` gives it, with the code of each step on the map."""
-    opened, fields = request.open(), request.fields
+    opened, fields = request.opened, request.fields
     ends = _with_words(opened.model, [fields.text("first"), fields.text("last")])
     steps, even = fields.whole("steps", 11, 2, MOST_STEPS), bool(fields.flag("even"))
     kind = fields.choice("path", paths.default_path(opened.model.network), tuple(paths.PATHS))
@@ -149,20 +150,20 @@ def interpolate(request: Request) -> Answer:
     return {
         "path": kind,
         "positions": found.positions,
-        "sentences": [_sentence(one) for one in found.sentences],
+        "sentences": [work.sentence(one) for one in found.sentences],
         "unknown": [opened.model.unknown(sentence) for sentence in ends],
         "at": _at(request, opened, np.stack([one.code for one in found.sentences])),
     }
 
 
 def sample(request: Request) -> Answer:
-    opened, fields = request.open(), request.fields
+    opened, fields = request.opened, request.fields
     count = fields.whole("count", 10, 1, MOST_SAMPLES)
     options: dict[str, Any] = {"start": fields.text("start", ""), "seed": fields.whole("seed", 0, 0, SEEDS)}
     strategy, most = _strategy(fields, ANCESTRAL), fields.whole("max_len", 100, 1, MOST_TOKENS)
     found = work.samples(opened.model, count, strategy, request.check, max_len=most, **options)
     codes = np.stack([one.code for one in found])
-    made = [_sentence(one) for one in found]
+    made = [work.sentence(one) for one in found]
     # A draw of the prior is far wider than a posterior mean; among those lies the mean of the sentence it became.
     said = [place for place, one in enumerate(found) if opened.model.tokenizer.encode(one.text)]
     at = _at(request, opened, opened.model.encode([found[place].text for place in said])) if said else None
@@ -172,34 +173,22 @@ def sample(request: Request) -> Answer:
 
 def score(request: Request) -> Answer:
     """The bounds of each sentence, and its distortion token by token (`heat`)."""
-    opened, fields = request.open(), request.fields
+    opened, fields = request.opened, request.fields
     sentences = _with_words(opened.model, fields.texts("sentences", 20))
     samples, seed = fields.whole("samples", 100, 1, 2000), fields.whole("seed", 0, 0, SEEDS)
     work.check_scored(opened.model, sentences, samples)
     found = []
     for sentence in sentences:
         request.check()
-        (bounds,) = opened.model.score([sentence], samples=samples, seed=seed)
+        bounds = work.bounds(opened.model, sentence, samples, seed)
         words, nats = heat.of(opened.model, sentence, seed=seed)
-        found.append(
-            {
-                "text": sentence,
-                "nll": bounds.iw_nll,
-                "nats_per_token": bounds.iw_nll / bounds.tokens,
-                "neg_elbo": bounds.neg_elbo,
-                "distortion": bounds.distortion,
-                "rate": bounds.rate,
-                "tokens": words,
-                "nats": _rounded(nats),
-                "unknown": opened.model.unknown(sentence),
-            }
-        )
+        found.append({"text": sentence, **bounds, "tokens": words, "nats": _rounded(nats)})
     return {"samples": samples, "sentences": found}
 
 
 def neighbours(request: Request) -> Answer:
     """The shown sentences nearest to a sentence, or to a code."""
-    opened, fields = request.open(), request.fields
+    opened, fields = request.opened, request.fields
     codes = fields.codes("codes", opened.model.latent_size, 1)
     if codes is None:
         codes = opened.model.encode(_with_words(opened.model, [fields.text("sentence")]))
@@ -209,11 +198,11 @@ def neighbours(request: Request) -> Answer:
 
 def arithmetic(request: Request) -> Answer:
     """The sentence of c + scale (a - b), with the shown sentences nearest to it."""
-    opened, fields = request.open(), request.fields
+    opened, fields = request.opened, request.fields
     sentences = [fields.text(name) for name in ("a", "b", "c")]
     scale = fields.number("scale", 1.0, 0, 10)
     a, b, c = codes = opened.model.encode(_with_words(opened.model, sentences))
-    result = on_space(opened.model, (c + scale * (a - b))[None])
+    result = on_space(opened.model.network, (c + scale * (a - b))[None])
     made = _decoded(request, opened.model, result, GREEDY)
     shown = opened.points(fields.text("split", ""), request.check)
     return {
@@ -226,11 +215,11 @@ def arithmetic(request: Request) -> Answer:
 
 
 def diagnose(request: Request) -> Answer:
-    opened = request.open()
+    opened = request.opened
     corpus = opened.corpus
     split = request.fields.choice("split", "valid", corpus.splits)
     found = opened.diagnosis(split, request.check)
-    return {"run": opened.model.run.name, "split": split, "step": opened.model.step, **found.to_json()}
+    return {"run": opened.model.run.name, "split": split, **found.to_json()}
 
 
 def run(request: Request) -> Answer:
@@ -260,9 +249,11 @@ ENDPOINTS = {
 
 
 def answer(playground: Playground, name: str, values: dict[str, Any], check: Check) -> Answer:
-    """The answer of an endpoint. Raises `SeqvaeError`, and what `check` raises."""
+    """The answer of an endpoint, with the step of the weights that gave it. Raises `SeqvaeError`, and as `check`."""
     endpoint = ENDPOINTS[name]
-    return endpoint.answer(Request(playground, Fields(values, endpoint.values), check))
+    request = Request(playground, Fields(values, endpoint.values), check)
+    found = endpoint.answer(request)
+    return found if endpoint.light else {**found, "step": request.opened.model.step}
 
 
 def _with_words(model: Model, sentences: list[str]) -> list[str]:
@@ -289,11 +280,7 @@ def _decoded(request: Request, model: Model, codes: Codes, strategy: Strategy) -
     fields = request.fields
     options: dict[str, Any] = {"seed": fields.whole("seed", 0, 0, SEEDS), "codes": codes}
     options["max_len"] = fields.whole("max_len", 100, 1, MOST_TOKENS)
-    return [_sentence(one) for one in work.samples(model, len(codes), strategy, request.check, **options)]
-
-
-def _sentence(one: Sample) -> Answer:
-    return {"text": one.text, "tokens": one.tokens, "cut": one.cut}
+    return [work.sentence(one) for one in work.samples(model, len(codes), strategy, request.check, **options)]
 
 
 def _at(request: Request, opened: Opened, codes: Codes) -> list[list[float]] | None:

@@ -4,7 +4,8 @@
     Origin    a page elsewhere that posts to the server sends its own origin
     token     other users and programs of the machine do not know it; in the address once, then in a cookie
 
-The cookie is HttpOnly and SameSite=Strict, and its name has the port: browsers share cookies between ports.
+The cookie is HttpOnly and SameSite=Lax: a link on another page opens the playground, and what that page posts comes
+without the cookie. Its name has the port: browsers share cookies between ports.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Guard:
         if path == "/" and given:
             if not self._is_token(given[0]):
                 return Refusal(401, "the token in the address is wrong", "open the address that seqvae play printed")
-            value = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+            value = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Lax"
             return Entry(value, "/")
         if not self._is_token(self._from_cookie(headers.get("cookie", ""))):
             return Refusal(401, "this browser has no valid token", "open the address that seqvae play printed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ NEAREST = 4
 """Shown codes that place another code on a neighbourhood map."""
 MOST_HELD = 16
 """Neighbourhood maps that stay in memory."""
+MOST_KEPT = 16
+"""Neighbourhood maps that stay in the folder of a run: a training has others after each epoch."""
+WANTED = 5.0
+"""Seconds after which a map that waits is wanted no more; who wants it asks more often."""
 FEWEST = 8
 """Codes of a neighbourhood map, at least."""
 
@@ -61,13 +66,25 @@ def neighbourhood(codes: Codes) -> Plane:
     return methods.place("tsne", codes.astype(np.float64))
 
 
+@dataclass
+class Wanted:
+    """A map that waits to be computed, or is being computed."""
+
+    path: Path
+    codes: Codes
+    asked: float
+    """When it was last asked for."""
+
+
 class Background:
     """Computes neighbourhood maps in a thread of its own, one at a time, and keeps each with its run."""
 
     def __init__(self, compute: Callable[[Codes], Plane] = neighbourhood) -> None:
         self._compute = compute
-        self._made: dict[str, Neighbourhood | SeqvaeError | None] = {}
+        self._made: dict[str, Neighbourhood | SeqvaeError] = {}
+        self._wanted: dict[str, Wanted] = {}
         self._turn = threading.Lock()
+        """Whoever holds it may change `_made` and `_wanted`."""
 
     def find(self, folder: Path, codes: Codes) -> Neighbourhood | None:
         """The map of codes [N, L]: None while it is computed, which the first call begins.
@@ -78,37 +95,57 @@ class Background:
         if len(codes) < FEWEST:
             raise MachineError(f"{len(codes)} sentences have no neighbourhood map", f"it takes at least {FEWEST}")
         key = hashlib.sha256(np.ascontiguousarray(codes).tobytes() + str(codes.shape).encode()).hexdigest()[:24]
-        if key not in self._made:
-            path = folder / FOLDER / f"tsne-{key}.npy"
-            kept = _read(path, len(codes))
-            self._made[key] = None if kept is None else Neighbourhood(codes, kept)
-            if kept is None:
-                threading.Thread(target=self._make, args=(key, path, codes), name="seqvae-map", daemon=True).start()
-            self._forget()
-        found = self._made[key]
-        if isinstance(found, SeqvaeError):
-            del self._made[key]  # the next call tries again
-            raise found
-        return found
-
-    def _forget(self) -> None:
-        """Drops the oldest maps beyond `MOST_HELD`, which the folders of their runs still have."""
-        done = [key for key, found in self._made.items() if found is not None]
-        for key in done[: max(0, len(done) - MOST_HELD)]:
-            del self._made[key]
-
-    def _make(self, key: str, path: Path, codes: Codes) -> None:
+        path = folder / FOLDER / f"tsne-{key}.npy"
         with self._turn:
-            try:
-                places = self._compute(codes)
-            except SeqvaeError as error:
-                self._made[key] = error
-                return
-            except Exception as error:  # whatever the library raises: the map stays away, and the page says why
-                self._made[key] = MachineError(f"the neighbourhood map failed: {error}")
-                return
-        _keep(path, places)
-        self._made[key] = Neighbourhood(codes, places)
+            if key in self._wanted:
+                self._wanted[key].asked = time.monotonic()
+                return None
+            if key not in self._made:
+                kept = _read(path, len(codes))
+                if kept is None:
+                    self._want(key, Wanted(path, codes, time.monotonic()))
+                    return None
+                self._hold(key, Neighbourhood(codes, kept))
+            found = self._made[key]
+            if isinstance(found, SeqvaeError):
+                del self._made[key]  # the next call tries again
+                raise found
+            return found
+
+    def _want(self, key: str, wanted: Wanted) -> None:
+        idle = not self._wanted
+        self._wanted[key] = wanted
+        if idle:
+            threading.Thread(target=self._work, args=(key, wanted), name="seqvae-map", daemon=True).start()
+
+    def _hold(self, key: str, found: Neighbourhood | SeqvaeError) -> None:
+        """Drops the oldest maps beyond `MOST_HELD`, which the folders of their runs may still have."""
+        self._made[key] = found
+        for old in list(self._made)[: max(0, len(self._made) - MOST_HELD)]:
+            del self._made[old]
+
+    def _work(self, key: str, wanted: Wanted) -> None:
+        """Computes this map, then those that are still wanted."""
+        while True:
+            found = self._map(wanted)
+            with self._turn:
+                del self._wanted[key]
+                self._hold(key, found)
+                oldest = time.monotonic() - WANTED
+                self._wanted = {name: one for name, one in self._wanted.items() if one.asked >= oldest}
+                if not self._wanted:
+                    return
+                key, wanted = next(iter(self._wanted.items()))
+
+    def _map(self, wanted: Wanted) -> Neighbourhood | SeqvaeError:
+        try:
+            places = self._compute(wanted.codes)
+        except SeqvaeError as error:
+            return error
+        except Exception as error:  # whatever the library raises: the map stays away, and the page says why
+            return MachineError(f"the neighbourhood map failed: {error}")
+        _keep(wanted.path, places)
+        return Neighbourhood(wanted.codes, places)
 
 
 def _read(path: Path, count: int) -> Plane | None:
@@ -131,5 +168,11 @@ def _keep(path: Path, places: Plane) -> None:
         with files.machine_errors(path):
             path.parent.mkdir(exist_ok=True)  # not its parents: a removed run must not come back in parts
         files.write(path, data.getvalue())
-    except MachineError:
+        for old in sorted(path.parent.glob("tsne-*.npy"), key=_age)[MOST_KEPT:]:
+            old.unlink()
+    except (MachineError, OSError):
         return
+
+
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime

@@ -41,7 +41,8 @@ def application(service: Service, access: Access) -> Application:
         begun = time.perf_counter()
         request = Request(scope, receive)
         response = await exchange.settled(server.respond(request), STATUSES)
-        name = scope["path"].removeprefix("/") if scope["path"] in server.paths else "other"
+        path = exchange.path_of(scope)
+        name = path.removeprefix("/") if path in server.paths else "other"
         status = "left" if response is None else str(response.status_code)
         server.metrics.record(name, status, time.perf_counter() - begun)
         if response is not None:
@@ -60,7 +61,7 @@ class _Server:
 
     async def respond(self, request: Request) -> Response:
         """Raises `SeqvaeError`, and `ClientGoneError` where the client has left."""
-        path, method = request.scope["path"], request.method
+        path, method = exchange.path_of(request.scope), request.method
         if not self.access.knows_host(request.headers):
             return exchange.failure(403, "the Host of the request is not this machine", "ask localhost, or use a token")
         if path not in self.paths:

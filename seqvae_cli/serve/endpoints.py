@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from seqvae_cli.api import Model
-from seqvae_cli.latent import answers as latent
 from seqvae_cli.latent.code_sets import CodeSet
+from seqvae_cli.latent.paths import on_space
 from seqvae_cli.serve import answers, requests
 from seqvae_cli.web import work
 from seqvae_cli.web.work import AT_ONCE, Check
@@ -37,11 +37,11 @@ def encode(service: Service, values: requests.Encode, check: Check) -> answers.E
 
 def decode(service: Service, values: requests.Decode, check: Check) -> answers.Decoded:
     """Turn codes into sentences."""
-    codes = work.on_space(service.model, np.array(values.codes, np.float32))
+    codes = on_space(service.model.network, np.array(values.codes, np.float32))
     strategy = values.strategy(greedy=values.greedy)
     options: dict[str, Any] = {"codes": codes, "seed": values.seed, "max_len": values.max_len}
     made = work.samples(service.model, len(codes), strategy, check, **options)
-    return answers.Decoded(sentences=[answers.Sentence(**_sentence(one)) for one in made])
+    return answers.Decoded(sentences=[answers.Sentence(**work.sentence(one)) for one in made])
 
 
 def sample(service: Service, values: requests.Sample, check: Check) -> answers.Sampled:
@@ -49,7 +49,7 @@ def sample(service: Service, values: requests.Sample, check: Check) -> answers.S
     strategy = values.strategy(greedy=values.greedy)
     options: dict[str, Any] = {"start": values.start, "seed": values.seed, "max_len": values.max_len}
     made = work.samples(service.model, values.count, strategy, check, **options)
-    sentences = [answers.Sentence(**_sentence(one)) for one in made]
+    sentences = [answers.Sentence(**work.sentence(one)) for one in made]
     return answers.Sampled(sentences=sentences, codes=[one.code.tolist() for one in made])
 
 
@@ -58,7 +58,7 @@ def interpolate(service: Service, values: requests.Interpolate, check: Check) ->
     first, last = values.first, values.last
     found = work.path(service.model, first, last, values.steps, check, kind=values.path, even=values.even)
     made = zip(found.positions, found.sentences, strict=True)
-    steps = [answers.Step(t=position, **_sentence(one)) for position, one in made]
+    steps = [answers.Step(t=position, **work.sentence(one)) for position, one in made]
     return answers.Interpolated(path=found.kind, sentences=steps, unknown=_unknown(service.model, [first, last]))
 
 
@@ -68,18 +68,7 @@ def score(service: Service, values: requests.Score, check: Check) -> answers.Sco
     found = []
     for sentence in values.sentences:
         check()
-        (one,) = service.model.score([sentence], samples=values.samples, seed=values.seed)
-        found.append(
-            answers.Bounds(
-                nll=one.iw_nll,
-                nats_per_token=one.iw_nll / one.tokens,
-                neg_elbo=one.neg_elbo,
-                distortion=one.distortion,
-                rate=one.rate,
-                tokens=one.tokens,
-                unknown=service.model.unknown(sentence),
-            )
-        )
+        found.append(answers.Bounds(**work.bounds(service.model, sentence, values.samples, values.seed)))
     return answers.Scored(samples=values.samples, sentences=found)
 
 
@@ -135,7 +124,3 @@ def _parts(sentences: list[str], check: Check) -> Iterator[list[str]]:
 
 def _unknown(model: Model, sentences: list[str]) -> list[list[str]]:
     return [model.unknown(sentence) for sentence in sentences]
-
-
-def _sentence(one: latent.Sample) -> dict[str, Any]:
-    return {"text": one.text, "tokens": one.tokens, "cut": one.cut}

@@ -1,6 +1,7 @@
-"""A connection of uvicorn that ends where a request does not come, and whose own refusals are JSON.
+"""A connection of uvicorn that ends where its client does not go on, and whose own refusals are JSON.
 
-uvicorn waits without end for the head of a request, and answers what is not HTTP as plain text.
+uvicorn waits without end for the head of a request, for the rest of a body that was answered before it came, and for
+a client to read; it answers what is not HTTP as plain text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CONNECTIONS = 256
 
 
 class Connection(H11Protocol):
-    """Closes where the head of a request takes more than `exchange.PATIENCE` seconds."""
+    """Closes where the client does nothing for `exchange.PATIENCE` seconds, unless it waits for an answer."""
 
     _late: asyncio.TimerHandle | None = None
 
@@ -31,6 +32,19 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forget()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,10 +60,20 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:  # the head is there
+        """Bytes that come renew nothing: the whole head, or the rest of an answered request, has to come in time."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and not self.flow.write_paused:
             self._forget()
         elif self._late is None:
-            self._late = self.loop.call_later(exchange.PATIENCE, self.transport.close)
+            unread = self.transport.get_write_buffer_size()
+            self._late = self.loop.call_later(exchange.PATIENCE, self._give_up, unread)
+
+    def _give_up(self, unread: int) -> None:
+        self._forget()
+        if 0 < self.transport.get_write_buffer_size() < unread:  # slow, but it reads
+            self._watch()
+        else:
+            self.transport.abort()  # `close` would wait until the client has read what there is for it
 
     def _forget(self) -> None:
         if self._late is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """Headers of every answer."""
 RETRY = {"Retry-After": "1"}
 """Headers of an answer that says to come again: in so many seconds."""
+
+ABSOLUTE = re.compile("https?://[^/]*/?", re.IGNORECASE)
+"""What stands before the path in the absolute form of a target."""
 
 Application = Callable[..., Awaitable[None]]
 """An ASGI application."""
@@ -57,6 +61,12 @@ STATUSES: Statuses = (
 """HTTP status of an error, by the first class that it is of."""
 
 
+def path_of(scope: Any) -> str:
+    """The path of a request, also where its target is in the absolute form, as proxies get it: http://HOST/PATH."""
+    path: str = scope["path"]
+    return path if path.startswith("/") else ABSOLUTE.sub("/", path, count=1)
+
+
 async def settled(respond: Awaitable[Response], statuses: Statuses) -> Response | None:
     """The answer, with errors turned into theirs; None where the client has left. `statuses`: beside `STATUSES`."""
     from starlette.requests import ClientDisconnect
@@ -68,6 +78,8 @@ async def settled(respond: Awaitable[Response], statuses: Statuses) -> Response 
     except SeqvaeError as error:
         status = next((code for kind, code in (*STATUSES, *statuses) if isinstance(error, kind)), 500)
         return failure(status, error.message, error.hint, RETRY if status == 503 else None)
+    except asyncio.CancelledError:  # uvicorn would answer plain text
+        return failure(503, "the server is ending")
     except Exception as error:
         return failure(500, f"a bug in seqvae: {type(error).__name__}: {error}"[:300], "please report it")
 
@@ -142,4 +154,5 @@ def answer(content: str | bytes, status: int = 200, media_type: str = "applicati
 
 async def crowded(scope: Any, receive: Any, send: Any) -> None:
     """The application of a connection too many."""
-    await failure(503, "too many connections", "close other connections", RETRY)(scope, receive, send)
+    headers = {**RETRY, "Connection": "close"}  # the next connection may find room
+    await failure(503, "too many connections", "close other connections", headers)(scope, receive, send)

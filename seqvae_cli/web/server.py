@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +30,8 @@ def bind(port: int | None, host: str = HOST) -> socket.socket:
         try:
             return _bound(port, host)
         except OSError as error:
-            reason = "is in use" if _in_use(port, host) else f"cannot be opened: {error.strerror}"
+            in_use = error.errno == errno.EADDRINUSE
+            reason = "is in use" if in_use else f"cannot be opened: {error.strerror}"
             with _first_free(max(port + 1, 1024), host) as free:
                 hint = f"the next free one: --port {free.getsockname()[1]}"
             raise MachineError(f"port {port} {reason}", hint) from error
@@ -51,12 +53,6 @@ def _bound(port: int, host: str) -> socket.socket:
         made.close()
         raise
     return made
-
-
-def _in_use(port: int, host: str) -> bool:
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0
 
 
 def _first_free(port: int, host: str) -> socket.socket:

@@ -64,12 +64,23 @@ def path(
     return Path(kind, [index / (count - 1) for index in chosen], [made[index] for index in chosen])
 
 
-def on_space(model: Model, codes: Codes) -> Codes:
-    """Codes [N, L] moved onto the sphere, where the posterior lives on one."""
-    if model.settings.model.posterior != "vmf":
-        return codes
-    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
-    return (codes / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+def sentence(one: Sample) -> dict[str, Any]:
+    """A decoded sentence in an answer."""
+    return {"text": one.text, "tokens": one.tokens, "cut": one.cut}
+
+
+def bounds(model: Model, text: str, samples: int, seed: int) -> dict[str, Any]:
+    """The score of a sentence in an answer."""
+    (one,) = model.score([text], samples=samples, seed=seed)
+    return {
+        "nll": one.iw_nll,
+        "nats_per_token": one.iw_nll / one.tokens,
+        "neg_elbo": one.neg_elbo,
+        "distortion": one.distortion,
+        "rate": one.rate,
+        "tokens": one.tokens,
+        "unknown": model.unknown(text),
+    }
 
 
 def check_scored(model: Model, sentences: list[str], samples: int) -> None:

@@ -71,6 +71,7 @@ def test_on_the_sphere_sums_stay_on_it(tiny_corpus: Corpus) -> None:
     offset = model.offset(SENTENCES[:1], SENTENCES[1:2])
     sums = model.encode(SENTENCES) + offset
     assert model.shift(SENTENCES, offset) == model.decode(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+    assert model.decode(100 * sums) == model.shift(SENTENCES, offset), "a code beside the sphere is moved onto it"
     one = np.array([1, 0], np.float32)
     np.testing.assert_allclose(np.linalg.norm(arithmetic.shifted(one, one, sphere=True)), 1)
     np.testing.assert_array_equal(arithmetic.shifted(one, -one, sphere=True), [0, 0])

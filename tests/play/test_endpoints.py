@@ -32,6 +32,25 @@ def test_the_shown_sentences_are_those_of_the_split_with_their_codes(ask: Ask, p
     assert found["total"] == len(split)
 
 
+def test_every_answer_of_a_model_says_which_weights_gave_it(ask: Ask, playground: Playground) -> None:
+    """The page tells by it that a training went on since it read the sentences."""
+    step = playground.open("").model.step
+    for name, values in {
+        "model": {},
+        "points": {},
+        "map": {},
+        "encode": {"sentences": [FIRST]},
+        "decode": {"codes": [[0.0] * 4]},
+        "interpolate": {"first": FIRST, "last": LAST},
+        "sample": {},
+        "score": {"sentences": [FIRST], "samples": 2},
+        "neighbours": {"sentence": FIRST},
+        "arithmetic": {"a": FIRST, "b": LAST, "c": FIRST},
+        "diagnose": {},
+    }.items():
+        assert ask(name, **values)["step"] == step, name
+
+
 def test_a_slider_goes_where_a_traversal_goes(ask: Ask) -> None:
     """valid of tiny is too small for `traverse`, which then takes train."""
     found, expected = ask("points", split="train"), load("tiny-run").traverse(FIRST, steps=3).profile

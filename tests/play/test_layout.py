@@ -110,9 +110,35 @@ def test_after_a_failure_the_next_request_tries_again(tmp_path: Path) -> None:
     assert np.allclose(wait(background, tmp_path, codes).places, codes[:, :2])
 
 
-def test_few_maps_stay_in_memory_and_all_with_their_run(tmp_path: Path) -> None:
+def test_few_maps_stay_in_memory_and_with_their_run(tmp_path: Path) -> None:
     background = Background(lambda codes: codes[:, :2].astype(float))
     for seed in range(layout.MOST_HELD + 4):
-        wait(background, tmp_path, drawn(12, 3) + seed)
-    assert len(background._made) <= layout.MOST_HELD + 1
-    assert len(list((tmp_path / layout.FOLDER).iterdir())) == layout.MOST_HELD + 4
+        codes = drawn(12, 3) + seed
+        wait(background, tmp_path, codes)
+    assert len(background._made) <= layout.MOST_HELD
+    assert len(list((tmp_path / layout.FOLDER).iterdir())) == layout.MOST_KEPT
+    assert Background().find(tmp_path, codes) is not None, "the newest"
+
+
+def test_maps_that_nobody_waits_for_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training has other codes after each epoch, and each map takes longer than an epoch."""
+    calls, begun, go = [], threading.Event(), threading.Event()
+
+    def compute(codes: Codes) -> Plane:
+        calls.append(float(codes[0, 0]))
+        begun.set()
+        go.wait(10)
+        return codes[:, :2].astype(float)
+
+    monkeypatch.setattr(layout, "WANTED", 0.2)
+    background, first = Background(compute), threading.active_count()
+    epochs = [np.full((12, 3), epoch, np.float32) for epoch in range(6)]
+    for codes in epochs:
+        assert background.find(tmp_path, codes) is None
+    assert begun.wait(10)
+    assert threading.active_count() <= first + 1
+    time.sleep(0.3)
+    assert background.find(tmp_path, epochs[3]) is None
+    go.set()
+    wait(background, tmp_path, epochs[3])
+    assert calls == [0, 3]

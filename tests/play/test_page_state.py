@@ -75,6 +75,17 @@ def test_back_and_forward_go_through_tabs_and_colours(opened: Page) -> None:
     assert page.get_by_role("tab", name="Sliders").get_attribute("aria-selected") == "true"
     text_of(page, "#list-count", "1 to 10 of 10, 100 in all")
     assert opened.faults == []
+    page.evaluate("() => { location.hash = 'run=nothing&tab=run&color=constructor'; }")
+    text_of(page, "#map-note", "no run")
+    assert page.locator("#legend li").count() == 0
+    assert page.locator("#map").get_attribute("aria-label") == "Map of the sentences"
+    assert "no run" in page.inner_text("#verdict"), "it says why there is none"
+    page.get_by_role("tab", name="Sliders").click()
+    assert page.inner_text("#slider-answer") == ""
+    page.evaluate("() => { location.hash = 'run=latest&color=constructor'; }")
+    text_of(page, "#path-now")
+    assert page.locator("#run").input_value() == "tiny-run"
+    assert page.locator("#color").input_value() == "length"
 
 
 def test_a_map_that_comes_late_is_not_shown(opened: Page) -> None:
@@ -94,8 +105,22 @@ def test_a_map_that_comes_late_is_not_shown(opened: Page) -> None:
     assert page.inner_text("#map-note") == "reading the sentences"
     page.unroute("**/api/map")
     run.continue_()
+    page.unroute("**/api/run")
     text_of(page, "#map-note", "Neighbourhoods")
     text_of(page, "#list-count", "1 to 10 of 10")
+    text_of(page, "#path-now")
+
+    def other(route: Any) -> None:
+        """An answer of weights that were saved since the sentences were read."""
+        found = route.fetch()
+        route.fulfill(response=found, json=found.json() | {"step": -1, "sentences": []})
+
+    page.route("**/api/interpolate", other, times=1)
+    with page.expect_response("**/api/points"):
+        page.get_by_label("Steps", exact=True).fill("3")
+    from playwright.sync_api import expect
+
+    expect(page.locator(".steps button")).to_have_count(3)
     assert opened.faults == []
 
 
@@ -116,6 +141,10 @@ def test_the_focus_stays_and_a_click_says_what_it_sets(opened: Page) -> None:
         assert page.get_by_label(label, exact=True).input_value() == row.inner_text()
     page.get_by_label("To", exact=True).fill("")
     text_of(page, "#path-now", "^$")
+    steps = page.get_by_label("Steps", exact=True)
+    steps.fill("500")
+    steps.press("Enter")
+    assert steps.input_value() == "101"
     assert opened.faults == []
 
 

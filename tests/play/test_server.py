@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -34,7 +33,7 @@ def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(client
     found = client("GET", f"/?token={TOKEN}", headers={"Cookie": ""})
     assert (found.status, found.headers["location"]) == (303, "/")
     cookie = found.headers["set-cookie"]
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     page = client("GET", "/", headers={"Cookie": cookie.partition(";")[0]})
     assert page.status == 200
     assert TOKEN.encode() not in page.body
@@ -201,13 +200,6 @@ def test_a_port_in_use_names_the_next_free_one_and_the_default_moves_on(
         assert not json.loads(line)["url"].startswith(f"http://127.0.0.1:{port}/")
 
 
-def test_answers_are_not_held_back() -> None:
-    """asyncio sets TCP_NODELAY on the connections of sockets with this protocol alone."""
-    with server.bind(None) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
-        assert listener.getsockname()[0] == "127.0.0.1"
-
-
 def test_a_missing_extra_and_an_unknown_run_are_refused(
     seqvae: Seqvae, trained_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +254,8 @@ def test_ctrl_c_ends_it_at_once_and_quietly(in_home: Path, tmp_path: Path) -> No
     connection.request("POST", "/api/slow", b"{}", {"Content-Type": "application/json", "Cookie": cookie})
     assert program.stdout.readline() == "begun\n"
     program.send_signal(signal.SIGINT)
+    ended = connection.getresponse()
+    assert (ended.status, json.loads(ended.read())["error"]) == (503, "the server is ending")
     _, err = program.communicate(timeout=60)
     connection.close()
     assert program.returncode == 130
@@ -328,7 +322,7 @@ def test_idle_connections_keep_nobody_out_until_there_are_too_many(
         assert client.post("runs", {}).status == 200
         monkeypatch.setattr("seqvae_cli.web.connection.CONNECTIONS", 60)
         found = client.post("runs", {})
-        assert (found.status, found.json["error"]) == (503, "too many connections")
+        assert (found.status, found.headers["connection"]) == (503, "close")  # kept open, it would get 503 for ever
     finally:
         for one in idle:
             one.close()
@@ -343,10 +337,3 @@ def test_cookies_of_other_servers_do_not_hide_the_token(client: Client, others: 
 @pytest.mark.parametrize("query", ["&".join(["a=1"] * 500), "%ff", "token", "x" * 20_000])
 def test_a_query_of_any_kind_is_answered(client: Client, query: str) -> None:
     assert client("GET", f"/?{query}").status == 200
-
-
-def test_it_ends_as_by_ctrl_c_where_the_signal_was_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell without job control starts what is in the background with SIGINT ignored; uvicorn ends all the same."""
-    monkeypatch.setattr(server, "uvicorn_server", lambda *_: SimpleNamespace(run=lambda **_: None))
-    with socket.socket() as listener, pytest.raises(KeyboardInterrupt):
-        server.serve(exchange.crowded, listener)

@@ -82,6 +82,7 @@ def test_health_needs_no_token_and_tells_what_is_served(client: Client, service:
     assert (found.status, found.json["ready"], found.json["run"]) == (200, True, "tiny-run")
     assert (found.json["step"], found.json["latent_size"]) == (service.model.step, 4)
     assert client("HEAD", "/health").status == 200
+    assert client("GET", "http://localhost/health").status == 200, "the absolute form, as a proxy gets it"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ export class Refused extends Error {
   }
 }
 
-/** The answer of an endpoint; undefined where a later request took its place. Throws `Refused`. */
+let drops = () => false;
+
+/** Answers of which `test`, given the name of the endpoint and the answer, says so are dropped. */
+export function dropWhere(test) {
+  drops = test;
+}
+
+/** The answer of an endpoint; undefined where it is dropped or a later request took its place. Throws `Refused`. */
 export async function ask(name, values = {}, channel = name) {
   open.get(channel)?.abort();
   const control = new AbortController();
@@ -25,7 +32,7 @@ export async function ask(name, values = {}, channel = name) {
     const answer = await response.json();
     if (control.signal.aborted) return undefined;
     if (!response.ok) throw new Refused(answer.error, answer.hint, response.status);
-    return answer;
+    return drops(name, answer) ? undefined : answer;
   } catch (error) {
     if (control.signal.aborted || error.name === "AbortError") return undefined;
     if (error instanceof Refused) throw error;

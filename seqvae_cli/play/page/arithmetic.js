@@ -4,6 +4,7 @@ import { ask, leave } from "./api.js";
 import { complain, field, fixed, make, settled } from "./dom.js";
 import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
+import { readAsUnknown, said } from "./words.js";
 
 const NAMES = ["a", "b", "c"];
 
@@ -11,7 +12,7 @@ export function arithmeticTool(page) {
   const inputs = Object.fromEntries(
     NAMES.map((name, place) => {
       const oninput = () => set({ [name]: inputs[name].value });
-      return [name, make("textarea", { rows: 2, oninput, onfocus: () => aim(place) })];
+      return [name, make("textarea", { rows: 2, dir: "auto", oninput, onfocus: () => aim(place) })];
     }),
   );
   const scale = make("input", {
@@ -22,7 +23,7 @@ export function arithmeticTool(page) {
     oninput: () => set({ scale: scale.value }),
   });
   const shown = make("output", { class: "number" });
-  const answer = make("p", { class: "answer", role: "status", id: "arithmetic-answer" });
+  const answer = make("p", { class: "answer", dir: "auto", role: "status", id: "arithmetic-answer" });
   const near = make("ol", { class: "near" });
   const title = make("h3", { text: "Nearest sentences", hidden: true });
   const note = make("p", { class: "note", role: "status" });
@@ -52,6 +53,8 @@ export function arithmeticTool(page) {
   }
 
   function clear() {
+    leave("arithmetic");
+    complain(note, null);
     answer.textContent = "";
     title.hidden = true;
     near.replaceChildren();
@@ -61,8 +64,6 @@ export function arithmeticTool(page) {
   async function request() {
     if (!page.points) return;
     if (NAMES.some((name) => !state[name].trim())) {
-      leave("arithmetic");
-      complain(note, null);
       clear();
       return;
     }
@@ -70,7 +71,7 @@ export function arithmeticTool(page) {
       const given = Object.fromEntries(NAMES.map((name) => [name, state[name]]));
       const found = await ask("arithmetic", { ...page.values(), ...given, scale: Number(state.scale) }, "arithmetic");
       if (!found) return;
-      answer.textContent = found.sentences[0].text;
+      answer.textContent = said(found.sentences[0]);
       title.hidden = false;
       near.replaceChildren(
         ...found.neighbours.map((one) =>
@@ -79,6 +80,7 @@ export function arithmeticTool(page) {
             {},
             make("button", {
               type: "button",
+              dir: "auto",
               text: one.text,
               onclick: () => choose(one.index),
               onfocus: () => page.map.hover(one.index),
@@ -90,9 +92,8 @@ export function arithmeticTool(page) {
           ),
         ),
       );
-      const unknown = [...new Set(found.unknown.flat())];
       complain(note, null);
-      if (unknown.length) note.textContent = `read as <unk>: ${unknown.join(", ")}`;
+      note.append(...readAsUnknown(found.unknown));
       if (state.tab !== "arithmetic" || !found.at) return;
       const [a, b, c, sum] = found.at;
       page.map.draw({
@@ -135,6 +136,7 @@ export function arithmeticTool(page) {
       if (names.some((name) => NAMES.includes(name) || name === "scale")) send();
     },
     hide: () => leave("arithmetic"),
+    clear,
     command(run) {
       const scale = Number(state.scale) === 1 ? [] : [`--scale ${state.scale}`];
       return line("seqvae arithmetic", [state.a, "-", state.b, "+", state.c], [...scale, ...run]);

@@ -47,6 +47,7 @@ export class SentenceList {
           {},
           make("button", {
             type: "button",
+            dir: "auto",
             text: this.texts[index],
             onclick: () => this.onchoose(index),
             onfocus: () => this.onhover(index),

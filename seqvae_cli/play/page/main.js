@@ -1,12 +1,13 @@
 // The page: what the parts have in common, and how they hear of each other.
 
 import { arithmeticTool } from "./arithmetic.js";
-import { ask } from "./api.js";
+import { ask, dropWhere } from "./api.js";
 import { coloring } from "./colors.js";
 import { byId, complain, fill, make, settled } from "./dom.js";
 import { SentenceList } from "./list.js";
 import { SentenceMap } from "./map.js";
 import { pathTool } from "./path.js";
+import { KINDS, placing } from "./placing.js";
 import { isAlive, runTool } from "./run.js";
 import { sampleTool } from "./samples.js";
 import { scoreTool } from "./score.js";
@@ -16,12 +17,6 @@ import { DEFAULTS, set, state, subscribe } from "./state.js";
 import { tabs } from "./tabs.js";
 
 const FOLLOWED = 2000;
-const ASKED_AGAIN = 1500;
-const KINDS = {
-  pca: "principal components (PCA)",
-  neighbours: "neighbourhoods (t-SNE)",
-  discriminants: "what separates the colours (LDA)",
-};
 
 const page = {
   model: null,
@@ -29,7 +24,9 @@ const page = {
   record: null,
   /** Whether the map is still to come: what takes seconds waits for it. */
   busy: true,
-  /** The kind of map that is shown, and the label whose discriminants it has. */
+  /** Why the run could not be read. */
+  failure: null,
+  /** The kind of map that is shown, the label whose discriminants it has, and the points that it places. */
   shown: { kind: "pca", label: "" },
   /** What a request names: run, split, map. */
   values: () => ({
@@ -46,6 +43,10 @@ const list = new SentenceList({ onhover: (index) => page.map.hover(index), oncho
 const tools = [pathTool, sliderTool, arithmeticTool, sampleTool, scoreTool, runTool].map((made) => made(page));
 const select = tabs(tools, byId("tabs"), byId("panels"), (name) => set({ tab: name }));
 const told = tools.find((one) => one.name === "run");
+const map = placing(page, colorName, () => {
+  describe();
+  tool().show();
+});
 const tool = () => tools.find((one) => one.name === state.tab) ?? tools[0];
 
 function choose(index) {
@@ -57,7 +58,7 @@ function showTip(index, at) {
   if (index < 0) return;
   const label = page.points.labels[colorName()];
   const value = label ? label.values[label.indices[index]] || "(none)" : `${page.points.lengths[index]} tokens`;
-  tip.replaceChildren(make("span", { text: page.points.texts[index] }), make("small", { text: `${colorName()}: ${value}` }));
+  tip.replaceChildren(make("span", { dir: "auto", text: page.points.texts[index] }), make("small", { text: `${colorName()}: ${value}` }));
   const { width, height } = page.map.camera;
   const right = at[0] > width / 2;
   tip.style.left = right ? "" : `${at[0] + 14}px`;
@@ -69,7 +70,7 @@ function showTip(index, at) {
 /** The colouring: that of the state, else the first label, else the length. */
 function colorName() {
   const labels = page.points?.labels ?? {};
-  if (state.color === "length" || labels[state.color]) return state.color;
+  if (state.color === "length" || Object.hasOwn(labels, state.color)) return state.color;
   return Object.keys(labels).find((name) => name !== "split" && labels[name].values.length > 1) ?? "length";
 }
 
@@ -90,7 +91,7 @@ function entry({ color, text, value }) {
   if (value === undefined) return make("li", {}, swatch, text);
   const chosen = state.only === value;
   const onclick = () => set({ only: state.only === value ? "" : value });
-  return make("li", {}, make("button", { type: "button", "aria-pressed": String(chosen), onclick }, swatch, text));
+  return make("li", {}, make("button", { type: "button", "aria-pressed": String(chosen), onclick }, swatch, make("bdi", { text })));
 }
 
 /** Highlights the sentences that hold the searched word and have the chosen value of the legend, and lists them. */
@@ -117,97 +118,34 @@ function describe() {
   byId("map").setAttribute("aria-label", parts.filter(Boolean).join(". "));
 }
 
-let places = 0;
-let placed = "";
-
-/**
- * Shows the map that the state asks for. By itself: the principal components at once, then what shows more, the
- * directions that separate the label that colours the points, or else the neighbourhoods.
- */
-async function place() {
-  if (!page.points) return;
-  const label = colorName();
-  const parted = page.points.labels[label]?.values.length > 1;
-  const asked = state.kind in KINDS ? state.kind : "";
-  const wanted = asked || (parted && label !== "split" ? "discriminants" : "neighbours");
-  const { run, step, split } = page.points;
-  const key = [run, step, split, wanted, wanted === "discriminants" ? label : ""].join("\n");
-  if (key === placed) return;
-  placed = key;
-  const turn = ++places;
-  const values = { run: state.run, split };
-  const first = { ...values, map: "pca" };
-  try {
-    const more = wanted === "discriminants";
-    if (!page.map.places.length || wanted === "pca") await put(turn, first, "Principal components", more);
-    if (more && !parted) throw { message: `${label} has no values to separate`, hint: "colour by a label, or choose another layout" };
-    if (more) {
-      await put(turn, { ...values, map: wanted, label }, `The two directions that separate ${label} best (linear discriminants)`);
-    } else if (wanted === "neighbours") await neighbours(turn, { ...values, map: wanted });
-  } catch (error) {
-    if (turn !== places) return;
-    placed = "";
-    page.busy = false;
-    const note = byId("map-note");
-    complain(note, error);
-    if (!asked) {
-      note.classList.remove("error"); // nobody asked for the map that there is not
-      note.textContent = [note.dataset.shown, note.textContent].filter(Boolean).join("; ");
-    }
-    tool().show();
-  }
-}
-
-/** Asks for the neighbourhood map until it has been computed. */
-async function neighbours(turn, values) {
-  const text = "Neighbourhoods (t-SNE): near sentences have near codes; far distances say little";
-  const note = byId("map-note");
-  while (turn === places && !(await put(turn, values, text)) && turn === places) {
-    note.textContent = [note.dataset.shown, "the neighbourhood map is being computed"].filter(Boolean).join("; ");
-    await new Promise((wake) => setTimeout(wake, ASKED_AGAIN));
-  }
-}
-
-/** Shows a map with its caption, where it is ready. `more`: another follows at once. */
-async function put(turn, values, text, more = false) {
-  const found = await ask("map", values, "map");
-  if (!found?.ready || turn !== places) return false;
-  page.shown = { kind: values.map, label: values.label ?? "" };
-  page.map.show(found.places);
-  page.map.draw({}); // of the last map
-  const shares = found.variance?.map((share) => `${Math.round(100 * share)} %`).join(" and ");
-  const note = byId("map-note");
-  complain(note, null);
-  note.dataset.shown = shares ? `${text}: ${shares} of the variance` : text;
-  note.textContent = note.dataset.shown;
-  page.busy = more;
-  describe();
-  tool().show();
-  return true;
-}
-
 let loads = 0;
+/** Whether the model and the sentences are being read. */
+let reading = false;
+
+/** Leaves nothing of the last run. */
+function clear() {
+  Object.assign(page, { model: null, points: null, record: null, shown: { kind: "pca", label: "" } });
+  showTip(-1);
+  list.show([], [], 0);
+  page.map.draw({});
+  page.map.show([]);
+  byId("map").setAttribute("aria-label", "Map of the sentences");
+  byId("legend").replaceChildren();
+  for (const one of tools) one.clear();
+  const note = byId("map-note");
+  note.dataset.shown = "";
+  complain(note, null);
+  note.textContent = "reading the sentences";
+}
 
 /** Reads the run, its model and the sentences. `again`: the same run, trained on; what is shown stays until then. */
 async function load({ again = false } = {}) {
   const turn = ++loads;
   const late = () => turn !== loads;
-  placed = "";
-  places++;
-  page.busy = true;
-  const note = byId("map-note");
-  if (!again) {
-    page.model = null;
-    page.points = null;
-    page.record = null;
-    showTip(-1);
-    list.show([], [], 0);
-    page.map.draw({});
-    page.map.show([]);
-    note.dataset.shown = "";
-    complain(note, null);
-    note.textContent = "reading the sentences";
-  }
+  map.forget();
+  page.busy = reading = true;
+  page.failure = null;
+  if (!again) clear();
   try {
     await record();
     if (late()) return;
@@ -218,6 +156,7 @@ async function load({ again = false } = {}) {
     fill(byId("split"), [...model.splits, "all"].map((name) => [name, name]), state.split);
     const points = await ask("points", { run: state.run, split: state.split });
     if (late() || !points) return;
+    page.model = { ...model, step: points.step };
     page.points = points;
     byId("split").value = points.split;
     const names = ["length", ...Object.keys(page.points.labels)];
@@ -225,14 +164,26 @@ async function load({ again = false } = {}) {
     fill(byId("kind"), [["", "automatic"], ...Object.entries(KINDS)], state.kind in KINDS ? state.kind : "");
     colorPoints();
     search();
-    await place();
+    map.place();
   } catch (error) {
     if (late()) return;
+    page.failure = error;
+    page.busy = false;
     facts();
-    told.recorded();
-    complain(note, error);
+    complain(byId("map-note"), error);
+    tool().show();
+  } finally {
+    if (!late()) reading = false;
   }
 }
+
+/** Drops an answer of other weights than those of the sentences: their training went on, and all is read again. */
+dropWhere((name, answer) => {
+  const read = ["model", "points"].includes(name) || !page.points || answer.step === undefined;
+  if (read || answer.step === page.points.step) return false;
+  if (!reading) load({ again: true });
+  return true;
+});
 
 function facts() {
   const { model, record } = page;
@@ -245,6 +196,7 @@ function facts() {
   byId("facts").replaceChildren(...parts.map((text) => make("span", { text })));
   for (const name of ["copy-command", "copy-python"]) byId(name).disabled = !model;
   document.title = `${model?.run ?? record?.name ?? "seqvae"} · seqvae play`;
+  byId("run").value = runName();
 }
 
 async function record() {
@@ -257,23 +209,31 @@ async function record() {
   told.recorded();
 }
 
+/** Reads the record of the run again, and all where it has other weights. */
+async function refresh() {
+  if (reading) return;
+  try {
+    await record();
+    if (reading) return;
+    const { run } = state;
+    const model = await ask("model", { run }, "follow");
+    if (model && !reading && run === state.run && model.step !== page.model?.step) await load({ again: Boolean(page.points) });
+  } catch {
+    // no checkpoint yet, or the server has ended: the next turn tells
+  }
+}
+
 /** Follows a training: new epochs come into the curves, better weights onto the map. */
 async function follow() {
   for (;;) {
     await new Promise((wake) => setTimeout(wake, FOLLOWED));
-    if (document.hidden || !isAlive(page.record)) continue;
-    try {
-      await record();
-      const { run } = state;
-      const model = await ask("model", { run }, "follow");
-      if (model && run === state.run && model.step !== page.model?.step) await load({ again: Boolean(page.points) });
-    } catch {
-      // no checkpoint yet, or the server has ended: the next turn tells
-    }
+    if (!document.hidden && isAlive(page.record)) await refresh();
   }
 }
 
 let known = { first: "", runs: [] };
+/** The run that is shown: the state may say `latest`, or the beginning of a name. */
+const runName = () => page.model?.run ?? page.record?.name ?? (state.run || known.first);
 const corpusOf = (name) => known.runs.find((run) => run.name === name)?.corpus;
 
 async function runs() {
@@ -281,15 +241,14 @@ async function runs() {
   if (!found) return;
   known = found;
   const options = found.runs.map((run) => [run.name, run.status === "finished" ? run.name : `${run.name} (${run.status})`]);
-  fill(byId("run"), options, state.run || found.first);
+  fill(byId("run"), options, runName());
 }
 
 const find = settled((text) => set({ search: text }), 120);
 byId("search").addEventListener("input", (event) => find(event.target.value));
 byId("run").addEventListener("change", ({ target }) => {
-  const now = state.run || known.first;
   // Sentences of another corpus are strange to the model; a dimension of another run means something else.
-  if (corpusOf(target.value) === corpusOf(now)) set({ run: target.value, moves: "" });
+  if (corpusOf(target.value) === corpusOf(runName())) set({ run: target.value, moves: "" });
   else set({ ...DEFAULTS, run: target.value, tab: state.tab });
 });
 byId("split").addEventListener("change", (event) => set({ split: event.target.value }));
@@ -314,9 +273,9 @@ subscribe((names) => {
     open.show();
   } else open.changed(names);
   if (names.includes("run") || names.includes("split")) {
-    if (names.includes("run")) byId("run").value = state.run || known.first;
     byId("search").value = state.search;
     load();
+    byId("run").value = runName();
     return;
   }
   if (names.includes("color")) {
@@ -327,12 +286,15 @@ subscribe((names) => {
     search();
   }
   if (names.includes("kind")) byId("kind").value = state.kind;
-  if (names.includes("kind") || names.includes("color")) place();
+  if (names.includes("kind") || names.includes("color")) map.place();
 });
 
 byId("search").value = state.search;
 select(open.name);
-addEventListener("focus", () => runs().catch(() => {})); // a training may have been started since
+addEventListener("focus", () => {
+  runs().catch(() => {}); // a training may have been started since, or gone on
+  refresh();
+});
 runs().catch((error) => complain(byId("map-note"), error));
 load();
 follow();

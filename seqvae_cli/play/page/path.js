@@ -4,14 +4,15 @@ import { ask, leave } from "./api.js";
 import { complain, field, fill, fixed, make, settled } from "./dom.js";
 import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
-import { marked } from "./words.js";
+import { marked, readAsUnknown, said } from "./words.js";
 
 const MOST_STEPS = 101;
 
 export function pathTool(page) {
-  const first = make("textarea", { rows: 2, id: "path-first", oninput: typed, onfocus: () => aim("first") });
-  const last = make("textarea", { rows: 2, id: "path-last", oninput: typed, onfocus: () => aim("last") });
-  const steps = make("input", { type: "number", min: 2, max: MOST_STEPS, step: 1, oninput: typed });
+  const first = make("textarea", { rows: 2, id: "path-first", dir: "auto", oninput: typed, onfocus: () => aim("first") });
+  const last = make("textarea", { rows: 2, id: "path-last", dir: "auto", oninput: typed, onfocus: () => aim("last") });
+  const onchange = () => (steps.value = state.steps); // while it was typed it had another value, perhaps
+  const steps = make("input", { type: "number", min: 2, max: MOST_STEPS, step: 1, oninput: typed, onchange });
   const spread = make("select", { onchange: typed });
   const kind = make("select", { onchange: typed });
   const swap = make("button", { type: "button", text: "Swap", onclick: () => set({ first: state.last, last: state.first }) });
@@ -23,7 +24,7 @@ export function pathTool(page) {
     "aria-label": "Step along the path",
     oninput: () => set({ step: along.value }),
   });
-  const now = make("p", { class: "answer", role: "status", id: "path-now" });
+  const now = make("p", { class: "answer", dir: "auto", role: "status", id: "path-now" });
   const list = make("ol", { class: "steps" });
   const note = make("p", { class: "note", role: "status" });
   const help = make("p", { class: "note" });
@@ -71,10 +72,7 @@ export function pathTool(page) {
   async function request() {
     if (!page.model) return;
     if (!state.first.trim() || !state.last.trim()) {
-      leave("path");
-      found = null;
-      complain(note, null);
-      draw();
+      clear();
       return;
     }
     try {
@@ -82,12 +80,18 @@ export function pathTool(page) {
       if (!answer) return;
       found = answer;
       complain(note, null);
-      const unknown = [...new Set(answer.unknown.flat())];
-      if (unknown.length) note.textContent = `read as <unk>: ${unknown.join(", ")}`;
+      note.append(...readAsUnknown(answer.unknown));
     } catch (error) {
       found = null;
       complain(note, error);
     }
+    draw();
+  }
+
+  function clear() {
+    leave("path");
+    found = null;
+    complain(note, null);
     draw();
   }
 
@@ -103,7 +107,7 @@ export function pathTool(page) {
             "button",
             { type: "button", onclick: () => set({ step: index }) },
             make("span", { class: "number", text: fixed(found.positions[index]) }),
-            make("span", {}, ...marked(step.text, index ? steps[index - 1].text : undefined)),
+            make("span", { dir: "auto" }, ...marked(said(step), index ? said(steps[index - 1]) : undefined)),
           ),
         ),
       ),
@@ -116,8 +120,8 @@ export function pathTool(page) {
     const at = Math.min(Number(state.step) || 0, Math.max(0, steps.length - 1));
     along.value = at;
     along.disabled = !steps.length;
-    now.textContent = steps[at]?.text ?? "";
-    along.setAttribute("aria-valuetext", steps.length ? `${fixed(found.positions[at])}: ${steps[at].text}` : "no path");
+    now.textContent = steps.length ? said(steps[at]) : "";
+    along.setAttribute("aria-valuetext", steps.length ? `${fixed(found.positions[at])}: ${said(steps[at])}` : "no path");
     [...list.children].forEach((row, index) => {
       if (index === at) row.firstChild.setAttribute("aria-current", "step");
       else row.firstChild.removeAttribute("aria-current");
@@ -158,6 +162,7 @@ export function pathTool(page) {
       else if (names.includes("step")) move();
     },
     hide: () => leave("path"),
+    clear,
     command(run) {
       const options = [`--steps ${state.steps}`];
       if (state.even) options.push("--even");

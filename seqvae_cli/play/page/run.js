@@ -100,10 +100,15 @@ export function runTool(page) {
   async function diagnose() {
     const key = `${page.model?.run}@${page.model?.step}`;
     if (key === diagnosed || key === asked) return;
-    complain(verdict, null);
-    if (isAlive(page.record)) verdict.textContent = "It is computed when the training has ended.";
-    else verdict.textContent = page.model ? "computing what the code is used for, some seconds" : "";
-    if (!page.model || page.busy || isAlive(page.record)) return;
+    complain(verdict, page.model ? null : page.failure);
+    if (isAlive(page.record)) {
+      complain(verdict, null);
+      verdict.textContent = "It is computed when the training has ended.";
+      return;
+    }
+    if (!page.model) return;
+    verdict.textContent = "computing what the code is used for, some seconds";
+    if (page.busy) return;
     asked = key;
     try {
       const found = await ask("diagnose", { run: page.model.run }, "diagnose");
@@ -136,6 +141,12 @@ export function runTool(page) {
       if (state.tab === "run") this.show();
     },
     hide: () => leave("diagnose"),
+    clear() {
+      leave("diagnose");
+      asked = "";
+      complain(verdict, null);
+      draw();
+    },
     command: ([, run]) => `seqvae eval ${run} --split valid --diagnose`,
     python: () => 'print(model.diagnose("valid").verdict)',
   };

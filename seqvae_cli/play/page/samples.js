@@ -4,6 +4,7 @@ import { ask, leave } from "./api.js";
 import { complain, field, make, settled } from "./dom.js";
 import { line, quoted, shell } from "./snippets.js";
 import { set, state } from "./state.js";
+import { said } from "./words.js";
 
 const NUMBERS = {
   count: ["Sentences", { min: 1, max: 200, step: 1 }],
@@ -21,9 +22,13 @@ const used = () => Object.keys(NUMBERS).filter((name) => !Number(state.beam) || 
 export function sampleTool(page) {
   const inputs = {};
   for (const [name, [, range]] of Object.entries(NUMBERS)) {
-    inputs[name] = make("input", { type: "number", ...range, onchange: () => set({ [name]: inputs[name].value || range.min }) });
+    const onchange = () => {
+      set({ [name]: inputs[name].value || range.min });
+      inputs[name].value = state[name]; // what is no such number has become another
+    };
+    inputs[name] = make("input", { type: "number", ...range, onchange });
   }
-  const start = make("input", { type: "text", autocomplete: "off", onchange: () => set({ start: start.value }) });
+  const start = make("input", { type: "text", dir: "auto", autocomplete: "off", onchange: () => set({ start: start.value }) });
   const unk = make("input", { type: "checkbox", onchange: () => set({ unk: unk.checked ? "0" : "" }) });
   const again = make("button", {
     type: "button",
@@ -55,7 +60,8 @@ export function sampleTool(page) {
         ...found.sentences.map((one, index) =>
           make("li", {}, make("button", {
             type: "button",
-            text: one.text + (one.cut ? " …" : "") || "(empty)",
+            dir: "auto",
+            text: said(one),
             onclick: () => set({ sentence: one.text, moves: "", tab: "sliders" }),
             onpointerenter: () => draw(found, index),
             onfocus: () => draw(found, index),
@@ -67,6 +73,12 @@ export function sampleTool(page) {
       list.replaceChildren();
       complain(note, error);
     }
+  }
+
+  function clear() {
+    leave("samples");
+    list.replaceChildren();
+    complain(note, null);
   }
 
   function draw(found, strong) {
@@ -95,6 +107,7 @@ export function sampleTool(page) {
       if (names.some((name) => name in NUMBERS || name === "start" || name === "unk")) send();
     },
     hide: () => leave("samples"),
+    clear,
     command(run) {
       const options = [`-n ${state.count}`, `--seed ${state.seed}`];
       const words = used();

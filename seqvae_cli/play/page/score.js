@@ -4,12 +4,13 @@ import { ask, leave } from "./api.js";
 import { complain, field, fixed, make, settled } from "./dom.js";
 import { line, quoted } from "./snippets.js";
 import { set, state } from "./state.js";
+import { readAsUnknown } from "./words.js";
 
 const MOST = 20;
 const HOT = 12;
 
 export function scoreTool(page) {
-  const texts = make("textarea", { rows: 3, id: "score-texts", oninput: () => set({ texts: texts.value }) });
+  const texts = make("textarea", { rows: 3, id: "score-texts", dir: "auto", oninput: () => set({ texts: texts.value }) });
   const answers = make("div", { class: "scores", id: "scores" });
   const note = make("p", { class: "note", role: "status" });
   const panel = make(
@@ -25,9 +26,7 @@ export function scoreTool(page) {
 
   async function request() {
     if (!lines().length || !page.model) {
-      leave("score");
-      complain(note, null);
-      answers.replaceChildren();
+      clear();
       return;
     }
     try {
@@ -39,6 +38,12 @@ export function scoreTool(page) {
       answers.replaceChildren();
       complain(note, error);
     }
+  }
+
+  function clear() {
+    leave("score");
+    complain(note, null);
+    answers.replaceChildren();
   }
 
   function card(one, samples) {
@@ -59,11 +64,11 @@ export function scoreTool(page) {
       ["distortion", one.distortion],
       ["rate", one.rate],
     ];
-    const unknown = one.unknown.length ? make("p", { class: "note", text: `read as <unk>: ${one.unknown.join(", ")}` }) : null;
+    const unknown = one.unknown.length ? make("p", { class: "note" }, ...readAsUnknown([one.unknown])) : null;
     return make(
       "article",
       {},
-      make("p", { class: "heats" }, ...words),
+      make("p", { class: "heats", dir: "auto" }, ...words),
       make("dl", {}, ...figures.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: fixed(value) })))),
       unknown,
     );
@@ -88,6 +93,7 @@ export function scoreTool(page) {
       if (names.includes("texts")) send();
     },
     hide: () => leave("score"),
+    clear,
     command: (run) => line("seqvae score", lines(), ["--samples 100", ...run]),
     python: () => `for score in model.score([${lines().map(quoted).join(", ")}], samples=100): print(score.iw_nll)`,
   };

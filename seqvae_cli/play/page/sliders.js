@@ -4,7 +4,7 @@ import { ask, latest, leave } from "./api.js";
 import { complain, field, fixed, grey, make, settled } from "./dom.js";
 import { quoted, shell } from "./snippets.js";
 import { set, state } from "./state.js";
-import { marked } from "./words.js";
+import { marked, readAsUnknown, said } from "./words.js";
 
 const SHOWN = 8;
 
@@ -19,7 +19,8 @@ function movesOf(text, size) {
 }
 
 export function sliderTool(page) {
-  const sentence = make("textarea", { rows: 2, id: "slider-sentence", oninput: () => set({ sentence: sentence.value, moves: "" }) });
+  const oninput = () => set({ sentence: sentence.value, moves: "" });
+  const sentence = make("textarea", { rows: 2, id: "slider-sentence", dir: "auto", oninput });
   const back = make("button", { type: "button", text: "Back to the sentence", onclick: () => set({ moves: "" }) });
   const more = make("button", {
     type: "button",
@@ -30,7 +31,7 @@ export function sliderTool(page) {
     },
   });
   const original = make("p", { class: "note" });
-  const answer = make("p", { class: "answer", role: "status", id: "slider-answer" });
+  const answer = make("p", { class: "answer", dir: "auto", role: "status", id: "slider-answer" });
   const rows = make("div", { class: "sliders" });
   const note = make("p", { class: "note", role: "status" });
   const unit = make("p", { class: "note" });
@@ -133,16 +134,21 @@ export function sliderTool(page) {
     return made;
   }
 
+  function clear() {
+    leave("sliders");
+    leave("slider");
+    code = null;
+    original.textContent = "";
+    answer.replaceChildren();
+    complain(note, null);
+    place();
+  }
+
   async function encode() {
     if (!page.points) return;
     if (!state.sentence.trim()) {
-      leave("sliders");
-      code = null;
-      original.textContent = "";
-      complain(note, null);
+      clear();
       page.map.draw({});
-      place();
-      decode();
       return;
     }
     try {
@@ -153,10 +159,10 @@ export function sliderTool(page) {
       code = found.codes[0];
       of = page.model?.run;
       origin = found.at?.[0];
-      base = decoded.sentences[0].text;
-      const unknown = found.unknown[0].length ? ` Read as <unk>: ${found.unknown[0].join(", ")}.` : "";
-      original.textContent = `Decoded without a move: ${base}${unknown}`;
+      base = said(decoded.sentences[0]);
+      original.replaceChildren("Decoded without a move: ", make("bdi", { text: base }));
       complain(note, null);
+      note.append(...readAsUnknown(found.unknown));
     } catch (error) {
       code = null;
       original.textContent = "";
@@ -171,12 +177,13 @@ export function sliderTool(page) {
       answer.replaceChildren();
       return;
     }
+    if (of !== page.model?.run) return; // a code of another run
     try {
       const start = code;
       const found = await ask("decode", { ...page.values(), codes: [current()] }, "slider");
       if (!found || start !== code) return;
-      answer.replaceChildren(...marked(found.sentences[0].text, base));
-      complain(note, null);
+      answer.replaceChildren(...marked(said(found.sentences[0]), base));
+      if (note.classList.contains("error")) complain(note, null);
       if (state.tab !== "sliders") return;
       const to = found.at?.[0];
       const moved = moves().size > 0;
@@ -209,6 +216,7 @@ export function sliderTool(page) {
     choose: (index) => set({ sentence: page.points.texts[index], moves: "" }),
     changed(names) {
       if (sentence.value !== state.sentence) sentence.value = state.sentence;
+      if (names.includes("run")) return; // its code is not there yet
       if (names.includes("sentence")) {
         build();
         send();
@@ -219,6 +227,7 @@ export function sliderTool(page) {
       }
     },
     hide: () => leave("sliders"),
+    clear,
     command(run) {
       const made = code ? `[${current().map((one) => +one.toFixed(5)).join(", ")}]` : "[...]";
       return `echo ${shell(made)} | ${["seqvae decode -", ...run].join(" ")}`;

@@ -31,6 +31,8 @@ export const DEFAULTS = {
 };
 
 const LONGEST = 4000;
+/** Twenty lines, as long as the server reads. */
+const LONGEST_OF_LINES = 20 * 2001;
 /** These enter command lines and Python as they are, whoever wrote the address: numbers, or the default. */
 const NUMBERS = ["steps", "step", "scale", "count", "temperature", "top_p", "beam", "seed"];
 const CHOICES = {
@@ -50,7 +52,7 @@ export function subscribe(listener) {
 }
 
 function clean(name, value) {
-  const text = String(value).slice(0, LONGEST);
+  const text = String(value).slice(0, name === "texts" ? LONGEST_OF_LINES : LONGEST);
   if (NUMBERS.includes(name)) return /^\d*\.?\d+(e[+-]?\d+)?$/i.test(text) ? String(Number(text)) : DEFAULTS[name];
   return CHOICES[name]?.includes(text) ?? true ? text : DEFAULTS[name];
 }

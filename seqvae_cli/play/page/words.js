@@ -8,6 +8,15 @@ export function wordsOf(text) {
   return words.length === 1 && [...text].length > 20 ? [...text] : words;
 }
 
+/** A decoded sentence as it is shown: an empty one is an answer, too. */
+export const said = (one) => one.text + (one.cut ? " …" : "") || "(empty)";
+
+/** The note on the words that a model does not know, given lists of them; none: no note. */
+export function readAsUnknown(lists) {
+  const words = [...new Set(lists.flat())].map((word) => make("bdi", { text: word }));
+  return words.flatMap((word, index) => [index ? ", " : "read as <unk>: ", word]);
+}
+
 /** Which words of `words` are not in a longest common subsequence with `before`. */
 export function changed(before, words) {
   const rows = before.length + 1;

@@ -5,7 +5,7 @@ const canvas = at("map"), pen = canvas.getContext("2d"), tip = at("tip"), list =
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const lower = data.sentences.map((text) => text.toLowerCase());
 const SHADES = [[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [252, 206, 37]];
-const view = { x: 0, y: 0, scale: 1 };
+const view = { x: 0, y: 0, scale: 1, fitted: 1, touched: false };
 let coloring = data.colors[data.color], hidden = new Set(), found = null, chosen = -1, under = -1;
 
 at("title").textContent = data.title;
@@ -38,7 +38,8 @@ function fit() {
   const [left, right] = xs.length ? ends(xs) : [0, 0], [low, high] = ys.length ? ends(ys) : [0, 0];
   const across = (canvas.clientWidth - 60) / Math.max(right - left, 1e-9);
   const up = (canvas.clientHeight - 60) / Math.max(high - low, 1e-9);
-  view.scale = Math.max(1e-3, Math.min(across, up, 1e6));
+  view.scale = view.fitted = Math.max(1e-3, Math.min(across, up, 1e6));
+  view.touched = false;
   view.x = (left + right) / 2;
   view.y = (low + high) / 2;
   draw();
@@ -151,11 +152,20 @@ function nearest(event) {
   return best;
 }
 
+function move(dx, dy) {
+  view.x -= dx / view.scale;
+  view.y += dy / view.scale;
+  view.touched = true;
+}
+
 function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+  // Far out all points are one; far in, the numbers of a screen end.
+  factor = Math.min(Math.max(factor * view.scale, view.fitted / 100), view.fitted * 1e5) / view.scale;
   const dx = (x - canvas.clientWidth / 2) / view.scale, dy = (canvas.clientHeight / 2 - y) / view.scale;
   view.x += dx - dx / factor;
   view.y += dy - dy / factor;
   view.scale *= factor;
+  view.touched = true;
   draw();
 }
 
@@ -173,8 +183,7 @@ canvas.onpointermove = (event) => {
   if (drag) {
     const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
     if (!drag.moved && Math.hypot(dx, dy) < 4) return;
-    view.x -= dx / view.scale;
-    view.y += dy / view.scale;
+    move(dx, dy);
     drag = { x: event.clientX, y: event.clientY, moved: true };
     under = -1;
   } else {
@@ -195,14 +204,37 @@ canvas.addEventListener("wheel", (event) => {
   const box = canvas.getBoundingClientRect();
   zoom(Math.exp(-event.deltaY / 500), event.clientX - box.left, event.clientY - box.top);
 }, { passive: false });
+const keys = {
+  ArrowLeft: () => move(40, 0),
+  ArrowRight: () => move(-40, 0),
+  ArrowUp: () => move(0, 40),
+  ArrowDown: () => move(0, -40),
+  "+": () => zoom(1.25),
+  "=": () => zoom(1.25),
+  "-": () => zoom(0.8),
+  0: fit,
+};
+canvas.onkeydown = (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+  event.preventDefault();
+  keys[event.key]();
+  draw();
+};
 at("in").onclick = () => zoom(1.5);
 at("out").onclick = () => zoom(1 / 1.5);
 at("all").onclick = fit;
 at("color").onchange = () => { coloring = data.colors[Number(at("color").value)]; hidden = new Set(); legend(); fill(); };
 at("search").oninput = fill;
-list.onchange = () => choose(Number(list.value));
+list.onchange = () => {
+  const i = Number(list.value), [x, y] = place(i);
+  if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) {
+    [view.x, view.y] = data.points[i];
+    view.touched = true;
+  }
+  choose(i);
+};
 dark.onchange = () => { legend(); draw(); };
-onresize = fit;
+onresize = () => (view.touched ? draw() : fit());
 legend();
 fill();
 fit();
