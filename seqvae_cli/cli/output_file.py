@@ -48,11 +48,6 @@ def check_place(output: Path) -> None:
         raise UsageError(f"{str(output)!r} is a pipe or a device", "name a file, or send the output there with >")
 
 
-def target(output: Path) -> Path:
-    """The file to write: the one that a symbolic link names, so that the link stays."""
-    return output.resolve() if output.is_symlink() else output
-
-
 def write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any], json: bool) -> None:
     """Writes the picture in the format of the output's ending, and reports the path."""
     from seqvae_cli.system import files
@@ -61,7 +56,7 @@ def write(output: Path, picture: Callable[[str], bytes], answer: dict[str, Any],
         sys.stdout.flush()
         sys.stdout.buffer.write(picture("png"))
         return
-    files.write(target(output), picture(output.suffix[1:].lower()))
+    files.write(output, picture(output.suffix[1:].lower()))
     if json:
         display.out_json({"path": str(output.absolute()), **answer})
     else:

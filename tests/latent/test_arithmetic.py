@@ -86,7 +86,7 @@ def test_what_has_no_mean_and_no_sum(model: Model) -> None:
     for wrong in (np.ones(3), np.full(4, np.nan), np.ones((2, 4)), "a"):
         with pytest.raises(UsageError):
             model.shift(SENTENCES, wrong)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="empty sentence"):
+    with pytest.raises(UsageError, match="sentence is empty"):
         model.shift([""], np.zeros(4))
     with pytest.raises(UsageError, match="drawn"):
         model.shift(SENTENCES, np.zeros(4), ANCESTRAL)

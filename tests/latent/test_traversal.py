@@ -112,7 +112,7 @@ def test_random_codes_are_draws_of_the_seed(model: Model) -> None:
         ({"sentence": SENTENCE, "steps": 1}, "steps"),
         ({"sentence": SENTENCE, "steps": 10**6}, "steps"),
         ({"sentence": SENTENCE, "top": 0}, "top"),
-        ({"sentence": " "}, "empty sentence"),
+        ({"sentence": " "}, "sentence is empty"),
         ({"sentence": SENTENCE, "strategy": ANCESTRAL}, "drawn"),
     ],
 )

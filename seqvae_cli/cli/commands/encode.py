@@ -112,11 +112,11 @@ def encode(
                 for row in rows():
                     display.out_jsonl(_json(row, lines))
             elif ending == ".npy":
-                _write_npy(output_file.target(output), rows(), model.latent_size)
+                _write_npy(output, rows(), model.latent_size)
             else:
                 from seqvae_cli.system import files
 
-                files.write(output_file.target(output), WRITERS[ending](rows(), lines, model.latent_size))
+                files.write(output, WRITERS[ending](rows(), lines, model.latent_size))
 
 
 def _json(row: Row, lines: Lines) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def _write(
         for row in tables.rows(found):
             display.out_row(row)
     elif output is not None:
-        files.write(output_file.target(output), _content(model.name, found, _kind(output)))
+        files.write(output, _content(model.name, found, _kind(output)))
     if json:
         display.out_json(
             {
