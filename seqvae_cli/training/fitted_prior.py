@@ -160,13 +160,15 @@ def log_densities(priors: Sequence[Prior], posteriors: Posterior, seed: int) -> 
 
     `DRAWS` draws, and more for a small N, whose sentences do not average out the noise of the draws.
     """
-    draws = max(DRAWS, MOST_DRAWN // len(posteriors.code))
+    shape = posteriors.code.shape
+    draws, at_once = max(DRAWS, MOST_DRAWN // shape[0]), max(1, MOST_DRAWN // DRAWS // shape[0])
     stream = torch.Generator().manual_seed(seed)
     sums = [torch.zeros(len(posteriors.code), dtype=torch.float64) for _ in priors]
-    for _ in range(draws):
-        z = posteriors.rsample(torch.randn(posteriors.code.shape, generator=stream)).double()
+    for first in range(0, draws, at_once):
+        noise = torch.randn(min(at_once, draws - first), *shape, generator=stream)
+        z = posteriors.rsample(noise).double()
         for prior, total in zip(priors, sums, strict=True):
-            total += prior.log_prob(z)
+            total += prior.log_prob(z).sum(0)
     return [total / draws for total in sums]
 
 
