@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -57,9 +57,20 @@ def _signals_raise() -> Iterator[None]:
     """Makes SIGINT and SIGTERM raise an exception, so that work is cleaned up; an ignored signal stays ignored.
 
     During an import the previous handler is called instead: there is nothing to clean up, and Python may print and drop
-    an exception that is raised inside its import system.
+    an exception that is raised inside its import system. In a destructor or a callback of C Python drops it, too: the
+    program then ends there, without cleaning up.
     """
     before: dict[int, Any] = {}
+    hook = sys.unraisablehook
+
+    def dropped(found: Any) -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            hook(found)
+            return
+        code = _explain(found.exc_value)
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
 
     def stop(number: int, frame: FrameType | None) -> None:
         if _importing(frame):
@@ -74,8 +85,11 @@ def _signals_raise() -> Iterator[None]:
     try:
         for number in before:
             signal.signal(number, stop)
+        if before:
+            sys.unraisablehook = dropped
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

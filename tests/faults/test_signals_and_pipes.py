@@ -111,6 +111,32 @@ def test_a_second_signal_ends_at_once_and_the_resume_is_exact(
         assert_resumes_to(uninterrupted, seqvae)
 
 
+@pytest.mark.row(24)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_within_a_destructor_ends_the_program_too(number: int, code: int) -> None:
+    program = f"""
+import signal, sys
+from seqvae_cli.cli import app, boundary
+
+class Dying:
+    def __del__(self):
+        signal.raise_signal({int(number)})
+
+class Command:
+    def make_context(self, *_):
+        print("before", flush=False)
+        dying = Dying()
+        del dying
+        print("after")
+
+app.program = Command
+sys.exit(boundary.main(["sample"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (code, "before\n")
+    assert ended.stderr.splitlines() == ["error: stopped by SIGTERM" if code == 143 else "error: interrupted"]
+
+
 MOMENTS = [
     *(("start", delay) for delay in range(0, 2500, 125 if FULL else 1250)),
     *(("answer", delay) for delay in ((0, 50, 100, 200, 400) if FULL else (100,))),
