@@ -41,7 +41,7 @@ def check_name(output: Path, formats: Collection[str]) -> None:
 
 
 def check_place(output: Path) -> None:
-    """Raises `UsageError` for a file in no folder, and for what is there and is no file, such as a pipe."""
+    """Raises `UsageError` where the folder does not exist, and for an existing pipe or device."""
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{str(output)!r} cannot be a file", "name a file in an existing folder")
     if output.exists() and not output.is_file():
